@@ -1,0 +1,144 @@
+//! The only source of clock, random numbers, tasks and threads.
+//!
+//! Everything that would make two runs differ comes through [`Environment`], so that a simulation can
+//! replay a run from one seed. `clippy.toml` bans the other ways, with the reason.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use rand::{RngCore, SeedableRng, rngs::SmallRng};
+use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
+
+use crate::collections::Hasher;
+
+/// A cheap handle; every service of a node holds one.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    wall: Wall,
+    random: Mutex<SmallRng>,
+    /// Hash seed of maps whose keys are chosen by clients.
+    hash_seed: u64,
+    /// Where consensus, link, gateway and ops run.
+    core: Handle,
+    /// Where shard executors run, apart from `core`, so that a looping handler cannot cost a lease.
+    executors: Handle,
+}
+
+#[derive(Debug)]
+enum Wall {
+    System,
+    /// Milliseconds since the epoch at the time `origin`; runs with tokio's (paused) clock.
+    Simulated { epoch_ms: u64, origin: Instant },
+}
+
+impl Environment {
+    /// The real world: system clock, random numbers from the operating system.
+    ///
+    /// `core` runs consensus, link, gateway and ops; `executors` runs user code.
+    #[must_use]
+    pub fn real(core: Handle, executors: Handle) -> Self {
+        Self::assemble(Wall::System, SmallRng::from_os_rng(), core, executors)
+    }
+
+    /// The world of a test: the clock of the current tokio runtime (which may be paused) and random
+    /// numbers from `seed`.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[must_use]
+    pub fn simulated(seed: u64) -> Self {
+        let wall = Wall::Simulated { epoch_ms: 1_700_000_000_000, origin: Instant::now() };
+        Self::assemble(wall, SmallRng::seed_from_u64(seed), Handle::current(), Handle::current())
+    }
+
+    fn assemble(wall: Wall, mut random: SmallRng, core: Handle, executors: Handle) -> Self {
+        let hash_seed = random.next_u64();
+        Self { inner: Arc::new(Inner { wall, random: Mutex::new(random), hash_seed, core, executors }) }
+    }
+
+    /// The monotonic clock.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// Milliseconds since the Unix epoch. May step back when an operator sets the clock.
+    #[must_use]
+    #[allow(clippy::disallowed_methods)] // This is the one place.
+    pub fn wall_ms(&self) -> u64 {
+        match self.inner.wall {
+            Wall::System => {
+                let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+                since.map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+            }
+            Wall::Simulated { epoch_ms, origin } => {
+                epoch_ms + u64::try_from(origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+            }
+        }
+    }
+
+    /// A random number.
+    #[must_use]
+    pub fn random_u64(&self) -> u64 {
+        self.inner.random.lock().next_u64()
+    }
+
+    /// A random number.
+    #[must_use]
+    pub fn random_u128(&self) -> u128 {
+        let mut random = self.inner.random.lock();
+        u128::from(random.next_u64()) << 64 | u128::from(random.next_u64())
+    }
+
+    /// A duration drawn evenly from `from..=to`; used for jitter.
+    #[must_use]
+    pub fn random_duration(&self, from: Duration, to: Duration) -> Duration {
+        let span = to.saturating_sub(from);
+        let share = self.random_u64() as f64 / u64::MAX as f64;
+        from + span.mul_f64(share)
+    }
+
+    /// The hasher for maps whose keys are chosen by clients.
+    #[must_use]
+    pub fn hasher(&self) -> Hasher {
+        Hasher::with_seed(self.inner.hash_seed)
+    }
+
+    /// Starts a task beside consensus, link, gateway and ops.
+    #[allow(clippy::disallowed_methods)] // This is the one place.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.inner.core.spawn(future)
+    }
+
+    /// Starts a task where user code may run.
+    pub fn spawn_executor<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.inner.executors.spawn(future)
+    }
+
+    /// Starts a named thread, for work that blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses another thread.
+    pub fn thread(
+        &self,
+        name: &str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<std::thread::JoinHandle<()>> {
+        std::thread::Builder::new().name(name.to_owned()).spawn(work)
+    }
+}

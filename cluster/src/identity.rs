@@ -1,0 +1,1 @@
+//! Node name, Raft id, incarnation and cluster id, kept on the volume.

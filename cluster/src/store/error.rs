@@ -1,0 +1,69 @@
+//! Why the store did not do it.
+
+use std::path::PathBuf;
+
+/// Why bytes could not be kept or read. Nothing was deleted.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Nothing of the batch was written. It can be written when there is space again.
+    #[error("the volume of {path} is full: {free_bytes} bytes free, {needed_bytes} must stay free; free some space or grow the volume")]
+    Full {
+        /// Where the store is.
+        path: PathBuf,
+        /// What is free now.
+        free_bytes: u64,
+        /// What must stay free.
+        needed_bytes: u64,
+    },
+
+    /// The disk did not confirm. What reached it is unknown until the next recovery; the store accepts no more writes.
+    #[error("could not make data durable: {reason}; restart the node, it recovers from what is on disk")]
+    Sync {
+        /// What the operating system said.
+        reason: String,
+    },
+
+    /// Reading or writing failed. The store accepts no more writes.
+    #[error("could not access {path}: {reason}")]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
+
+    /// A checksum or a length is wrong. The file is left as it is.
+    #[error("{path} is damaged: {reason}; nothing was deleted. Restore this volume from a backup, or give the node an empty one and let its peers fill it")]
+    Corrupt {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The files were written in another format. They are left as they are.
+    #[error("{path} has format {found}, this release reads {supported}; nothing was changed. Start the release that wrote it, or export and import")]
+    ForeignFormat {
+        /// Which file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// What this release reads.
+        supported: String,
+    },
+
+    /// Another process has the store open.
+    #[error("{path} is in use by another process; stop it first")]
+    InUse {
+        /// Which folder.
+        path: PathBuf,
+    },
+
+    /// The store was closed, or refused everything after an earlier error.
+    #[error("the store no longer accepts writes: {reason}")]
+    Closed {
+        /// Why.
+        reason: String,
+    },
+}
