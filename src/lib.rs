@@ -19,3 +19,4 @@ pub mod entity;
 pub mod kinds;
 pub mod protocol;
 pub mod router;
+pub mod shard;
