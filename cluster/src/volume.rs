@@ -4,6 +4,6 @@ mod folder;
 mod lock;
 mod sealed;
 
-pub(crate) use folder::{create_folder, is_empty, replace};
+pub(crate) use folder::{create_folder, is_empty_but_for, replace, temporary};
 pub(crate) use lock::{Lock, LockError};
 pub(crate) use sealed::Sealed;

@@ -3,6 +3,7 @@
 //! ```text
 //! <folder>/tree/…      everything of the crate: journals `<n>.jnl`, tables, lock
 //! <folder>/synced      the highest write that was synced
+//! <folder>/torn-…      the end of a journal that was cut because a crash tore it
 //! ```
 //!
 //! One keyspace for all, so one journal and one sync. What the crate leaves to its caller is done here:

@@ -99,7 +99,7 @@ fn create(
 ) -> Result<Arc<dyn Engine>, StoreError> {
     volume::create_folder(folder).map_err(|error| StoreError::io(folder, error))?;
     Format { engine: kind, data: None }.write(folder)?;
-    let name = Format::new_data_folder(environment);
+    let name = Format::new_data_folder(folder, environment);
     let data = folder.join(&name);
     volume::create_folder(&data).map_err(|error| StoreError::io(&data, error))?;
     let engine = kind.start(&data, config)?;

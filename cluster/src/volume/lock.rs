@@ -6,9 +6,6 @@ use std::{
     path::Path,
 };
 
-/// Name of the file that is locked. It stays; only the lock on it counts, and that ends with the process.
-const FILE: &str = "LOCK";
-
 /// Why the folder could not be locked.
 #[derive(Debug)]
 pub(crate) enum LockError {
@@ -18,21 +15,29 @@ pub(crate) enum LockError {
     Io(io::Error),
 }
 
-/// Held as long as the folder is used.
+/// Held as long as the folder is used. The lock is on the folder itself, so nothing is written, and it ends with
+/// the process.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    folder: File,
 }
 
 impl Lock {
     /// Locks `folder`, at once or not at all.
     pub(crate) fn take(folder: &Path) -> Result<Self, LockError> {
-        let file =
-            File::options().create(true).append(true).open(folder.join(FILE)).map_err(LockError::Io)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+        let folder = File::open(folder).map_err(LockError::Io)?;
+        match folder.try_lock() {
+            Ok(()) => Ok(Self { folder }),
             Err(TryLockError::WouldBlock) => Err(LockError::InUse),
             Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
         }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that is just being started holds the same file for a moment.
+        // If this fails the lock ends with the process.
+        self.folder.unlock().unwrap_or_default();
     }
 }

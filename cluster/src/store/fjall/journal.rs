@@ -37,17 +37,19 @@ const TRAILER: &[u8] = b"FJL\x03";
 /// write known to be on disk.
 pub(super) fn check(tree: &Path, synced: u64) -> Result<(), StoreError> {
     let journals = list(tree).map_err(|error| StoreError::io(tree, error))?;
-    let (mut last, mut sequence) = (Mark::default(), None);
+    let (mut last, mut sequence) = (None, None);
     for (index, path) in journals.iter().enumerate() {
         let bytes = fs::read(path).map_err(|error| StoreError::io(path, error))?;
-        let content = read(&bytes, &mut sequence);
-        last = content.last.unwrap_or(last);
-        let Some(rest) = content.unreadable(&bytes) else { continue };
+        let content = read(used(&bytes), &mut sequence);
+        last = content.last.or(last);
         let is_sealed = index + 1 < journals.len();
-        if is_sealed || last.write < synced.max(synced_later(rest)) && last != Mark::default() {
-            return Err(damaged(path, content.end));
+        match content.verdict(last, synced) {
+            Verdict::Whole => (),
+            Verdict::Torn if !is_sealed => {
+                cut(path, &content).map_err(|error| StoreError::io(path, error))?
+            }
+            Verdict::Torn | Verdict::Damaged => return Err(damaged(path, content.end)),
         }
-        cut(path, content.end, rest.len()).map_err(|error| StoreError::io(path, error))?;
     }
     Ok(())
 }
@@ -74,39 +76,81 @@ fn list(tree: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(journals.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Removes the remains of a write that was never acknowledged.
-fn cut(path: &Path, end: usize, torn_bytes: usize) -> io::Result<()> {
-    tracing::warn!(path = %path.display(), end, torn_bytes, "a crash tore the last write, which nobody was told of; cut");
+/// The bytes without the zeros at the end, which are only space that was set aside.
+fn used(bytes: &[u8]) -> &[u8] {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    let mut used = bytes;
+    while let Some(rest) = used.strip_suffix(&ZEROS) {
+        used = rest;
+    }
+    let end = used.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    &used[..end]
+}
+
+/// Removes the remains of a write that was never acknowledged, and keeps a copy beside the tree.
+fn cut(path: &Path, content: &Content) -> io::Result<()> {
+    let (end, bytes) = (content.end, content.rest.len());
+    let copy = copy_name(path, end);
+    tracing::warn!(path = %path.display(), end, bytes, copy = %copy.display(), "a crash tore the last write; cut");
+    fs::write(copy, content.rest)?;
     let file = File::options().write(true).open(path)?;
     file.set_len(end as u64)?;
     file.sync_all()
 }
 
+/// Where the copy of a torn end goes: not among the files of the crate.
+fn copy_name(journal: &Path, end: usize) -> PathBuf {
+    let name = journal.file_stem().unwrap_or_default().to_string_lossy();
+    let tree = journal.parent().unwrap_or(Path::new("."));
+    tree.with_file_name(format!("torn-{name}-{end}"))
+}
+
 /// What could be read of a journal.
-struct Content {
+struct Content<'a> {
     /// Where the last whole batch ends.
     end: usize,
     /// The mark of the last whole batch that has one.
     last: Option<Mark>,
+    /// What lies behind the last whole batch.
+    rest: &'a [u8],
 }
 
-impl Content {
-    /// What lies behind the last whole batch, if it is not just the space that was set aside.
-    fn unreadable<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        let rest = &bytes[self.end..];
-        rest.iter().any(|byte| *byte != 0).then_some(rest)
+/// What the end of a journal means.
+enum Verdict {
+    /// Everything can be read.
+    Whole,
+    /// What cannot be read was never acknowledged, as far as anybody knows.
+    Torn,
+    /// What cannot be read was acknowledged.
+    Damaged,
+}
+
+impl Content<'_> {
+    /// `last`: the mark of the last whole batch in this or an earlier journal.
+    fn verdict(&self, last: Option<Mark>, synced: u64) -> Verdict {
+        let unreadable: Vec<_> = marks(self.rest).collect();
+        let synced = unreadable.iter().map(|mark| mark.synced).max().unwrap_or(0).max(synced);
+        let is_known_to_be_short = last.is_some_and(|last| last.write < synced);
+        if self.rest.is_empty() {
+            Verdict::Whole
+        } else if is_known_to_be_short || unreadable.iter().any(|mark| mark.write <= synced) {
+            Verdict::Damaged
+        } else {
+            Verdict::Torn
+        }
     }
 }
 
 /// Reads whole batches behind the one with the number `sequence`.
-fn read(bytes: &[u8], sequence: &mut Option<u64>) -> Content {
-    let mut content = Content { end: 0, last: None };
-    while let Some(batch) = read_batch(&bytes[content.end..]) {
+fn read<'a>(bytes: &'a [u8], sequence: &mut Option<u64>) -> Content<'a> {
+    let mut content = Content { end: 0, last: None, rest: bytes };
+    while let Some(batch) = read_batch(content.rest) {
         if sequence.is_some_and(|before| batch.sequence <= before) {
             break;
         }
         *sequence = Some(batch.sequence);
         content.end += batch.length;
+        content.rest = &bytes[content.end..];
         content.last = batch.mark.or(content.last);
     }
     content
@@ -135,12 +179,12 @@ fn read_batch(bytes: &[u8]) -> Option<Batch> {
     is_whole.then_some(Batch { length: cursor.at, sequence, mark })
 }
 
-/// The highest `synced` of any mark in bytes that cannot be read as batches: proof that what lies before that
-/// mark was acknowledged.
-fn synced_later(bytes: &[u8]) -> u64 {
+/// All marks in bytes that cannot be read as batches.
+fn marks(bytes: &[u8]) -> impl Iterator<Item = Mark> {
     let key = mark::key();
-    let marks = bytes.windows(key.len() + MARK_BYTES).filter(|window| window.starts_with(&key));
-    marks.filter_map(|window| Mark::decode(&window[key.len()..])).map(|mark| mark.synced).max().unwrap_or(0)
+    let length = key.len();
+    let windows = bytes.windows(length + MARK_BYTES).filter(move |window| window.starts_with(&key));
+    windows.filter_map(move |window| Mark::decode(&window[length..]))
 }
 
 struct Cursor<'a> {
@@ -223,9 +267,11 @@ mod tests {
 
     fn check_bytes(bytes: &[u8], synced: u64) -> (Result<(), StoreError>, u64) {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("0.jnl");
+        let tree = folder.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        let path = tree.join("0.jnl");
         fs::write(&path, bytes).unwrap();
-        let outcome = check(folder.path(), synced);
+        let outcome = check(&tree, synced);
         (outcome, fs::metadata(path).unwrap().len())
     }
 
@@ -253,7 +299,7 @@ mod tests {
     /// The same damage in a write that was acknowledged: refused, and the file stays.
     #[test]
     fn damage_of_an_acknowledged_write_is_refused() {
-        for damaged in bytes_of(1..3) {
+        for damaged in bytes_of(0..3) {
             let mut bytes = journal([0, 1, 2]);
             bytes[damaged] ^= 0xff;
             let (outcome, left) = check_bytes(&bytes, 3);
