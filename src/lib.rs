@@ -10,7 +10,7 @@
 //! | [`router`] | entity → shard → leader | `shard`, `protocol`, `cluster` |
 //! | `gateway` | HTTP, WebSocket, problem+json, OpenAPI | `router`, `protocol` |
 //! | [`kinds`] | the kinds that ship with the node | `entity` |
-//! | `telemetry` | metrics, traces, logs, each declared once | – |
+//! | [`telemetry`] | metrics, traces, logs, each declared once | – |
 //! | `config` | parsed once, validated, immutable | – |
 //! | `node` | the only place that assembles, spawns and drains | everything |
 //! | `cli` | `run` and `dev` start a node, all else over HTTP | `client`, `config`, `node` |
@@ -19,3 +19,4 @@ pub mod entity;
 pub mod kinds;
 pub mod protocol;
 pub mod router;
+pub mod telemetry;
