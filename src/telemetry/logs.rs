@@ -27,7 +27,9 @@ pub struct LogLevels(Targets);
 
 /// A text that does not say which lines are written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a log level: use off, error, warn, info, debug or trace, or pairs such as `warn,playhouse=debug`")]
+#[error(
+    "{0:?} is not a log level: use off, error, warn, info, debug or trace, or pairs such as `warn,playhouse=debug`"
+)]
 pub struct LogLevelsError(String);
 
 /// The process already has a log subscriber.

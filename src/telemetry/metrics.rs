@@ -35,7 +35,10 @@ impl Metrics {
     #[must_use]
     pub fn with_process(self) -> Self {
         let collector = Box::new(ProcessCollector::for_self());
-        self.inner.registry.register(collector).expect("nothing else registers names with the prefix process_");
+        self.inner
+            .registry
+            .register(collector)
+            .expect("nothing else registers names with the prefix process_");
         self
     }
 

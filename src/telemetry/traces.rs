@@ -13,8 +13,10 @@
 //! | [`COMMIT`] | shard | [`REQUEST`] | the batch is proposed | the batch is applied |
 
 mod context;
+mod recorder;
 
 pub use context::{SpanContext, TraceState};
+pub use recorder::Traces;
 
 /// The whole request, at the gateway.
 pub const REQUEST: &str = "request";

@@ -31,7 +31,8 @@ impl SpanContext {
     pub fn parse(text: &str) -> Option<Self> {
         let (version, rest) = (text.get(..2)?, text.get(2..)?);
         let known = version == "00";
-        let long_enough = if known { text.len() == 55 } else { text.len() == 55 || text.get(55..56) == Some("-") };
+        let long_enough =
+            if known { text.len() == 55 } else { text.len() == 55 || text.get(55..56) == Some("-") };
         if !long_enough || version == "ff" || !is_lower_hex(version) {
             return None;
         }
