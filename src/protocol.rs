@@ -16,4 +16,4 @@ pub use entity_id::{EntityId, EntityIdError, Key, KindName, ShardId, shard_of};
 pub use error::{CallError, ErrorCode, Refused, RefusalClass};
 pub use page::{EntityView, ListQuery, Page, Published};
 pub use playhouse_cluster::codec;
-pub use request::{Reply, Request, RequestId, TraceContext};
+pub use request::{IDEMPOTENCY_KEY_BYTES_MAX, Reply, Request, RequestId, TraceContext};
