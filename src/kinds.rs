@@ -1,5 +1,32 @@
 //! The entity kinds that ship with the node, each useful from any language.
+//!
+//! `docs/kinds.md` shows their commands and replies; its examples are executed by a test.
 
-mod counter;
+pub mod counter;
+pub mod document;
+mod flat;
+#[cfg(test)]
+mod scene;
 
 pub use counter::Counter;
+pub use document::Document;
+
+use crate::entity::{KindRegistry, RegisterError};
+
+/// Adds all of them to `kinds`.
+///
+/// ```
+/// use playhouse::{entity::KindRegistry, kinds};
+///
+/// let mut registry = KindRegistry::default();
+/// kinds::register_all(&mut registry).unwrap();
+/// assert!(registry.descriptions().any(|kind| kind.kind.as_str() == "document"));
+/// ```
+///
+/// # Errors
+///
+/// When `kinds` already has one of that name.
+pub fn register_all(kinds: &mut KindRegistry) -> Result<(), RegisterError> {
+    kinds.register::<Counter>()?;
+    kinds.register::<Document>()
+}
