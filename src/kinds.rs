@@ -5,11 +5,13 @@
 pub mod counter;
 pub mod document;
 mod flat;
+pub mod queue;
 #[cfg(test)]
 mod scene;
 
 pub use counter::Counter;
 pub use document::Document;
+pub use queue::Queue;
 
 use crate::entity::{KindRegistry, RegisterError};
 
@@ -28,5 +30,6 @@ use crate::entity::{KindRegistry, RegisterError};
 /// When `kinds` already has one of that name.
 pub fn register_all(kinds: &mut KindRegistry) -> Result<(), RegisterError> {
     kinds.register::<Counter>()?;
-    kinds.register::<Document>()
+    kinds.register::<Document>()?;
+    kinds.register::<Queue>()
 }

@@ -33,10 +33,6 @@ impl<E: Entity> Scene<E> {
         self.now_ms += ms;
     }
 
-    pub(crate) fn state(&self) -> &E {
-        &self.state
-    }
-
     /// Timers that the last command set and cancelled.
     pub(crate) fn timers(&self) -> &[TimerChange] {
         &self.timers
