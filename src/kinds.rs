@@ -5,13 +5,19 @@
 pub mod counter;
 pub mod document;
 mod flat;
+pub mod lease;
+pub mod limiter;
 pub mod queue;
+pub mod room;
 #[cfg(test)]
 mod scene;
 
 pub use counter::Counter;
 pub use document::Document;
+pub use lease::Lease;
+pub use limiter::Limiter;
 pub use queue::Queue;
+pub use room::Room;
 
 use crate::entity::{KindRegistry, RegisterError};
 
@@ -31,5 +37,8 @@ use crate::entity::{KindRegistry, RegisterError};
 pub fn register_all(kinds: &mut KindRegistry) -> Result<(), RegisterError> {
     kinds.register::<Counter>()?;
     kinds.register::<Document>()?;
-    kinds.register::<Queue>()
+    kinds.register::<Lease>()?;
+    kinds.register::<Limiter>()?;
+    kinds.register::<Queue>()?;
+    kinds.register::<Room>()
 }
