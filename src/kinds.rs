@@ -5,6 +5,8 @@
 pub mod counter;
 pub mod document;
 mod flat;
+#[cfg(test)]
+mod handbook;
 pub mod lease;
 pub mod limiter;
 pub mod queue;
