@@ -30,8 +30,8 @@ fn crates_below_the_node_stand_alone() {
 }
 
 #[test]
-fn each_engine_is_known_by_one_file() {
-    holds(rules::one_file_per_engine);
+fn each_engine_is_known_behind_one_door() {
+    holds(rules::one_home_per_engine);
 }
 
 #[test]
@@ -155,17 +155,14 @@ mod planted {
     }
 
     #[test]
-    fn an_engine_in_two_files_is_found_in_both() {
-        let first = ("cluster/src/store/fjall.rs", "use fjall::Database;");
-        let second = ("cluster/src/store.rs", "\nfn open() { fjall::open() }");
-        assert_eq!(found(rules::one_file_per_engine, &[first]), []);
-        let both = found(rules::one_file_per_engine, &[first, second]);
-        assert_eq!(both, [(second.0.to_owned(), 2), (first.0.to_owned(), 1)]);
-        none(
-            rules::one_file_per_engine,
-            "cluster/src/store.rs",
-            "mod fjall;\npub use self::fjall_engine::Fjall;",
-        );
+    fn an_engine_outside_its_home_is_found() {
+        let rule = rules::one_home_per_engine;
+        one(rule, "cluster/src/store.rs", "\nfn open() { fjall::open() }", 2);
+        one(rule, "cluster/src/store/fjall_too.rs", "use fjall::Database;", 1);
+        one(rule, "cluster/src/consensus.rs", "pub use openraft::Vote;", 1);
+        none(rule, "cluster/src/store/fjall.rs", "use fjall::Database;");
+        none(rule, "cluster/src/consensus/raft/log.rs", "use openraft::Vote;");
+        none(rule, "cluster/src/store.rs", "mod fjall;\npub use self::fjall::Fjall;");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The rules. Each takes the tree and returns what breaks it.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use crate::source::{Source, Tree, line_of};
 
@@ -64,8 +64,9 @@ const CLUSTER_PLAN: &[MayUse] = &[
     MayUse { room: "environment", rooms: &[], cluster: &[] },
     MayUse { room: "collections", rooms: &[], cluster: &[] },
     MayUse { room: "codec", rooms: &[], cluster: &[] },
-    MayUse { room: "identity", rooms: &["codec"], cluster: &[] },
-    MayUse { room: "store", rooms: &["codec"], cluster: &[] },
+    MayUse { room: "volume", rooms: &["codec"], cluster: &[] },
+    MayUse { room: "identity", rooms: &["codec", "volume"], cluster: &[] },
+    MayUse { room: "store", rooms: &["codec", "volume"], cluster: &[] },
     MayUse { room: "consensus", rooms: &["codec", "store", "identity"], cluster: &[] },
     MayUse { room: "peering", rooms: &["codec", "identity"], cluster: &[] },
     MayUse { room: "membership", rooms: &["codec", "identity", "consensus"], cluster: &[] },
@@ -117,7 +118,7 @@ pub fn crates(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for (folder, may) in MAY {
         for file in tree.production(folder) {
-            for name in file.names().filter(|name| name.opens_path && OURS.contains(&name.text)) {
+            for name in file.names().filter(|name| name.is_crate && OURS.contains(&name.text)) {
                 if !may.contains(&name.text) {
                     found.push(at(file, name.line, format!("`{folder}` names `{}`", name.text), REASON));
                 }
@@ -133,24 +134,23 @@ pub fn crates(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// A foreign engine has one file.
-pub fn one_file_per_engine(tree: &Tree) -> Vec<Violation> {
-    const REASON: &str = "replacing an engine must mean writing one file";
+/// A foreign engine has one home: one file, or the files behind one door.
+pub fn one_home_per_engine(tree: &Tree) -> Vec<Violation> {
+    const HOMES: [(&str, &str); 4] = [
+        ("openraft", "cluster/src/consensus/raft"),
+        ("sled", "cluster/src/store/sled"),
+        ("fjall", "cluster/src/store/fjall"),
+        ("ractor_cluster", "cluster/src/peering/processes"),
+    ];
+    const REASON: &str = "replacing an engine must mean writing one file, or what stands behind one door";
     let mut found = Vec::new();
-    for engine in ["openraft", "sled", "fjall", "ractor_cluster"] {
-        let mut files = BTreeMap::new();
-        for file in ["src/", "cluster/src/", "client/src/", "statefulset/src/"]
-            .iter()
-            .flat_map(|folder| tree.production(folder))
-        {
-            if let Some(name) = file.names().find(|name| name.text == engine && name.opens_path) {
-                files.insert(&file.path, (file, name.line));
-            }
-        }
-        let named_by: Vec<_> = files.keys().map(|path| path.as_str()).collect();
-        let what = format!("`{engine}` is named by {}", named_by.join(", "));
-        if files.len() > 1 {
-            found.extend(files.values().map(|(file, line)| at(file, *line, what.clone(), REASON)));
+    for file in ["src/", "cluster/src/", "client/src/", "statefulset/src/"]
+        .iter()
+        .flat_map(|folder| tree.production(folder))
+    {
+        for (engine, _) in HOMES.iter().filter(|(_, home)| !file.is_in_module(home)) {
+            let abroad = file.names().filter(|name| name.is_crate && name.text == *engine);
+            found.extend(abroad.map(|name| at(file, name.line, format!("names `{engine}`"), REASON)));
         }
     }
     found
@@ -166,7 +166,7 @@ pub fn private_crates(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
     for file in tree.files.iter().filter(|file| !file.is_test) {
         for (names, _, reason) in PRIVATE.iter().filter(|(_, home, _)| !file.path.starts_with(home)) {
-            let foreign = file.names().filter(|name| name.opens_path && names.contains(&name.text));
+            let foreign = file.names().filter(|name| name.is_crate && names.contains(&name.text));
             found.extend(foreign.map(|name| at(file, name.line, format!("names `{}`", name.text), reason)));
         }
     }

@@ -83,6 +83,8 @@ pub struct Name<'a> {
     pub text: &'a str,
     /// Whether `::` follows: it is the beginning or the middle of a path.
     pub opens_path: bool,
+    /// Whether it is the beginning: the name of a crate, or of a module in sight.
+    pub is_crate: bool,
 }
 
 impl Source {
@@ -141,7 +143,8 @@ impl Source {
         found
     }
 
-    fn is_in_module(&self, module: &str) -> bool {
+    /// Whether it is the file of `module`, which is a path without `.rs`, or below it.
+    pub fn is_in_module(&self, module: &str) -> bool {
         let rest = self.path.strip_prefix(module);
         rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
     }
@@ -157,16 +160,15 @@ fn is_word(byte: u8) -> bool {
 }
 
 fn names(code: &str) -> impl Iterator<Item = Name<'_>> {
-    let mut line = 1;
-    let mut rest = code;
+    let (mut line, mut at) = (1, 0);
     std::iter::from_fn(move || {
-        let start = rest.bytes().position(is_word)?;
-        line += line_of(rest, start) - 1;
-        rest = &rest[start..];
-        let end = rest.bytes().position(|byte| !is_word(byte)).unwrap_or(rest.len());
-        let (text, behind) = rest.split_at(end);
-        rest = behind;
-        Some(Name { line, text, opens_path: behind.trim_start().starts_with("::") })
+        let start = at + code[at..].bytes().position(is_word)?;
+        let length = code[start..].bytes().position(|byte| !is_word(byte)).unwrap_or(code.len() - start);
+        let (before, text, behind) = (&code[..start], &code[start..start + length], &code[start + length..]);
+        line += line_of(&before[at..], start - at) - 1;
+        at = start + length;
+        let opens_path = behind.trim_start().starts_with("::");
+        Some(Name { line, text, opens_path, is_crate: opens_path && !before.trim_end().ends_with("::") })
     })
 }
 
