@@ -18,6 +18,7 @@
 pub mod entity;
 pub mod gateway;
 pub mod kinds;
+pub mod node;
 pub mod protocol;
 pub mod router;
 pub mod shard;

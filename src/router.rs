@@ -4,6 +4,7 @@
 //! The router numbers what it sends to a shard, keeps it until it is acknowledged, and sends it again in order
 //! when leadership moved.
 
+mod entity_ref;
 mod looks;
 mod outgoing;
 mod pending_reply;
@@ -23,6 +24,7 @@ use parking_lot::Mutex;
 use playhouse_cluster::environment::Environment;
 use tokio::sync::{oneshot, watch};
 
+pub use entity_ref::{CALL_TIMEOUT, EntityRef};
 pub use looks::Subscription;
 pub use outgoing::CommitObserver;
 pub use pending_reply::PendingReply;
