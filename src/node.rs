@@ -6,6 +6,8 @@ mod error;
 mod groups;
 mod meters;
 mod settings;
+#[cfg(test)]
+mod replicas;
 mod supervise;
 
 use std::{path::Path, sync::Arc, time::Duration};

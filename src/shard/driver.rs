@@ -217,6 +217,10 @@ impl Running {
 
     /// The next time at which something is due without a message.
     fn wake_at(&self) -> Instant {
+        if !self.core.may_propose() {
+            // Nothing that is due could be proposed; the next commit wakes us.
+            return self.next_tick;
+        }
         let now = self.services.environment.now();
         let timer = self.core.next_due_ms().map(|due_ms| {
             now + Duration::from_millis(due_ms.saturating_sub(self.services.environment.wall_ms()).max(1))

@@ -1,0 +1,294 @@
+//! Three replicas of one shard in one process, over a network that tests can cut, with paused time.
+
+use std::{
+    collections::BTreeSet,
+    num::NonZeroU16,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use playhouse_cluster::{
+    consensus::{Config, Group, GroupId, Lane, Leadership, RaftGroup, RaftId, Transport, TransportError},
+    environment::Environment,
+    store::{self, Memory, Store},
+};
+use tokio::sync::watch;
+
+use super::{meters, supervise::Supervisor};
+use crate::{
+    entity::KindRegistry,
+    kinds::{Counter, counter},
+    protocol::{Body, CallError, EntityId, Key, Request, RequestId, ShardId, codec},
+    router::{EntityRef, PendingReply, Router, RouterIdentity},
+    shard::{self, MailboxConfig, ShardServices, ShardStatistics},
+    telemetry::Metrics,
+};
+
+/// Who cannot send to whom.
+type Cuts = BTreeSet<(RaftId, RaftId)>;
+
+#[derive(Default)]
+struct Mesh {
+    groups: Mutex<Vec<RaftGroup>>,
+    cuts: Mutex<Cuts>,
+}
+
+struct Link {
+    from: RaftId,
+    mesh: Weak<Mesh>,
+}
+
+impl Transport for Link {
+    fn send(
+        &self,
+        to: RaftId,
+        _: GroupId,
+        _: Lane,
+        request: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, TransportError>> {
+        let (from, mesh) = (self.from, self.mesh.clone());
+        Box::pin(async move {
+            let lost = || TransportError { to, reason: "cut".to_owned() };
+            let mesh = mesh.upgrade().ok_or_else(lost)?;
+            let is_cut = |from, to| mesh.cuts.lock().contains(&(from, to));
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let target = mesh.groups.lock().iter().find(|group| group.own() == to).cloned();
+            let target = target.filter(|_| !is_cut(from, to)).ok_or_else(lost)?;
+            let answer = target.receive(request).await;
+            if is_cut(to, from) { Err(lost()) } else { Ok(answer) }
+        })
+    }
+}
+
+struct Replica {
+    group: RaftGroup,
+    router: Router,
+    store: Store,
+}
+
+struct Cluster {
+    mesh: Arc<Mesh>,
+    replicas: Vec<Replica>,
+    environment: Environment,
+    _stop: watch::Sender<bool>,
+}
+
+const ONE: NonZeroU16 = NonZeroU16::new(1).unwrap();
+
+impl Cluster {
+    async fn start(config: Config) -> Self {
+        let environment = Environment::simulated(1);
+        let mesh = Arc::new(Mesh::default());
+        let (stop, stopped) = watch::channel(false);
+        let mut replicas = Vec::new();
+        for number in 1..=3 {
+            let replica = Replica::start(number, &mesh, &config, &environment, &stopped).await;
+            mesh.groups.lock().push(replica.group.clone());
+            replicas.push(replica);
+        }
+        let voters = (1..=3).map(RaftId).collect();
+        replicas[0].group.found(&voters).await.unwrap();
+        let cluster = Self { mesh, replicas, environment, _stop: stop };
+        cluster.leader_among(&[0, 1, 2]).await;
+        cluster
+    }
+
+    /// The one of these replicas that leads in the newest term, once one of them serves.
+    async fn leader_among(&self, among: &[usize]) -> usize {
+        for _ in 0..10_000 {
+            let term = |at: usize| match *self.replicas[at].group.leadership().borrow() {
+                Leadership::Leader { term } if self.replicas[at].router.led_shards() == 1 => Some(term),
+                _ => None,
+            };
+            let newest = among.iter().filter_map(|at| Some((term(*at)?, *at))).max();
+            if let Some((_, leader)) = newest {
+                return leader;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("none of {among:?} leads");
+    }
+
+    fn cut(&self, from: usize, to: usize) {
+        let id = |at: usize| self.replicas[at].group.own();
+        self.mesh.cuts.lock().insert((id(from), id(to)));
+    }
+
+    fn isolate(&self, at: usize) {
+        for other in (0..3).filter(|other| *other != at) {
+            self.cut(at, other);
+            self.cut(other, at);
+        }
+    }
+
+    fn heal(&self) {
+        self.mesh.cuts.lock().clear();
+    }
+
+    /// Moves leadership to `to` and waits until it serves there.
+    async fn move_to(&self, to: usize) {
+        for _ in 0..100 {
+            let leader = self.leader_among(&[0, 1, 2]).await;
+            if leader == to {
+                return;
+            }
+            self.replicas[leader].group.transfer(self.replicas[to].group.own()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        panic!("leadership did not move to replica {to}");
+    }
+
+    fn add(&self, at: usize, add: i64, idempotency_key: Option<&str>) -> PendingReply {
+        let body = codec::encode(&counter::Command::Add(add)).unwrap();
+        let request = Request {
+            target: EntityId::new("counter", "visits").unwrap(),
+            body: Body::binary(body),
+            request_id: RequestId::random(&self.environment),
+            idempotency_key: idempotency_key.map(Into::into),
+            timeout: Duration::from_secs(600),
+            trace: None,
+        };
+        self.replicas[at].router.start(request).unwrap()
+    }
+
+    async fn value(&self, at: usize) -> Result<i64, CallError> {
+        let router = self.replicas[at].router.clone();
+        let counter = EntityRef::<Counter>::new(router, Key::new("visits").unwrap());
+        counter.call(&counter::Command::Get {}).await.map(|reply| reply.value)
+    }
+}
+
+impl Replica {
+    async fn start(
+        number: u64,
+        mesh: &Arc<Mesh>,
+        config: &Config,
+        environment: &Environment,
+        stopped: &watch::Receiver<bool>,
+    ) -> Self {
+        let own = RaftId(number);
+        let store = Store::start(Memory::new(), environment, store::Config::default()).unwrap();
+        let link = Arc::new(Link { from: own, mesh: Arc::downgrade(mesh) });
+        let group =
+            RaftGroup::open(GroupId(0), own, store.clone(), link, config, environment).await.unwrap();
+        let mut kinds = KindRegistry::default();
+        kinds.register::<Counter>().unwrap();
+        let (kinds, metrics) = (Arc::new(kinds), Metrics::new("test"));
+        let identity = RouterIdentity { node: number, incarnation: 1 };
+        let commits = meters::commit_observer(&metrics);
+        let router = Router::new(identity, ONE, Arc::clone(&kinds), environment.clone(), commits);
+        let services = ShardServices {
+            kinds,
+            config: shard::Config::default(),
+            outgoing: Arc::new(router.clone()),
+            environment: environment.clone(),
+        };
+        let supervisor = Supervisor {
+            shard: ShardId(0),
+            group: group.clone(),
+            router: router.clone(),
+            services,
+            mailbox: MailboxConfig::default(),
+            statistics: watch::channel(ShardStatistics::default()).0,
+            metrics,
+            fatal: watch::channel(None).0,
+        };
+        environment.spawn(supervisor.run(stopped.clone()));
+        Self { group, router, store }
+    }
+}
+
+fn value_of(reply: &crate::protocol::Reply) -> i64 {
+    codec::decode::<counter::Value>(&reply.body).unwrap().value
+}
+
+/// Nothing here takes longer; without a limit, paused time would run on for ever.
+async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(120), future).await.expect("it takes less than two minutes")
+}
+
+/// A batch that never reached the majority did not happen; the same requests, sent again by the stream when the
+/// node leads again, happen once.
+#[tokio::test(start_paused = true)]
+async fn requests_caught_in_a_lost_leadership_happen_exactly_once() {
+    let cluster = Cluster::start(Config::default()).await;
+    let old = cluster.leader_among(&[0, 1, 2]).await;
+    cluster.isolate(old);
+    let caught: Vec<_> = (0..10).map(|_| cluster.add(old, 1, None)).collect();
+    let others: Vec<usize> = (0..3).filter(|at| *at != old).collect();
+    let new = cluster.leader_among(&others).await;
+    assert_eq!(cluster.value(new).await, Ok(0), "nothing of it reached the majority");
+    cluster.heal();
+    cluster.move_to(old).await;
+    let replies: Vec<i64> = within(futures_util::future::join_all(caught))
+        .await
+        .into_iter()
+        .map(|reply| value_of(&reply.unwrap()))
+        .collect();
+    assert_eq!(replies, (1..=10).collect::<Vec<_>>(), "in the order in which they were sent");
+    assert_eq!(cluster.value(old).await, Ok(10));
+}
+
+/// The majority has the batch, but its leader never hears of it: the outcome is unknown to it, the next leader commits
+/// it, and the stream's retry gets the first reply instead of a second effect.
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_an_unknown_outcome_gets_the_first_reply() {
+    let cluster = Cluster::start(Config::default()).await;
+    let old = cluster.leader_among(&[0, 1, 2]).await;
+    let others: Vec<usize> = (0..3).filter(|at| *at != old).collect();
+    others.iter().for_each(|other| cluster.cut(*other, old));
+    let caught = cluster.add(old, 5, None);
+    let keyed = cluster.add(old, 7, Some("once"));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    cluster.isolate(old);
+    let new = cluster.leader_among(&others).await;
+    assert_eq!(cluster.value(new).await, Ok(12), "the new leader committed what the old one had sent");
+    let retried = cluster.add(new, 7, Some("once")).await.unwrap();
+    assert_eq!(value_of(&retried), 12, "the same idempotency key, through another node: the first reply");
+    cluster.heal();
+    cluster.move_to(old).await;
+    assert_eq!(value_of(&within(caught).await.unwrap()), 5, "the reply that it had the first time");
+    assert_eq!(value_of(&within(keyed).await.unwrap()), 12);
+    assert_eq!(cluster.value(old).await, Ok(12), "no second effect");
+}
+
+/// A deposed leader that does not know it yet must not answer reads from its old state.
+#[tokio::test(start_paused = true)]
+async fn a_deposed_leader_answers_no_reads() {
+    let cluster = Cluster::start(Config::default()).await;
+    let old = cluster.leader_among(&[0, 1, 2]).await;
+    cluster.add(old, 1, None).await.unwrap();
+    cluster.isolate(old);
+    let stale = cluster.value(old);
+    tokio::pin!(stale);
+    let early = tokio::time::timeout(Duration::from_millis(400), &mut stale).await;
+    assert!(early.is_err(), "answered without a majority: {early:?}");
+    let others: Vec<usize> = (0..3).filter(|at| *at != old).collect();
+    let new = cluster.leader_among(&others).await;
+    cluster.add(new, 1, None).await.unwrap();
+    assert_eq!(cluster.value(new).await, Ok(2));
+    assert!(stale.await.is_err(), "its deadline passes without an answer from old state");
+}
+
+/// The log is cut while the shard works, and a replica that was away for longer than the log gets a snapshot.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_was_away_catches_up_by_snapshot() {
+    let config = Config { log_entries_max: 50, log_entries_kept: 5, ..Config::default() };
+    let cluster = Cluster::start(config).await;
+    let leader = cluster.leader_among(&[0, 1, 2]).await;
+    let away = (leader + 1) % 3;
+    cluster.isolate(away);
+    for _ in 0..300 {
+        cluster.add(leader, 1, None).await.unwrap();
+    }
+    let (applied, purged) = cluster.replicas[leader].group.log_bounds();
+    assert!(applied >= 300 && purged > 200, "the log is bounded: applied {applied}, purged {purged}");
+    cluster.heal();
+    cluster.move_to(away).await;
+    assert_eq!(cluster.value(away).await, Ok(300));
+    let entries = cluster.replicas[away].store.scan(&b"g"[..]..&b"h"[..], 10_000).unwrap().len();
+    assert!(entries < 300, "the snapshot replaced the log: {entries} keys");
+}
