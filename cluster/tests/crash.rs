@@ -7,6 +7,9 @@
 //! Batches are numbered in the order in which they are handed to the store, by many writers at once. Batch `n` puts
 //! `n` under `head`, some parts under keys of its own, and removes the parts of batch `n - WINDOW`. So what is left
 //! must be exactly the parts of the last `WINDOW` batches up to `head`, and `head` is at least what was acknowledged.
+//!
+//! Before each batch its writer applies, without waiting for durability, a number that the batch repeats: when the
+//! batch is there, what was applied before it is there too.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // The whole file is a test.
 
@@ -15,7 +18,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
@@ -30,11 +33,12 @@ use tokio::sync::oneshot;
 /// How many times each engine is killed while it writes.
 const KILLS_WHILE_WRITING: usize = 50;
 
-/// How many times it is killed at most, counting those before it wrote anything.
-const KILLS_MAX: usize = 200;
+/// One kill in so many comes at a random moment after the start, mostly while the store recovers; the others come
+/// after the first batch was acknowledged.
+const RECOVERIES: u32 = 5;
 
-/// The child is killed at a moment drawn evenly from this time after it was started.
-const KILL_WITHIN: Duration = Duration::from_millis(450);
+/// The child is killed at a moment drawn evenly from this time.
+const KILL_WITHIN: Duration = Duration::from_millis(200);
 
 /// How many batches wait for the store at once.
 const WRITERS: usize = 16;
@@ -65,8 +69,8 @@ fn survives_being_killed(kind: EngineKind) {
     let mut random = SmallRng::from_os_rng();
     let (mut acknowledged, mut kills, mut kills_while_writing) = (0, 0, 0);
     while kills_while_writing < KILLS_WHILE_WRITING {
-        let reported =
-            run_until_killed(kind, folder.path(), random.random_range(Duration::ZERO..KILL_WITHIN));
+        let moment = Moment::draw(&mut random);
+        let reported = run_until_killed(kind, folder.path(), moment);
         kills += 1;
         kills_while_writing += usize::from(!reported.is_empty());
         acknowledged = reported.into_iter().max().unwrap_or(0).max(acknowledged);
@@ -75,13 +79,26 @@ fn survives_being_killed(kind: EngineKind) {
             let head = check(kind, folder.path(), acknowledged);
             assert!(head >= acknowledged, "kill {kills}: {acknowledged} was acknowledged, {head} is there");
         }
-        assert!(kills < KILLS_MAX, "the child is killed before it writes; widen KILL_WITHIN");
     }
     println!("{}: {kills} kills, {kills_while_writing} while writing, {acknowledged} batches", kind.name());
 }
 
-/// Starts a child and kills it after `delay`. Returns what it reported as acknowledged.
-fn run_until_killed(kind: EngineKind, folder: &Path, delay: Duration) -> Vec<u64> {
+/// When a child is killed.
+struct Moment {
+    /// Whether `delay` begins with the first acknowledged batch, or with the start.
+    is_while_writing: bool,
+    delay: Duration,
+}
+
+impl Moment {
+    fn draw(random: &mut SmallRng) -> Self {
+        let is_while_writing = !random.random_ratio(1, RECOVERIES);
+        Self { is_while_writing, delay: random.random_range(Duration::ZERO..KILL_WITHIN) }
+    }
+}
+
+/// Starts a child and kills it. Returns what it reported as acknowledged.
+fn run_until_killed(kind: EngineKind, folder: &Path, moment: Moment) -> Vec<u64> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "append_until_killed", "--nocapture"])
         .env(ROLE, format!("{} {}", kind.name(), folder.display()))
@@ -89,20 +106,25 @@ fn run_until_killed(kind: EngineKind, folder: &Path, delay: Duration) -> Vec<u64
         .spawn()
         .unwrap();
     let reports = BufReader::new(child.stdout.take().unwrap());
-    let killer = std::thread::scope(|scope| {
-        let killer = scope.spawn(|| kill_after(child, delay));
+    let (first, is_writing) = mpsc::channel();
+    let (status, numbers): (_, Vec<_>) = std::thread::scope(|scope| {
+        let killer = scope.spawn(move || kill(child, &moment, &is_writing));
         // The pipe ends with the child. The last line may be cut, and libtest says something of its own.
-        let numbers = reports.lines().map_while(Result::ok).filter_map(|line| whole_report(&line)).collect();
-        let status = killer.join().unwrap();
-        (status, numbers)
+        let reports = reports.lines().map_while(Result::ok).filter_map(|line| whole_report(&line));
+        // Only the first is heard; the killer does not wait for more.
+        let numbers = reports.inspect(|_| first.send(()).unwrap_or_default()).collect();
+        drop(first); // A child that ended before it wrote is not waited for.
+        (killer.join().unwrap(), numbers)
     });
-    let (status, numbers) = killer;
     assert!(status.code().is_none(), "the child ended by itself: {status}");
     numbers
 }
 
-fn kill_after(mut child: Child, delay: Duration) -> std::process::ExitStatus {
-    std::thread::sleep(delay); // The moment of the crash.
+fn kill(mut child: Child, moment: &Moment, is_writing: &mpsc::Receiver<()>) -> std::process::ExitStatus {
+    if moment.is_while_writing {
+        is_writing.recv().unwrap_or_default();
+    }
+    std::thread::sleep(moment.delay); // The moment of the crash.
     child.kill().unwrap();
     child.wait().unwrap()
 }
@@ -120,6 +142,7 @@ fn check(kind: EngineKind, folder: &Path, acknowledged: u64) -> u64 {
         let found: BTreeMap<_, _> = store.scan(b"part/"..b"part0", usize::MAX).unwrap().into_iter().collect();
         let expected = (1.max(head.saturating_sub(WINDOW - 1))..=head).flat_map(parts).collect();
         assert_same(&found, &expected, head, acknowledged);
+        assert_applied_before_committed(&store);
         store.shutdown().await;
         head
     })
@@ -136,6 +159,14 @@ fn assert_same(
         expected.iter().find(|(key, value)| found.get(*key) != Some(value)).map(|(key, _)| text(key));
     let extra = found.keys().find(|key| !expected.contains_key(*key)).map(text);
     assert_eq!((missing, extra), (None, None), "head {head}, acknowledged {acknowledged}");
+}
+
+fn assert_applied_before_committed(store: &Store) {
+    for writer in 0..WRITERS {
+        let number = |prefix| number(store, format!("{prefix}/{writer}").as_bytes());
+        let (applied, committed) = (number("applied"), number("committed"));
+        assert!(applied >= committed, "writer {writer}: {committed} is there, {applied} before it is not");
+    }
 }
 
 /// What batch `n` puts: 1 to 5 parts of different sizes.
@@ -158,8 +189,12 @@ fn batch(n: u64) -> Batch {
 }
 
 fn head(store: &Store) -> u64 {
-    let head = store.get(b"head").unwrap();
-    head.map_or(0, |head| String::from_utf8_lossy(&head).parse().unwrap())
+    number(store, b"head")
+}
+
+/// 0 if it was never put.
+fn number(store: &Store, key: &[u8]) -> u64 {
+    store.get(key).unwrap().map_or(0, |value| String::from_utf8_lossy(&value).parse().unwrap())
 }
 
 /// With small buffers, so that files are rotated and merged all the time.
@@ -179,14 +214,16 @@ fn append_until_killed() {
     let store = open(kind, &folder, runtime.handle().clone());
     let next = Arc::new(Mutex::new(head(&store) + 1));
     runtime.block_on(async {
-        let writers = (0..WRITERS).map(|_| append(store.clone(), next.clone()));
+        let writers = (0..WRITERS).map(|writer| append(store.clone(), next.clone(), writer));
         futures_util::future::join_all(writers).await;
     });
 }
 
-async fn append(store: Store, next: Arc<Mutex<u64>>) {
-    loop {
-        let (n, acknowledged) = append_next(&store, &next);
+async fn append(store: Store, next: Arc<Mutex<u64>>, writer: usize) {
+    let before = number(&store, format!("applied/{writer}").as_bytes());
+    for applied in before + 1.. {
+        store.apply(one(format!("applied/{writer}"), applied)).await.unwrap();
+        let (n, acknowledged) = append_next(&store, &next, one(format!("committed/{writer}"), applied));
         acknowledged.await.unwrap();
         let report = format!("acknowledged {n}.\n");
         std::io::stdout().lock().write_all(report.as_bytes()).unwrap();
@@ -195,7 +232,7 @@ async fn append(store: Store, next: Arc<Mutex<u64>>) {
 }
 
 /// Numbers are handed out in the order of the calls.
-fn append_next(store: &Store, next: &Mutex<u64>) -> (u64, oneshot::Receiver<()>) {
+fn append_next(store: &Store, next: &Mutex<u64>, more: Batch) -> (u64, oneshot::Receiver<()>) {
     let (sender, receiver) = oneshot::channel();
     let mut next = next.lock().unwrap();
     let n = *next;
@@ -204,6 +241,14 @@ fn append_next(store: &Store, next: &Mutex<u64>) -> (u64, oneshot::Receiver<()>)
         outcome.unwrap();
         sender.send(()).unwrap_or_default(); // Nobody listens any more: the writer was dropped.
     };
-    store.commit_then(batch(n), Box::new(done));
+    let mut batch = batch(n);
+    batch.append(more);
+    store.commit_then(batch, Box::new(done));
     (n, receiver)
+}
+
+fn one(key: String, number: u64) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(key, number.to_string());
+    batch
 }

@@ -276,3 +276,40 @@ fn translate_other(path: PathBuf, error: &fjall::Error) -> StoreError {
     }
     StoreError::Corrupt { path, reason: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tree of ten synced batches, each with one value of 100 bytes; then one byte of its journal changes.
+    /// `find` says which, given the journal.
+    fn damaged_tree(find: impl Fn(&[u8]) -> usize) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, keyspace) = open_tree(folder.path(), &Config::default()).unwrap();
+        (0..10u8).for_each(|n| keyspace.insert([n], [b'v'; 100]).unwrap());
+        database.persist(PersistMode::SyncAll).unwrap();
+        drop((database, keyspace));
+        let path = folder.path().join("tree/0.jnl");
+        let mut journal = std::fs::read(&path).unwrap();
+        let at = find(&journal);
+        journal[at] ^= 0xff;
+        std::fs::write(path, journal).unwrap();
+        folder
+    }
+
+    /// Why we read journals first. When this fails the crate has learned it, and our check may go.
+    #[test]
+    fn the_crate_alone_cuts_synced_writes_in_silence() {
+        let folder = damaged_tree(|_| 0);
+        let (_database, keyspace) = open_tree(folder.path(), &Config::default()).unwrap();
+        assert_eq!(keyspace.iter().count(), 0);
+    }
+
+    /// Why we cut torn ends ourselves: a page in the middle of the last write may be missing after a loss of power.
+    #[test]
+    fn the_crate_alone_does_not_start_with_a_hole_in_its_last_write() {
+        let folder = damaged_tree(|journal| journal.iter().rposition(|byte| *byte == b'v').unwrap());
+        assert!(open_tree(folder.path(), &Config::default()).is_err());
+        assert!(Fjall::open(folder.path(), &Config::default()).is_ok());
+    }
+}

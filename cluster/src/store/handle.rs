@@ -105,7 +105,7 @@ impl Store {
     /// `done` runs on the writer (with an inline engine: perhaps before this returns), so it must not block.
     pub fn commit_then(&self, batch: Batch, done: Callback) {
         match self.check(&batch) {
-            Ok(()) => self.push(batch, Until::Durable, Waiter::Callback(done)),
+            Ok(()) => self.push(batch, Until::Durable, Waiter::callback(done)),
             Err(error) => done(Err(error)),
         }
     }
@@ -119,7 +119,7 @@ impl Store {
         self.check(&batch)?;
         self.room().await;
         let (sender, receiver) = oneshot::channel();
-        self.push(batch, until, Waiter::Channel(sender));
+        self.push(batch, until, Waiter::channel(sender));
         receiver.await.unwrap_or_else(|_| Err(StoreError::closed("the writer ended")))
     }
 
@@ -305,8 +305,10 @@ fn check_key(key: &[u8]) -> Result<(), StoreError> {
 fn start_thread(shared: &Arc<Shared>) -> Result<watch::Receiver<()>, StoreError> {
     let (ending, ended) = watch::channel(());
     let writer = Writer::new(shared.clone());
+    let fuse = Fuse(shared.clone());
     let work = move || {
         writer.run();
+        drop(fuse);
         drop(ending);
     };
     shared
@@ -314,6 +316,19 @@ fn start_thread(shared: &Arc<Shared>) -> Result<watch::Receiver<()>, StoreError>
         .thread("store", work)
         .map_err(|error| StoreError::closed(&format!("no thread for the writer: {error}")))?;
     Ok(ended)
+}
+
+/// Fails the store when the writer's thread panics, so that nobody waits for a thread that is gone.
+struct Fuse(Arc<Shared>);
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(&StoreError::closed("its writer panicked"));
+            // Dropping the requests tells their waiters.
+            while self.0.queue.take(usize::MAX).is_some() {}
+        }
+    }
 }
 
 /// The first key that does not start with `prefix` any more, or one behind every key.

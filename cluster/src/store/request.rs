@@ -21,19 +21,40 @@ pub(super) enum Until {
     Durable,
 }
 
-/// Who waits.
-pub(super) enum Waiter {
+/// Who waits. Whoever drops one without an outcome tells that the writer ended, so nobody waits for ever.
+pub(super) struct Waiter(Option<Listener>);
+
+enum Listener {
     Channel(oneshot::Sender<Outcome>),
     Callback(Callback),
 }
 
 impl Waiter {
-    fn wake(self, outcome: Outcome) {
-        match self {
+    pub(super) fn channel(sender: oneshot::Sender<Outcome>) -> Self {
+        Self(Some(Listener::Channel(sender)))
+    }
+
+    pub(super) fn callback(callback: Callback) -> Self {
+        Self(Some(Listener::Callback(callback)))
+    }
+
+    fn wake(mut self, outcome: Outcome) {
+        self.tell(outcome);
+    }
+
+    fn tell(&mut self, outcome: Outcome) {
+        match self.0.take() {
             // A caller that no longer listens has dropped its future; the batch is written all the same.
-            Self::Channel(sender) => drop(sender.send(outcome)),
-            Self::Callback(callback) => callback(outcome),
+            Some(Listener::Channel(sender)) => drop(sender.send(outcome)),
+            Some(Listener::Callback(callback)) => callback(outcome),
+            None => (),
         }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.tell(Err(StoreError::closed("the writer ended; whether the batch survives is unknown")));
     }
 }
 
@@ -110,7 +131,7 @@ mod tests {
     fn request(bytes: usize) -> Request {
         let mut batch = Batch::new();
         batch.put(vec![0; bytes], vec![]);
-        Request { batch, until: Until::Durable, waiter: Waiter::Callback(Box::new(|_| ())) }
+        Request { batch, until: Until::Durable, waiter: Waiter::callback(Box::new(|_| ())) }
     }
 
     /// One batch is always taken, however large; then only what fits.

@@ -1,8 +1,14 @@
 //! What the store promises above its engine.
 
-use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::mpsc as unbounded;
 
 use super::*;
 use crate::environment::Environment;
@@ -199,4 +205,111 @@ async fn a_prefix_is_removed_and_its_neighbours_stay() {
     assert_eq!(store.remove_prefix(b"b").await.unwrap(), 3_000);
     let left = store.keys(b""..b"z", 10).unwrap();
     assert_eq!(left, ["a", "az", "c"]);
+}
+
+/// An engine for a writer with a thread: each sync says that it began, and waits for a permission.
+struct Gated {
+    memory: Arc<Memory>,
+    began: unbounded::UnboundedSender<()>,
+    permissions: Mutex<mpsc::Receiver<()>>,
+}
+
+/// The other side of [`Gated`]. Without it syncs do not wait.
+struct Gate {
+    began: unbounded::UnboundedReceiver<()>,
+    permissions: mpsc::Sender<()>,
+}
+
+impl Gated {
+    fn new() -> (Arc<Self>, Gate) {
+        let (permit, permissions) = mpsc::channel();
+        let (begin, began) = unbounded::unbounded_channel();
+        let engine = Self { memory: Memory::new(), began: begin, permissions: Mutex::new(permissions) };
+        (Arc::new(engine), Gate { began, permissions: permit })
+    }
+}
+
+impl Engine for Gated {
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        assert!(batch.ops().iter().all(|op| op.key() != "poison"), "the engine has a bug");
+        self.memory.write(batch)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.began.send(()).unwrap_or_default();
+        self.permissions.lock().recv().unwrap_or_default();
+        self.memory.sync()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.memory.get(key)
+    }
+
+    fn scan(&self, _: Range<&[u8]>, _: usize) -> Result<Pairs, StoreError> {
+        Err(StoreError::Corrupt { path: "table".into(), reason: "a checksum is wrong".to_owned() })
+    }
+
+    fn last(&self, range: Range<&[u8]>) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        self.memory.last(range)
+    }
+
+    fn view(&self, range: Range<&[u8]>) -> Result<Arc<dyn View>, StoreError> {
+        self.memory.view(range)
+    }
+
+    fn name(&self) -> &'static str {
+        "gated"
+    }
+}
+
+/// What arrives during a sync is written together and synced once.
+#[tokio::test]
+async fn a_thread_commits_together_what_waits() {
+    let (engine, mut gate) = Gated::new();
+    let store = start(engine);
+    let (sender, mut done) = unbounded::unbounded_channel();
+    let commit = |n: usize| {
+        let sender = sender.clone();
+        let done = move |outcome| sender.send((n, outcome)).unwrap();
+        store.commit_then(put(&format!("key {n}"), ""), Box::new(done));
+    };
+    commit(0);
+    gate.began.recv().await.unwrap();
+    (1..10).for_each(commit);
+    assert!(done.try_recv().is_err(), "acknowledged before the sync");
+
+    (0..2).for_each(|_| gate.permissions.send(()).unwrap());
+    for expected in 0..10 {
+        let (n, outcome) = done.recv().await.unwrap();
+        outcome.unwrap();
+        assert_eq!(n, expected);
+    }
+    assert_eq!(store.statistics().syncs.load(Relaxed), 2);
+    assert_eq!(store.statistics().commits.load(Relaxed), 10);
+}
+
+#[tokio::test]
+async fn a_panic_of_the_engine_fails_everybody() {
+    let (engine, gate) = Gated::new();
+    let store = start(engine);
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    store.commit_then(put("poison", ""), Box::new(|outcome| sender.send(outcome).unwrap()));
+    assert!(matches!(receiver.await.unwrap(), Err(StoreError::Closed { .. })));
+    let mut health = store.health();
+    health.wait_for(|health| matches!(health, Health::Failed(_))).await.unwrap();
+    assert!(store.commit(put("later", "")).await.is_err());
+    drop(gate);
+    store.shutdown().await;
+}
+
+/// A store that reads damage does not write any more.
+#[tokio::test]
+async fn damage_that_is_read_fails_the_store() {
+    let (engine, gate) = Gated::new();
+    let store = start(engine);
+    gate.permissions.send(()).unwrap();
+    store.commit(put("key", "value")).await.unwrap();
+    assert!(store.scan(b"a"..b"z", 1).is_err());
+    assert!(matches!(&*store.health().borrow(), Health::Failed(StoreError::Corrupt { .. })));
+    assert!(matches!(store.commit(put("key", "value")).await, Err(StoreError::Corrupt { .. })));
 }
