@@ -171,6 +171,11 @@ impl<'a, E: Entity> Context<'a, E> {
         self.effects
     }
 
+    /// Puts `effects` in the place of what was stated so far.
+    pub(crate) fn set_effects(&mut self, effects: Effects<E>) {
+        self.effects = effects;
+    }
+
     /// Which entity of its kind this is.
     #[must_use]
     pub fn key(&self) -> &Key {

@@ -26,7 +26,7 @@ use super::{
     records::{DeadLetter, Meta, OutboxCast, decode, encode},
     statistics::ShardStatistics,
     streams::Streams,
-    timers::Timers,
+    timers::{SetTimer, Timers},
 };
 use crate::{
     entity::{KindRegistry, Limits, Table, TableStatistics},
@@ -206,6 +206,15 @@ impl Core {
     #[must_use]
     pub fn next_due_ms(&self) -> Option<u64> {
         [self.timers.next_ms(), self.idempotency.next_ms()].into_iter().flatten().min()
+    }
+
+    /// Timers that are set, in the order in which they fire. Reads them all.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn timers(&self) -> Result<Vec<SetTimer>, StoreError> {
+        self.timers.all(&self.pending, |kind| self.kinds.description(kind).kind.clone())
     }
 
     /// Whether the open proposal is large enough to be closed.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     entity::{KindIndex, TimerChange},
-    protocol::Key,
+    protocol::{EntityId, Key, KindName},
 };
 
 /// How many timers fire in one batch at most.
@@ -26,6 +26,17 @@ pub(super) struct Due {
     pub(super) kind: String,
     pub(super) key: Key,
     pub(super) command: Bytes,
+}
+
+/// A timer that is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetTimer {
+    /// Whose.
+    pub entity: EntityId,
+    /// Its name at that entity.
+    pub name: CompactString,
+    /// When it fires, in milliseconds of the shard's clock.
+    pub at_ms: u64,
 }
 
 /// The timers of one shard. Only the time of the next one is in memory.
@@ -135,6 +146,29 @@ impl Timers {
             due.push((kind, key, command));
         }
         due
+    }
+
+    /// All timers, in the order in which they fire. Reads all that are durable.
+    pub(super) fn all(
+        &self,
+        pending: &Pending,
+        kind_name: impl Fn(KindIndex) -> KindName,
+    ) -> Result<Vec<SetTimer>, StoreError> {
+        let mut set = Vec::new();
+        for (key, _) in super::streams::scan_all(pending, Family::Due)? {
+            if let Some((at_ms, kind, key, name)) = keys::parse_timed(&key)
+                && let Ok(kind) = KindName::new(kind)
+            {
+                set.push(SetTimer { entity: EntityId { kind, key }, name: name.into(), at_ms });
+            }
+        }
+        set.extend(self.volatile.keys().map(|(at_ms, kind, key, name)| SetTimer {
+            entity: EntityId { kind: kind_name(*kind), key: key.clone() },
+            name: name.clone(),
+            at_ms: *at_ms,
+        }));
+        set.sort_by_key(|timer| timer.at_ms);
+        Ok(set)
     }
 
     /// How many durable timers are set; reads them all.

@@ -1,0 +1,171 @@
+//! Kinds that do what the kinds that ship do not: cast, spawn, change their schema.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    entity::{Context, Entity, NoEvents},
+    protocol::Key,
+};
+
+pub(super) use dozer::Dozer;
+pub(super) use gauge::{Gauge, OldGauge};
+pub(super) use sender::Sender;
+
+/// Casts.
+pub(super) mod sender {
+    use super::*;
+    use crate::kinds::{Counter, counter};
+
+    #[derive(Clone, Serialize, Deserialize)]
+    pub(crate) struct Sender;
+
+    #[derive(Serialize, Deserialize)]
+    pub(crate) enum Command {
+        /// Adds one to a counter.
+        AddTo(String),
+    }
+
+    impl Entity for Sender {
+        const KIND: &'static str = "sender";
+        type Command = Command;
+        type Reply = ();
+        type Event = NoEvents;
+        type Error = std::convert::Infallible;
+
+        fn birth(_: &Key) -> Self {
+            Self
+        }
+
+        fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
+            let Command::AddTo(counter) = command;
+            context.cast::<Counter>(Key::new(counter).unwrap(), &counter::Command::Add(1));
+            Ok(())
+        }
+    }
+}
+
+/// Spawns work, and a call.
+pub(super) mod dozer {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::kinds::{Counter, counter};
+
+    #[derive(Clone, Default, Serialize, Deserialize)]
+    pub(crate) struct Dozer {
+        dozed: u32,
+        woken: u32,
+        counted: i64,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    pub(crate) enum Command {
+        Doze,
+        Woken,
+        Counted(i64),
+    }
+
+    impl Entity for Dozer {
+        const KIND: &'static str = "dozer";
+        type Command = Command;
+        type Reply = ();
+        type Event = NoEvents;
+        type Error = std::convert::Infallible;
+
+        fn birth(_: &Key) -> Self {
+            Self::default()
+        }
+
+        fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
+            match command {
+                Command::Doze => {
+                    context.state_mut(self).dozed += 1;
+                    context.spawn(async { Command::Woken });
+                }
+                Command::Woken => {
+                    context.state_mut(self).woken += 1;
+                    let naps = Key::new("naps").unwrap();
+                    let timeout = Duration::from_secs(1);
+                    context.call::<Counter>(naps, &counter::Command::Add(1), timeout, |outcome| {
+                        Command::Counted(outcome.map_or(-1, |reply| reply.value))
+                    });
+                }
+                Command::Counted(value) => context.state_mut(self).counted = value,
+            }
+            Ok(())
+        }
+    }
+}
+
+/// One kind in two releases.
+pub(super) mod gauge {
+    use std::ops::RangeInclusive;
+
+    use super::*;
+    use crate::{
+        entity::{SchemaVersion, UpcastError},
+        protocol::codec,
+    };
+
+    #[derive(Serialize, Deserialize)]
+    pub(crate) enum Command {
+        Set(i32),
+    }
+
+    /// As the old release has it.
+    #[derive(Clone, Default, Serialize, Deserialize)]
+    pub(crate) struct OldGauge {
+        celsius: i32,
+    }
+
+    impl Entity for OldGauge {
+        const KIND: &'static str = "gauge";
+        type Command = Command;
+        type Reply = ();
+        type Event = NoEvents;
+        type Error = std::convert::Infallible;
+
+        fn birth(_: &Key) -> Self {
+            Self::default()
+        }
+
+        fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
+            let Command::Set(celsius) = command;
+            context.save(Self { celsius });
+            Ok(())
+        }
+    }
+
+    /// As the new release has it.
+    #[derive(Clone, Default, Serialize, Deserialize)]
+    pub(crate) struct Gauge {
+        celsius: i64,
+        sets: u32,
+    }
+
+    impl Entity for Gauge {
+        const KIND: &'static str = "gauge";
+        const SCHEMA: SchemaVersion = 2;
+        const READS: RangeInclusive<SchemaVersion> = 1..=2;
+        type Command = Command;
+        type Reply = ();
+        type Event = NoEvents;
+        type Error = std::convert::Infallible;
+
+        fn birth(_: &Key) -> Self {
+            Self::default()
+        }
+
+        fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
+            let Command::Set(celsius) = command;
+            context.save(Self { celsius: celsius.into(), sets: self.sets + 1 });
+            Ok(())
+        }
+
+        fn upcast(found: SchemaVersion, bytes: &[u8]) -> Result<Self, UpcastError> {
+            let old: OldGauge =
+                codec::decode(bytes).map_err(|error| UpcastError { found, reason: error.to_string() })?;
+            Ok(Self { celsius: old.celsius.into(), sets: 0 })
+        }
+    }
+}
