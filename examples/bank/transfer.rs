@@ -72,7 +72,8 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
-    /// Starts it. Starting the same order twice is allowed.
+    /// Starts it. Starting the same order again asks the accounts what stands: should a timer ever be lost (it is
+    /// a dead letter then), this moves the transfer on.
     Start(Order),
     /// How far it is.
     Get {},
@@ -136,7 +137,7 @@ impl Entity for Transfer {
             (Command::Answered { account, round, answer }, Some(order)) if round == self.round => {
                 Ok(self.hear(&account, answer, order, context))
             }
-            (Command::AskAgain {}, Some(order)) => Ok(self.ask_again(order, context)),
+            (Command::Start(_) | Command::AskAgain {}, Some(order)) => Ok(self.ask_again(order, context)),
             _ => Ok(self.phase.clone()),
         }
     }

@@ -19,6 +19,11 @@ pub(super) fn light_fuse() {
     FUSE.set(true);
 }
 
+/// It does not, after all. `true` if none had come.
+pub(super) fn defuse() -> bool {
+    FUSE.replace(false)
+}
+
 /// `E` with the same name and the same bytes.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent, bound = "")]
