@@ -16,6 +16,6 @@ pub use behaviour::{Durability, Entity, NoEvents, Refusal, SchemaVersion, Upcast
 pub use context::{CallResult, Change, Context, Effects, OutgoingCast, SpawnedFuture, TimerChange};
 pub use registry::{KindDescription, KindIndex, KindRegistry, RegisterError};
 pub use table::{
-    CallThen, Command, Executed, Image, Limits, Outcome, RecordChange, Records, Scope, Spawn, Stored, Table,
+    CallThen, Command, Executed, Image, Limits, Loaded, Outcome, RecordChange, Records, Scope, Spawn, Stored, Table,
     TableStatistics,
 };

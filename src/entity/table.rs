@@ -84,7 +84,16 @@ pub trait Records {
     /// # Errors
     ///
     /// When the store cannot be read.
-    fn load(&self, kind: &str, key: &Key) -> Result<Option<Stored>, StoreError>;
+    fn load(&self, kind: &str, key: &Key) -> Result<Loaded, StoreError>;
+}
+
+/// What was read of an entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Nothing if nobody wrote it.
+    pub stored: Option<Stored>,
+    /// The newest proposal that it is part of; 0 when all of it is stored. Whoever sees the state waits for it.
+    pub proposal: u64,
 }
 
 /// What is stored of an entity.
@@ -262,14 +271,15 @@ impl<E: Entity> TypedTable<E> {
         if self.residents.contains_key(key) {
             return Ok(());
         }
-        let stored = match E::DURABILITY {
-            Durability::Volatile => None,
+        let loaded = match E::DURABILITY {
+            Durability::Volatile => Loaded { stored: None, proposal: 0 },
             Durability::Replicated => scope.records.load(E::KIND, key).map_err(|error| {
                 CallError::UnreadableState { entity: entity_name::<E>(key), reason: error.to_string() }
             })?,
         };
-        let woken = catch_unwind(AssertUnwindSafe(|| revive::<E>(key, stored)));
-        let resident = woken.map_err(|_| self.crashed(key, scope))??;
+        let woken = catch_unwind(AssertUnwindSafe(|| revive::<E>(key, loaded.stored)));
+        let mut resident = woken.map_err(|_| self.crashed(key, scope))??;
+        resident.proposal = loaded.proposal;
         self.statistics.woken += 1;
         self.statistics.resident_bytes += resident.bytes as usize;
         self.residents.insert(key.clone(), resident);

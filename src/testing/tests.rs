@@ -64,6 +64,45 @@ fn nothing_leaves_before_it_is_durable() {
     assert!(written.outcome().unwrap().is_ok());
 }
 
+/// After a crash the entity is woken from what is stored *and on its way*; who reads it then must wait for that too.
+#[test]
+fn a_crash_does_not_open_the_gate() {
+    let mut stage = Stage::of::<Counter>();
+    stage.stall();
+    let written = stage.send::<Counter>("c", &add(1));
+    stage.crash_next_handler();
+    let crashed = stage.send::<Counter>("c", &add(1));
+    let read = stage.send::<Counter>("c", &counter::Command::Get {});
+    assert_eq!(read.outcome(), None);
+    assert_eq!(written.outcome(), None);
+    stage.resume();
+    assert_eq!(read.outcome().unwrap().unwrap().value, 1);
+    assert_eq!(crashed.outcome(), Some(Err(CallError::Crashed)));
+}
+
+/// The same for what is on its way as an event, and for a state that is on its way out.
+#[test]
+fn a_crash_does_not_open_the_gate_for_events_and_removals() {
+    let mut stage = Stage::start(Release::new().kind::<Queue>().kind::<Sender>());
+    let push = || queue::Command::Push { item: Json::default(), delay_ms: 0 };
+    stage.call::<Queue>("q", &push()).unwrap();
+    stage.call::<Sender>("s", &sender::Command::Stay).unwrap();
+    stage.stall();
+    drop(stage.send::<Queue>("q", &push()));
+    drop(stage.send::<Sender>("s", &sender::Command::Go));
+    stage.crash_next_handler();
+    drop(stage.send::<Queue>("q", &push()));
+    stage.crash_next_handler();
+    drop(stage.send::<Sender>("s", &sender::Command::Go));
+
+    let read = stage.send::<Queue>("q", &queue::Command::Stats {});
+    let gone = stage.send::<Sender>("s", &sender::Command::Look);
+    assert!(read.outcome().is_none() && gone.outcome().is_none());
+    stage.resume();
+    assert!(matches!(read.outcome(), Some(Ok(queue::Reply::Stats(stats))) if stats.ready == 2));
+    assert!(gone.outcome().is_some());
+}
+
 #[test]
 fn an_idempotency_key_gives_the_first_reply_again_also_after_a_move() {
     let mut stage = Stage::of::<Counter>();

@@ -11,7 +11,7 @@ pub(super) use dozer::Dozer;
 pub(super) use gauge::{Gauge, OldGauge};
 pub(super) use sender::Sender;
 
-/// Casts.
+/// Casts, stays and goes.
 pub(super) mod sender {
     use super::*;
     use crate::kinds::{Counter, counter};
@@ -23,6 +23,12 @@ pub(super) mod sender {
     pub(crate) enum Command {
         /// Adds one to a counter.
         AddTo(String),
+        /// Is stored.
+        Stay,
+        /// Is removed.
+        Go,
+        /// Does nothing.
+        Look,
     }
 
     impl Entity for Sender {
@@ -37,8 +43,14 @@ pub(super) mod sender {
         }
 
         fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
-            let Command::AddTo(counter) = command;
-            context.cast::<Counter>(Key::new(counter).unwrap(), &counter::Command::Add(1));
+            match command {
+                Command::AddTo(counter) => {
+                    context.cast::<Counter>(Key::new(counter).unwrap(), &counter::Command::Add(1));
+                }
+                Command::Stay => context.save(Self),
+                Command::Go => context.remove(),
+                Command::Look => {}
+            }
             Ok(())
         }
     }
