@@ -28,7 +28,8 @@ pub struct Limits {
     pub effects_bytes_max: usize,
     /// How many casts one command may state.
     pub casts_max: usize,
-    /// An event-sourced entity writes an image when the events since the last one have this many bytes.
+    /// An event-sourced entity writes an image when the events since the last one have this many bytes, and at
+    /// least as many as that image.
     pub image_every_bytes: usize,
     /// More crashes than this within [`crash_window_ms`](Self::crash_window_ms) quarantine the entity.
     pub crashes_max: u32,
@@ -340,6 +341,21 @@ impl<E: Entity> TypedTable<E> {
     fn accept(
         &mut self,
         key: &Key,
+        effects: Effects<E>,
+        scope: &Scope<'_>,
+    ) -> Result<Executed, CallError> {
+        let folds = matches!(effects.change, Change::Emit(_)) && E::DURABILITY == Durability::Replicated;
+        let accepted = self.accept_whole(key, effects, scope);
+        if accepted.is_err() && folds {
+            // Events are folded in place; half a change is undone by waking it again.
+            self.forget(key);
+        }
+        accepted
+    }
+
+    fn accept_whole(
+        &mut self,
+        key: &Key,
         mut effects: Effects<E>,
         scope: &Scope<'_>,
     ) -> Result<Executed, CallError> {
@@ -369,12 +385,12 @@ impl<E: Entity> TypedTable<E> {
     /// Folds the change in and encodes it. The outer error is a panic of [`Entity::apply`].
     #[allow(clippy::type_complexity)]
     fn next_state(
-        &self,
+        &mut self,
         key: &Key,
         change: Change<E>,
         scope: &Scope<'_>,
     ) -> Result<Result<Next<E>, CallError>, ()> {
-        let resident = self.residents.get(key).expect("it was woken before");
+        let resident = self.residents.get_mut(key).expect("it was woken before");
         let folded = catch_unwind(AssertUnwindSafe(|| match change {
             Change::Keep => Ok(Next::Keep),
             Change::Remove => Ok(Next::Remove(E::birth(key))),
@@ -402,7 +418,8 @@ impl<E: Entity> TypedTable<E> {
 enum Next<E> {
     Keep,
     Image { state: E, bytes: Bytes },
-    Events { state: E, events: Vec<(SchemaVersion, Bytes)>, image: Option<Bytes> },
+    /// The state is folded in already.
+    Events { events: Vec<(SchemaVersion, Bytes)>, image: Option<Bytes> },
     Remove(E),
 }
 
@@ -420,6 +437,16 @@ impl<E> Next<E> {
 }
 
 impl<E: Entity> Resident<E> {
+    /// Whether `more` further events of `more_bytes` are too many to read at the next wake. A large image is
+    /// rewritten only when the events behind it are as large.
+    fn is_image_due(&self, more: usize, more_bytes: usize, limits: &Limits) -> bool {
+        let count = self.event + more as u64 - self.image_event;
+        let bytes_max = limits.image_every_bytes.max(self.bytes as usize);
+        !self.has_image
+            || count > u64::from(E::IMAGE_EVERY_EVENTS)
+            || self.event_bytes as usize + more_bytes > bytes_max
+    }
+
     fn change(&mut self, next: Next<E>) -> RecordChange {
         let events_from = self.image_event + 1;
         match next {
@@ -429,8 +456,7 @@ impl<E: Entity> Resident<E> {
                 self.revision += 1;
                 self.image(bytes, events_from)
             }
-            Next::Events { state, events, image } => {
-                self.state = state;
+            Next::Events { events, image } => {
                 let first = self.event + 1;
                 self.event += events.len() as u64;
                 self.revision += events.len() as u64;
@@ -608,28 +634,30 @@ fn encode_state<E: Entity>(state: &E, limits: &Limits) -> Result<Bytes, CallErro
     Ok(bytes.into())
 }
 
+/// Folds events into the resident itself: a copy of a large state for each event would cost more than the event.
 fn fold_events<E: Entity>(
-    resident: &Resident<E>,
+    resident: &mut Resident<E>,
     events: Vec<E::Event>,
     limits: &Limits,
 ) -> Result<Next<E>, CallError> {
-    let mut state = resident.state.clone();
+    if E::DURABILITY == Durability::Volatile {
+        let mut state = resident.state.clone();
+        events.into_iter().for_each(|event| state.apply(event));
+        return Ok(Next::Image { state, bytes: Bytes::new() });
+    }
     let mut encoded = Vec::with_capacity(events.len());
     for event in events {
         let bytes = codec::encode(&event).expect("event types are encodable; unit tests of the kind show it");
         encoded.push((E::SCHEMA, Bytes::from(bytes)));
-        state.apply(event);
-    }
-    if E::DURABILITY == Durability::Volatile {
-        return Ok(Next::Image { state, bytes: Bytes::new() });
+        resident.state.apply(event);
     }
     let more: usize = encoded.iter().map(|(_, bytes)| bytes.len()).sum();
-    let count = resident.event + encoded.len() as u64 - resident.image_event;
-    let is_due = !resident.has_image
-        || count > u64::from(E::IMAGE_EVERY_EVENTS)
-        || resident.event_bytes as usize + more > limits.image_every_bytes;
-    let image = if is_due { Some(encode_state(&state, limits)?) } else { None };
-    Ok(Next::Events { state, events: encoded, image })
+    let image = if resident.is_image_due(encoded.len(), more, limits) {
+        Some(encode_state(&resident.state, limits)?)
+    } else {
+        None
+    };
+    Ok(Next::Events { events: encoded, image })
 }
 
 fn revive<E: Entity>(key: &Key, stored: Option<Stored>) -> Result<Resident<E>, CallError> {

@@ -11,7 +11,7 @@ use crate::{
     kinds::{Counter, Document, Limiter, Queue, Room, counter, document, queue},
     protocol::{CallError, Json},
 };
-use actors::{Dozer, Gauge, OldGauge, Sender, dozer, gauge, sender};
+use actors::{Dozer, Gauge, Hoard, OldGauge, Sender, dozer, gauge, hoard, sender};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -178,6 +178,18 @@ fn a_queue_survives_as_image_and_events() {
     stage.advance(SECOND);
     let next = stage.call_json("queue", "q", &json!({"lease": {}})).unwrap();
     assert_eq!(next["leased"][0]["item"], 1);
+}
+
+/// Events are folded in before everything else about them is known to be in bounds.
+#[test]
+fn events_that_are_refused_afterwards_leave_nothing() {
+    let mut stage = Stage::of::<Hoard>();
+    assert!(stage.call::<Hoard>("h", &hoard::Command::Keep(10)).is_ok());
+    assert!(matches!(stage.call::<Hoard>("h", &hoard::Command::Keep(2 << 20)), Err(CallError::TooLarge { .. })));
+    assert_eq!(stage.call::<Hoard>("h", &hoard::Command::KeepBadly), Err(CallError::Crashed));
+    assert_eq!(stage.view::<Hoard>("h"), json!(10));
+    stage.crash();
+    assert_eq!(stage.view::<Hoard>("h"), json!(10));
 }
 
 #[test]

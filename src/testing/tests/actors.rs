@@ -1,4 +1,4 @@
-//! Kinds that do what the kinds that ship do not: cast, spawn, change their schema.
+//! Kinds that do what the kinds that ship do not: cast, spawn, grow too large, change their schema.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use crate::{
 
 pub(super) use dozer::Dozer;
 pub(super) use gauge::{Gauge, OldGauge};
+pub(super) use hoard::Hoard;
 pub(super) use sender::Sender;
 
 /// Casts, stays and goes.
@@ -178,6 +179,61 @@ pub(super) mod gauge {
             let old: OldGauge =
                 codec::decode(bytes).map_err(|error| UpcastError { found, reason: error.to_string() })?;
             Ok(Self { celsius: old.celsius.into(), sets: 0 })
+        }
+    }
+}
+
+/// Keeps as many bytes as it is told, as events, with an image each time.
+pub(super) mod hoard {
+    use super::*;
+
+    #[derive(Clone, Default, Serialize, Deserialize)]
+    pub(crate) struct Hoard(String);
+
+    #[derive(Serialize, Deserialize)]
+    pub(crate) enum Command {
+        Keep(usize),
+        KeepBadly,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    pub(crate) enum Event {
+        Kept(usize),
+        KeptBadly,
+    }
+
+    impl Entity for Hoard {
+        const KIND: &'static str = "hoard";
+        const IMAGE_EVERY_EVENTS: u32 = 0;
+        type Command = Command;
+        type Reply = ();
+        type Event = Event;
+        type Error = std::convert::Infallible;
+
+        fn birth(_: &Key) -> Self {
+            Self::default()
+        }
+
+        fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
+            match command {
+                Command::Keep(bytes) => context.emit(Event::Kept(bytes)),
+                Command::KeepBadly => {
+                    context.emit(Event::Kept(1));
+                    context.emit(Event::KeptBadly);
+                }
+            }
+            Ok(())
+        }
+
+        fn apply(&mut self, event: Event) {
+            match event {
+                Event::Kept(bytes) => self.0.push_str(&"x".repeat(bytes)),
+                Event::KeptBadly => panic!("apply must not panic, but may"),
+            }
+        }
+
+        fn show(&self) -> serde_json::Value {
+            self.0.len().into()
         }
     }
 }
