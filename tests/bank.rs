@@ -5,6 +5,8 @@
 mod account;
 #[path = "bank/lanes.rs"]
 mod lanes;
+#[path = "bank/node.rs"]
+mod node;
 #[path = "../examples/bank/transfer.rs"]
 mod transfer;
 
