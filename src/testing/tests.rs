@@ -1,6 +1,7 @@
 //! The stage itself, and the kinds that ship, on it.
 
 mod actors;
+mod undisturbed;
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde_json::json;
 
 use super::{Release, Stage};
 use crate::{
-    kinds::{Counter, Document, Limiter, Queue, Room, counter, document, queue},
+    kinds::{Counter, Document, Lease, Limiter, Queue, Room, counter, document, queue},
     protocol::{CallError, Json},
 };
 use actors::{Dozer, Gauge, Hoard, OldGauge, Sender, dozer, gauge, hoard, sender};
@@ -185,7 +186,10 @@ fn a_queue_survives_as_image_and_events() {
 fn events_that_are_refused_afterwards_leave_nothing() {
     let mut stage = Stage::of::<Hoard>();
     assert!(stage.call::<Hoard>("h", &hoard::Command::Keep(10)).is_ok());
-    assert!(matches!(stage.call::<Hoard>("h", &hoard::Command::Keep(2 << 20)), Err(CallError::TooLarge { .. })));
+    assert!(matches!(
+        stage.call::<Hoard>("h", &hoard::Command::Keep(2 << 20)),
+        Err(CallError::TooLarge { .. })
+    ));
     assert_eq!(stage.call::<Hoard>("h", &hoard::Command::KeepBadly), Err(CallError::Crashed));
     assert_eq!(stage.view::<Hoard>("h"), json!(10));
     stage.crash();
