@@ -330,9 +330,9 @@ impl Stage {
     }
 
     /// Forgets all entities that are not waiting for a commit; they wake when they are called. Returns how many.
-    /// One millisecond passes.
+    /// One millisecond passes, and what is due by then fires.
     pub fn passivate(&mut self) -> usize {
-        self.turn_clock(self.now_ms + 1);
+        self.advance(Duration::from_millis(1));
         self.core.passivate(self.resident() + 1)
     }
 }

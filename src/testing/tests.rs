@@ -196,6 +196,15 @@ fn events_that_are_refused_afterwards_leave_nothing() {
     assert_eq!(stage.view::<Hoard>("h"), json!(10));
 }
 
+/// One of the two would be lost in silence.
+#[test]
+fn a_handler_that_saves_and_emits_counts_as_crashed() {
+    let mut stage = Stage::of::<Hoard>();
+    stage.call::<Hoard>("h", &hoard::Command::Keep(10)).unwrap();
+    assert_eq!(stage.call::<Hoard>("h", &hoard::Command::KeepTwice), Err(CallError::Crashed));
+    assert_eq!(stage.view::<Hoard>("h"), json!(10));
+}
+
 #[test]
 fn a_room_tells_its_subscribers_who_fell_silent() {
     let mut stage = Stage::of::<Room>();

@@ -194,6 +194,7 @@ pub(super) mod hoard {
     pub(crate) enum Command {
         Keep(usize),
         KeepBadly,
+        KeepTwice,
     }
 
     #[derive(Serialize, Deserialize)]
@@ -220,6 +221,10 @@ pub(super) mod hoard {
                 Command::KeepBadly => {
                     context.emit(Event::Kept(1));
                     context.emit(Event::KeptBadly);
+                }
+                Command::KeepTwice => {
+                    context.emit(Event::Kept(1));
+                    context.save(Self("x".to_owned()));
                 }
             }
             Ok(())
