@@ -195,9 +195,9 @@ impl Core {
             self.statistics.timers_fired += 1;
             self.timer(due)?;
         }
-        for (kind, key, command) in self.timers.take_due_volatile(self.meta.clock_ms) {
+        for (kind, key, name, command) in self.timers.take_due_volatile(self.meta.clock_ms) {
             self.statistics.timers_fired += 1;
-            self.volatile_timer(kind, &key, command)?;
+            self.volatile_timer(kind, &key, name, command)?;
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ const FIRED_PER_BATCH_MAX: usize = 256;
 pub(super) struct Due {
     pub(super) kind: String,
     pub(super) key: Key,
+    pub(super) name: CompactString,
     pub(super) command: Bytes,
 }
 
@@ -110,7 +111,8 @@ impl Timers {
         for (by_time, command) in pending.scan(&Family::Due.start(), &to, FIRED_PER_BATCH_MAX)? {
             if let Some((_, kind, key, name)) = keys::parse_timed(&by_time) {
                 pending.remove(keys::entity_name(Family::Timer, Of { kind, key: &key }, name));
-                due.push(Due { kind: kind.to_owned(), key, command: decode("a timer", &command)? });
+                let (kind, name) = (kind.to_owned(), name.into());
+                due.push(Due { kind, key, name, command: decode("a timer", &command)? });
             }
             pending.remove(by_time);
         }
@@ -136,14 +138,14 @@ impl Timers {
     }
 
     /// Takes timers of `Volatile` entities that are due.
-    pub(super) fn take_due_volatile(&mut self, now_ms: u64) -> Vec<(KindIndex, Key, Bytes)> {
+    pub(super) fn take_due_volatile(&mut self, now_ms: u64) -> Vec<(KindIndex, Key, CompactString, Bytes)> {
         let mut due = Vec::new();
         while due.len() < FIRED_PER_BATCH_MAX
             && let Some(first) = self.volatile.first_entry()
             && first.key().0 <= now_ms
         {
-            let ((_, kind, key, _), command) = first.remove_entry();
-            due.push((kind, key, command));
+            let ((_, kind, key, name), command) = first.remove_entry();
+            due.push((kind, key, name, command));
         }
         due
     }

@@ -159,6 +159,23 @@ fn a_document_is_over_even_if_its_timer_crashed() {
     assert!(matches!(found, document::Reply::Found(found) if !found.exists && found.revision == 2));
 }
 
+/// Who crashed too often is quarantined. Its timers are not lost meanwhile: nothing has run yet.
+#[test]
+fn a_timer_waits_for_the_end_of_a_quarantine() {
+    let mut stage = Stage::of::<Room>();
+    stage.call_json("room", "lobby", &json!({"join": {"member": "ann", "ttl_ms": 5000}})).unwrap();
+    for _ in 0..4 {
+        stage.crash_next_handler();
+        assert_eq!(stage.call_json("room", "lobby", &json!({"members": {}})), Err(CallError::Crashed));
+    }
+    stage.take_published();
+    stage.advance(29 * SECOND);
+    assert_eq!((stage.take_published().len(), stage.timers().len()), (0, 1));
+    stage.advance(SECOND);
+    assert_eq!((stage.take_published().len(), stage.timers().len()), (1, 0));
+    assert!(stage.dead_letters().is_empty());
+}
+
 #[test]
 fn a_queue_survives_as_image_and_events() {
     let mut stage = Stage::of::<Queue>();
