@@ -9,13 +9,17 @@
 mod behaviour;
 mod context;
 mod crashes;
+mod limits;
 mod registry;
+mod resident;
 mod table;
+mod typed_table;
 
 pub use behaviour::{Durability, Entity, NoEvents, Refusal, SchemaVersion, UpcastError};
 pub use context::{CallResult, Change, Context, Effects, OutgoingCast, SpawnedFuture, TimerChange};
+pub use limits::Limits;
 pub use registry::{KindDescription, KindIndex, KindRegistry, RegisterError};
 pub use table::{
-    CallThen, Command, Executed, Image, Limits, Outcome, RecordChange, Records, Scope, Spawn, Stored, Table,
+    CallThen, Command, Executed, Image, Loaded, Outcome, RecordChange, Records, Scope, Spawn, Stored, Table,
     TableStatistics,
 };

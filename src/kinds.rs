@@ -23,6 +23,11 @@ pub use room::Room;
 
 use crate::entity::{KindRegistry, RegisterError};
 
+/// `docs/writing-kinds.md`, compiled and executed.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/writing-kinds.md")]
+struct WritingKinds;
+
 /// Adds all of them to `kinds`.
 ///
 /// ```

@@ -13,6 +13,7 @@
 //! | [`telemetry`] | metrics, traces, logs, each declared once | – |
 //! | `config` | parsed once, validated, immutable | – |
 //! | `node` | the only place that assembles, spawns and drains | everything |
+//! | [`testing`] | a stage for kinds: the executor core under a clock that the test holds | `shard` and below |
 //! | `cli` | `run` and `dev` start a node, all else over HTTP | `client`, `config`, `node` |
 
 pub mod entity;
@@ -23,3 +24,4 @@ pub mod protocol;
 pub mod router;
 pub mod shard;
 pub mod telemetry;
+pub mod testing;

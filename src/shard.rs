@@ -28,3 +28,4 @@ pub use envelope::{Answer, Cast, CastOutcome, Envelope, Message, More, Position,
 pub use mailbox::{Mailbox, MailboxConfig, MailboxError};
 pub use records::DeadLetter;
 pub use statistics::ShardStatistics;
+pub use timers::SetTimer;

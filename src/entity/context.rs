@@ -171,6 +171,11 @@ impl<'a, E: Entity> Context<'a, E> {
         self.effects
     }
 
+    /// Puts `effects` in the place of what was stated so far.
+    pub(crate) fn set_effects(&mut self, effects: Effects<E>) {
+        self.effects = effects;
+    }
+
     /// Which entity of its kind this is.
     #[must_use]
     pub fn key(&self) -> &Key {
@@ -195,13 +200,16 @@ impl<'a, E: Entity> Context<'a, E> {
         self.request_id
     }
 
-    /// Replaces the state. The last one stated counts.
+    /// Replaces the state. The last one stated counts. Not together with [`emit`](Self::emit): the command would
+    /// count as crashed.
     pub fn save(&mut self, next: E) {
+        self.refuse_mixture(|change| matches!(change, Change::Emit(_)));
         self.effects.change = Change::Save(next);
     }
 
     /// A working copy of the state, to be changed in place; taken from `current` the first time.
     pub fn state_mut(&mut self, current: &E) -> &mut E {
+        self.refuse_mixture(|change| matches!(change, Change::Emit(_)));
         if !matches!(self.effects.change, Change::Save(_)) {
             self.effects.change = Change::Save(current.clone());
         }
@@ -211,8 +219,10 @@ impl<'a, E: Entity> Context<'a, E> {
         }
     }
 
-    /// States that something happened. Folded in by [`Entity::apply`] after the handler returned `Ok`.
+    /// States that something happened. Folded in by [`Entity::apply`] after the handler returned `Ok`. Not together
+    /// with [`save`](Self::save): the command would count as crashed.
     pub fn emit(&mut self, event: E::Event) {
+        self.refuse_mixture(|change| matches!(change, Change::Save(_)));
         match &mut self.effects.change {
             Change::Emit(events) => events.push(event),
             other => *other = Change::Emit(vec![event]),
@@ -282,6 +292,13 @@ impl<'a, E: Entity> Context<'a, E> {
         match serde_json::to_vec(item) {
             Ok(bytes) => self.effects.published.push(bytes.into()),
             Err(error) => self.effects.fault = Some(error.to_string()),
+        }
+    }
+
+    /// One of the two would be lost in silence.
+    fn refuse_mixture(&mut self, is_other: fn(&Change<E>) -> bool) {
+        if is_other(&self.effects.change) {
+            self.effects.fault = Some("one command both saved a state and emitted events".to_owned());
         }
     }
 

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use playhouse_cluster::collections::Map;
 
-use super::table::Limits;
+use super::Limits;
 use crate::protocol::{CallError, Key};
 
 /// How many entities are remembered at most; the oldest crash is forgotten first.

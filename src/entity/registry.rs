@@ -5,10 +5,7 @@ use std::sync::Arc;
 use playhouse_cluster::collections::{Hasher, Map};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Durability, Entity, SchemaVersion,
-    table::{Table, TypedTable},
-};
+use super::{Durability, Entity, SchemaVersion, table::Table, typed_table::TypedTable};
 use crate::protocol::{EntityIdError, KindName};
 
 /// The position of a kind in its node's registry. Means nothing to another node.

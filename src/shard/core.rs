@@ -26,7 +26,7 @@ use super::{
     records::{DeadLetter, Meta, OutboxCast, decode, encode},
     statistics::ShardStatistics,
     streams::Streams,
-    timers::Timers,
+    timers::{SetTimer, Timers},
 };
 use crate::{
     entity::{KindRegistry, Limits, Table, TableStatistics},
@@ -195,9 +195,9 @@ impl Core {
             self.statistics.timers_fired += 1;
             self.timer(due)?;
         }
-        for (kind, key, command) in self.timers.take_due_volatile(self.meta.clock_ms) {
+        for (kind, key, name, command) in self.timers.take_due_volatile(self.meta.clock_ms) {
             self.statistics.timers_fired += 1;
-            self.volatile_timer(kind, &key, command)?;
+            self.volatile_timer(kind, &key, name, command)?;
         }
         Ok(())
     }
@@ -206,6 +206,15 @@ impl Core {
     #[must_use]
     pub fn next_due_ms(&self) -> Option<u64> {
         [self.timers.next_ms(), self.idempotency.next_ms()].into_iter().flatten().min()
+    }
+
+    /// Timers that are set, in the order in which they fire. Reads them all.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn timers(&self) -> Result<Vec<SetTimer>, StoreError> {
+        self.timers.all(&self.pending, |kind| self.kinds.description(kind).kind.clone())
     }
 
     /// Whether the open proposal is large enough to be closed.

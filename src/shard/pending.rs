@@ -74,6 +74,12 @@ impl Pending {
         }
     }
 
+    /// The newest proposal that changes a key with `from <= key < to`; 0 if none does.
+    pub(super) fn newest_in(&self, from: &Bytes, to: &Bytes) -> ProposalNumber {
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        self.changes.range::<Bytes, _>(range).map(|(_, (number, _))| *number).max().unwrap_or(0)
+    }
+
     /// Up to `limit` pairs with `from <= key < to`, ascending.
     pub(super) fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Pairs, StoreError> {
         let mut found = Pairs::new();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{keys::{Family, Of}, keys, pending::Pending};
 use crate::{
-    entity::{Image, RecordChange, Records, SchemaVersion, Stored},
+    entity::{Image, Loaded, RecordChange, Records, SchemaVersion, Stored},
     protocol::{Body, EntityId, Key, codec},
 };
 
@@ -70,9 +70,10 @@ pub(super) fn encode<T: Serialize>(record: &T) -> Bytes {
 }
 
 impl Records for Pending {
-    fn load(&self, kind: &str, key: &Key) -> Result<Option<Stored>, StoreError> {
+    fn load(&self, kind: &str, key: &Key) -> Result<Loaded, StoreError> {
         let of = Of { kind, key };
-        let Some(image) = self.get(&keys::entity(Family::Image, of))?.0 else { return Ok(None) };
+        let (image, proposal) = self.get(&keys::entity(Family::Image, of))?;
+        let Some(image) = image else { return Ok(Loaded { stored: None, proposal }) };
         let image: Image = decode("an image", &image)?;
         let mut events: Vec<(SchemaVersion, Bytes)> = Vec::new();
         let to = keys::entity_number(Family::Event, of, u64::MAX);
@@ -85,7 +86,9 @@ impl Records for Pending {
                 events.push(decode("an event", &bytes)?);
             }
             if count < EVENTS_PER_READ {
-                return Ok(Some(Stored { image, events }));
+                let first = keys::entity_number(Family::Event, of, image.event + 1);
+                let proposal = proposal.max(self.newest_in(&first, &to));
+                return Ok(Loaded { stored: Some(Stored { image, events }), proposal });
             }
         }
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     entity::{KindIndex, TimerChange},
-    protocol::Key,
+    protocol::{EntityId, Key, KindName},
 };
 
 /// How many timers fire in one batch at most.
@@ -25,7 +25,19 @@ const FIRED_PER_BATCH_MAX: usize = 256;
 pub(super) struct Due {
     pub(super) kind: String,
     pub(super) key: Key,
+    pub(super) name: CompactString,
     pub(super) command: Bytes,
+}
+
+/// A timer that is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetTimer {
+    /// Whose.
+    pub entity: EntityId,
+    /// Its name at that entity.
+    pub name: CompactString,
+    /// When it fires, in milliseconds of the shard's clock.
+    pub at_ms: u64,
 }
 
 /// The timers of one shard. Only the time of the next one is in memory.
@@ -99,7 +111,8 @@ impl Timers {
         for (by_time, command) in pending.scan(&Family::Due.start(), &to, FIRED_PER_BATCH_MAX)? {
             if let Some((_, kind, key, name)) = keys::parse_timed(&by_time) {
                 pending.remove(keys::entity_name(Family::Timer, Of { kind, key: &key }, name));
-                due.push(Due { kind: kind.to_owned(), key, command: decode("a timer", &command)? });
+                let (kind, name) = (kind.to_owned(), name.into());
+                due.push(Due { kind, key, name, command: decode("a timer", &command)? });
             }
             pending.remove(by_time);
         }
@@ -125,16 +138,39 @@ impl Timers {
     }
 
     /// Takes timers of `Volatile` entities that are due.
-    pub(super) fn take_due_volatile(&mut self, now_ms: u64) -> Vec<(KindIndex, Key, Bytes)> {
+    pub(super) fn take_due_volatile(&mut self, now_ms: u64) -> Vec<(KindIndex, Key, CompactString, Bytes)> {
         let mut due = Vec::new();
         while due.len() < FIRED_PER_BATCH_MAX
             && let Some(first) = self.volatile.first_entry()
             && first.key().0 <= now_ms
         {
-            let ((_, kind, key, _), command) = first.remove_entry();
-            due.push((kind, key, command));
+            let ((_, kind, key, name), command) = first.remove_entry();
+            due.push((kind, key, name, command));
         }
         due
+    }
+
+    /// All timers, in the order in which they fire. Reads all that are durable.
+    pub(super) fn all(
+        &self,
+        pending: &Pending,
+        kind_name: impl Fn(KindIndex) -> KindName,
+    ) -> Result<Vec<SetTimer>, StoreError> {
+        let mut set = Vec::new();
+        for (key, _) in super::streams::scan_all(pending, Family::Due)? {
+            if let Some((at_ms, kind, key, name)) = keys::parse_timed(&key)
+                && let Ok(kind) = KindName::new(kind)
+            {
+                set.push(SetTimer { entity: EntityId { kind, key }, name: name.into(), at_ms });
+            }
+        }
+        set.extend(self.volatile.keys().map(|(at_ms, kind, key, name)| SetTimer {
+            entity: EntityId { kind: kind_name(*kind), key: key.clone() },
+            name: name.clone(),
+            at_ms: *at_ms,
+        }));
+        set.sort_by_key(|timer| timer.at_ms);
+        Ok(set)
     }
 
     /// How many durable timers are set; reads them all.

@@ -1,14 +1,15 @@
 //! Commands, from wherever they come.
 
-use std::any::Any;
+use std::{any::Any, time::Duration};
 
 use bytes::Bytes;
+use compact_str::CompactString;
 use playhouse_cluster::store::StoreError;
 use tokio::time::Instant;
 
 use super::{Core, Effect, Of};
 use crate::{
-    entity::{Command, Executed, KindIndex, Outcome, RecordChange, Scope},
+    entity::{Command, Executed, KindIndex, Outcome, RecordChange, Scope, TimerChange},
     protocol::{Body, CallError, Content, EntityId, Key, Reply, RequestId},
     shard::{
         DeadLetter,
@@ -27,6 +28,19 @@ use crate::{
 enum Origin {
     Client,
     Internal,
+}
+
+/// How long a timer waits that could not fire because its shard was too busy.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// When a timer fires instead whose handler did not run. A timer that is lost because its shard was busy would
+/// stop whoever relies on it to try again.
+fn put_off(error: &CallError) -> Option<Duration> {
+    match error {
+        CallError::Quarantined { retry_after } => Some(*retry_after),
+        CallError::Overloaded { .. } => Some(BUSY),
+        _ => None,
+    }
 }
 
 impl Core {
@@ -141,22 +155,37 @@ impl Core {
         let command = Command::Encoded(Body::binary(due.command.clone()));
         let outcome = self.execute(kind, &due.key, command, None, Origin::Internal);
         let key = due.key.clone();
-        if let Err(error) = &outcome.reply
-            && !matches!(error, CallError::Refused(_))
-        {
-            self.bury_timer(due, &error.to_string());
+        match &outcome.reply {
+            Ok(_) | Err(CallError::Refused(_)) => {}
+            Err(error) => match put_off(error) {
+                Some(delay) => {
+                    let change = self.later(delay, due.name, due.command);
+                    self.timers.change(&mut self.pending, Of { kind: &due.kind, key: &key }, change)?;
+                }
+                None => self.bury_timer(due, &error.to_string()),
+            },
         }
         self.finish(kind, &key, outcome, ReplyTo::Nobody)
+    }
+
+    fn later(&self, delay: Duration, name: CompactString, command: Bytes) -> TimerChange {
+        let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX).max(1);
+        TimerChange::Set { name, at_ms: self.meta.clock_ms.saturating_add(delay_ms), command }
     }
 
     pub(super) fn volatile_timer(
         &mut self,
         kind: KindIndex,
         key: &Key,
+        name: CompactString,
         command: Bytes,
     ) -> Result<(), StoreError> {
-        let command = Command::Encoded(Body::binary(command));
-        let outcome = self.execute(kind, key, command, None, Origin::Internal);
+        let body = Command::Encoded(Body::binary(command.clone()));
+        let outcome = self.execute(kind, key, body, None, Origin::Internal);
+        if let Some(delay) = outcome.reply.as_ref().err().and_then(put_off) {
+            let change = self.later(delay, name, command);
+            self.timers.change_volatile(kind, key, change);
+        }
         self.finish(kind, key, outcome, ReplyTo::Nobody)
     }
 

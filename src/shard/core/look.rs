@@ -85,7 +85,7 @@ impl Core {
         if !has_events {
             return Ok(image.revision);
         }
-        let stored = self.pending.load(kind, key)?;
+        let stored = self.pending.load(kind, key)?.stored;
         Ok(stored.map_or(image.revision, |stored| stored.image.revision + stored.events.len() as u64))
     }
 

@@ -1,0 +1,316 @@
+//! The resident entities of one kind in one shard: wake, execute, passivate.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use bytes::Bytes;
+use playhouse_cluster::collections::Hasher;
+
+use super::{
+    Change, Command, Context, Durability, Effects, Entity, Executed, Loaded, Outcome, RecordChange, Refusal,
+    Scope, Spawn, SpawnedFuture, Table, TableStatistics, TimerChange,
+    crashes::Crashes,
+    resident::{self, Next, Resident},
+};
+use crate::protocol::{Body, CallError, Content, Key, Refused, codec};
+
+/// The resident entities of kind `E` in one shard.
+pub(crate) struct TypedTable<E: Entity> {
+    #[allow(clippy::disallowed_types)] // Seeded by the environment: keys are chosen by clients.
+    residents: std::collections::HashMap<Key, Resident<E>, Hasher>,
+    crashes: Crashes,
+    statistics: TableStatistics,
+    /// Where the next search for idle residents begins.
+    sweep: usize,
+}
+
+impl<E: Entity> TypedTable<E> {
+    #[allow(clippy::disallowed_types)]
+    pub(crate) fn new(hasher: Hasher) -> Self {
+        Self {
+            residents: std::collections::HashMap::with_hasher(hasher),
+            crashes: Crashes::default(),
+            statistics: TableStatistics::default(),
+            sweep: 0,
+        }
+    }
+
+    /// Makes the entity resident, if it is not.
+    fn wake(&mut self, key: &Key, scope: &Scope<'_>) -> Result<(), CallError> {
+        if self.residents.contains_key(key) {
+            return Ok(());
+        }
+        let loaded = match E::DURABILITY {
+            Durability::Volatile => Loaded { stored: None, proposal: 0 },
+            Durability::Replicated => {
+                scope.records.load(E::KIND, key).map_err(|error| CallError::UnreadableState {
+                    entity: resident::entity_name::<E>(key),
+                    reason: error.to_string(),
+                })?
+            }
+        };
+        let woken = catch_unwind(AssertUnwindSafe(|| resident::revive::<E>(key, loaded.stored)));
+        let mut resident = woken.map_err(|_| self.crashed(key, scope))??;
+        resident.proposal = loaded.proposal;
+        self.statistics.woken += 1;
+        self.statistics.resident_bytes += resident.bytes as usize;
+        self.residents.insert(key.clone(), resident);
+        Ok(())
+    }
+
+    /// Notes a crash. The entity is woken again from what is stored and in the pipeline.
+    fn crashed(&mut self, key: &Key, scope: &Scope<'_>) -> CallError {
+        self.forget(key);
+        self.statistics.crashed += 1;
+        self.crashes.note(key, scope.now_ms, scope.limits);
+        tracing::error!(kind = E::KIND, %key, "a handler panicked; the entity is as it was");
+        CallError::Crashed
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(resident) = self.residents.remove(key) {
+            self.statistics.resident_bytes -= resident.bytes as usize;
+        }
+    }
+
+    fn refused(&self, key: &Key, error: CallError) -> Outcome {
+        let resident = self.residents.get(key);
+        Outcome {
+            reply: Err(error),
+            revision: resident.map_or(0, |resident| resident.revision),
+            saw: resident.map_or(0, |resident| resident.proposal),
+            executed: None,
+        }
+    }
+
+    fn run(
+        &mut self,
+        key: &Key,
+        command: Command,
+        scope: &Scope<'_>,
+    ) -> Result<(Bytes, Executed), CallError> {
+        self.crashes.check(key, scope.now_ms, scope.limits)?;
+        let (command, content) = decode_command::<E>(command)?;
+        self.wake(key, scope)?;
+        let resident = self.residents.get(key).expect("it was woken above");
+        let mut context = Context::<E>::new(key, scope.now_ms, resident.revision, scope.request_id);
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            let handled = resident.state.handle(command, &mut context);
+            handled.map(|reply| encode_reply(&reply, content)).map_err(|refusal| refused(&refusal))
+        }));
+        let reply = match handled {
+            Err(_) => return Err(self.crashed(key, scope)),
+            Ok(Err(refusal)) => return Err(CallError::Refused(refusal)),
+            Ok(Ok(reply)) => reply,
+        };
+        let effects = context.into_effects();
+        if let Some(fault) = effects.fault.as_ref().or(reply.as_ref().err()) {
+            tracing::error!(kind = E::KIND, %key, fault, "a handler stated something that cannot be encoded");
+            return Err(self.crashed(key, scope));
+        }
+        let reply = reply.unwrap_or_default();
+        resident::check("the reply", reply.len(), scope.limits.reply_bytes_max)?;
+        self.accept(key, effects, scope).map(|executed| (reply, executed))
+    }
+
+    /// Checks the bounds, encodes the effects, and makes the new state the current one.
+    fn accept(&mut self, key: &Key, effects: Effects<E>, scope: &Scope<'_>) -> Result<Executed, CallError> {
+        let folds = matches!(effects.change, Change::Emit(_)) && E::DURABILITY == Durability::Replicated;
+        let accepted = self.accept_whole(key, effects, scope);
+        if accepted.is_err() && folds {
+            // Events are folded in place; half a change is undone by waking it again.
+            self.forget(key);
+        }
+        accepted
+    }
+
+    fn accept_whole(
+        &mut self,
+        key: &Key,
+        mut effects: Effects<E>,
+        scope: &Scope<'_>,
+    ) -> Result<Executed, CallError> {
+        let is_write = effects.is_write();
+        check_casts(&effects, scope)?;
+        let change = std::mem::replace(&mut effects.change, Change::Keep);
+        let next = match self.next_state(key, change, scope) {
+            Ok(next) => next?,
+            Err(_) => return Err(self.crashed(key, scope)),
+        };
+        let size = next.record_bytes()
+            + effects.casts.iter().map(|cast| cast.body.len() + 600).sum::<usize>()
+            + effects.timers.iter().map(timer_bytes).sum::<usize>()
+            + effects.published.iter().map(Bytes::len).sum::<usize>();
+        resident::check("what the command states", size, scope.limits.effects_bytes_max)?;
+        let record = self.adopt(key, next, scope, is_write);
+        Ok(Executed {
+            record,
+            casts: effects.casts,
+            timers: effects.timers,
+            published: effects.published,
+            spawns: effects.spawns.into_iter().map(erase::<E>).collect(),
+            is_write,
+        })
+    }
+
+    /// Folds the change in and encodes it. The outer error is a panic of [`Entity::apply`].
+    #[allow(clippy::type_complexity)]
+    fn next_state(
+        &mut self,
+        key: &Key,
+        change: Change<E>,
+        scope: &Scope<'_>,
+    ) -> Result<Result<Next<E>, CallError>, ()> {
+        let resident = self.residents.get_mut(key).expect("it was woken before");
+        let folded = catch_unwind(AssertUnwindSafe(|| match change {
+            Change::Keep => Ok(Next::Keep),
+            Change::Remove => Ok(Next::Remove(E::birth(key))),
+            Change::Save(state) => resident::encode_image(state, scope.limits),
+            Change::Emit(events) => resident::fold_events(resident, events, scope.limits),
+        }));
+        folded.map_err(|_| ())
+    }
+
+    fn adopt(&mut self, key: &Key, next: Next<E>, scope: &Scope<'_>, is_write: bool) -> RecordChange {
+        let resident = self.residents.get_mut(key).expect("it was woken before");
+        resident.used_ms = scope.now_ms;
+        if is_write {
+            resident.proposal = scope.proposal;
+        }
+        let before = resident.bytes;
+        let record = resident.change(next);
+        self.statistics.resident_bytes =
+            self.statistics.resident_bytes + resident.bytes as usize - before as usize;
+        record
+    }
+}
+
+impl<E: Entity> Table for TypedTable<E> {
+    fn is_volatile(&self) -> bool {
+        E::DURABILITY == Durability::Volatile
+    }
+
+    fn execute(&mut self, key: &Key, command: Command, scope: &Scope<'_>) -> Outcome {
+        let saw = self.residents.get(key).map_or(0, |resident| resident.proposal);
+        match self.run(key, command, scope) {
+            Err(error) => Outcome { saw, ..self.refused(key, error) },
+            Ok((reply, executed)) => {
+                let resident = self.residents.get(key).expect("it has just executed");
+                Outcome {
+                    reply: Ok(reply),
+                    revision: resident.revision,
+                    saw: resident.proposal,
+                    executed: Some(executed),
+                }
+            }
+        }
+    }
+
+    fn view(&mut self, key: &Key, scope: &Scope<'_>) -> Outcome {
+        if let Err(error) = self.wake(key, scope) {
+            return self.refused(key, error);
+        }
+        let resident = self.residents.get_mut(key).expect("it was woken above");
+        resident.used_ms = scope.now_ms;
+        let (revision, saw) = (resident.revision, resident.proposal);
+        let shown = catch_unwind(AssertUnwindSafe(|| resident.state.show().to_string()));
+        let reply = shown.map(Bytes::from).map_err(|_| CallError::Crashed);
+        Outcome { reply, revision, saw, executed: None }
+    }
+
+    fn passivate(&mut self, idle_before_ms: u64, applied: u64, count_max: usize) -> usize {
+        let idle = |resident: &Resident<E>| resident.used_ms < idle_before_ms && resident.proposal <= applied;
+        let keys: Vec<Key> = self
+            .residents
+            .iter()
+            .skip(self.sweep)
+            .take(count_max)
+            .filter(|(_, resident)| idle(resident))
+            .map(|(key, _)| key.clone())
+            .collect();
+        keys.iter().for_each(|key| self.forget(key));
+        self.statistics.passivated += keys.len() as u64;
+        let looked = self.sweep + count_max - keys.len();
+        self.sweep = if looked >= self.residents.len() { 0 } else { looked };
+        if self.residents.is_empty() {
+            self.residents.shrink_to_fit();
+        }
+        keys.len()
+    }
+
+    fn statistics(&self) -> TableStatistics {
+        let overhead = size_of::<Resident<E>>() + size_of::<Key>() + 16;
+        TableStatistics {
+            resident: self.residents.len(),
+            resident_bytes: self.statistics.resident_bytes + self.residents.len() * overhead,
+            ..self.statistics
+        }
+    }
+}
+
+fn check_casts<E: Entity>(effects: &Effects<E>, scope: &Scope<'_>) -> Result<(), CallError> {
+    let (count, count_max) = (effects.casts.len(), scope.limits.casts_max);
+    if count > count_max {
+        let what = format!("one command states {count} casts, at most {count_max} are allowed");
+        return Err(CallError::Overloaded { what });
+    }
+    if count > scope.casts_room {
+        let what = "the outbox of this shard is full: casts wait for their acknowledgement".to_owned();
+        return Err(CallError::Overloaded { what });
+    }
+    Ok(())
+}
+
+fn timer_bytes(change: &TimerChange) -> usize {
+    match change {
+        TimerChange::Set { command, .. } => command.len() + 600,
+        TimerChange::Cancel { .. } => 600,
+    }
+}
+
+fn refused(refusal: &impl Refusal) -> Refused {
+    Refused { code: refusal.code().to_owned(), message: refusal.to_string(), class: refusal.class() }
+}
+
+fn decode_command<E: Entity>(command: Command) -> Result<(E::Command, Content), CallError> {
+    match command {
+        Command::Typed(command) => {
+            let command = command.downcast::<E::Command>().expect("spawned work returns the kind's command");
+            Ok((*command, Content::Binary))
+        }
+        Command::Encoded(Body { content: Content::Binary, bytes }) => {
+            let decoded = codec::decode(&bytes).map_err(|error| invalid(".", &error))?;
+            Ok((decoded, Content::Binary))
+        }
+        Command::Encoded(Body { content: Content::Json, bytes }) => {
+            let mut json = serde_json::Deserializer::from_slice(&bytes);
+            let decoded = serde_path_to_error::deserialize(&mut json)
+                .map_err(|error| invalid(&error.path().to_string(), error.inner()))?;
+            json.end().map_err(|error| invalid(".", &error))?;
+            Ok((decoded, Content::Json))
+        }
+    }
+}
+
+fn invalid(path: &str, message: &impl ToString) -> CallError {
+    CallError::InvalidBody { path: path.to_owned(), message: message.to_string() }
+}
+
+fn encode_reply<R: serde::Serialize>(reply: &R, content: Content) -> Result<Bytes, String> {
+    match content {
+        Content::Json => serde_json::to_vec(reply).map(Bytes::from).map_err(|error| error.to_string()),
+        Content::Binary => codec::encode(reply).map(Bytes::from).map_err(|error| error.to_string()),
+    }
+}
+
+fn erase<E: Entity>(spawned: SpawnedFuture<E>) -> Spawn {
+    let boxed = |command: E::Command| -> Box<dyn Any + Send> { Box::new(command) };
+    match spawned {
+        SpawnedFuture::Future(future) => Spawn::Future(Box::pin(async move { boxed(future.await) })),
+        SpawnedFuture::Call { target, body, timeout, then } => {
+            Spawn::Call { target, body, timeout, then: Box::new(move |outcome| boxed(then(outcome))) }
+        }
+    }
+}
