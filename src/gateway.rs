@@ -14,6 +14,7 @@ mod front;
 mod headers;
 mod limits;
 mod operation;
+pub mod ops;
 mod options;
 mod percent;
 mod problem;
