@@ -25,6 +25,7 @@ mod target;
 mod tokens;
 mod views;
 mod visit;
+pub mod websocket;
 
 #[cfg(test)]
 mod testing;

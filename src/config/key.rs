@@ -6,8 +6,8 @@ const SIMILARITY_MIN: f64 = 0.8;
 /// Variables with our prefix that are not keys: read by the command line itself.
 const OTHERS: &[&str] = &[
     "PLAYHOUSE_CONFIG",
-    "PLAYHOUSE_URL",
-    "PLAYHOUSE_OPS_URL",
+    "PLAYHOUSE_SERVER",
+    "PLAYHOUSE_OPS",
     "PLAYHOUSE_TOKEN_FILE",
     "PLAYHOUSE_ADMIN_TOKEN_FILE",
 ];

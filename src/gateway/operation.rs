@@ -15,10 +15,13 @@ pub(super) enum Operation {
     List,
     /// The kinds of the node.
     Kinds,
+    /// WebSocket.
+    Connect,
 }
 
 impl Operation {
-    pub(super) const ALL: [Self; 5] = [Self::Call, Self::Cast, Self::View, Self::List, Self::Kinds];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Call, Self::Cast, Self::View, Self::List, Self::Kinds, Self::Connect];
 
     /// Its stable name: a label of metrics, and `operationId` in OpenAPI.
     pub(super) fn id(self) -> &'static str {
@@ -28,13 +31,14 @@ impl Operation {
             Self::View => "view",
             Self::List => "list",
             Self::Kinds => "kinds",
+            Self::Connect => "connect",
         }
     }
 
     pub(super) fn method(self) -> Method {
         match self {
             Self::Call | Self::Cast => Method::POST,
-            Self::View | Self::List | Self::Kinds => Method::GET,
+            Self::View | Self::List | Self::Kinds | Self::Connect => Method::GET,
         }
     }
 
@@ -46,6 +50,7 @@ impl Operation {
             Self::View => "/v1/entities/{kind}/{key}",
             Self::List => "/v1/entities/{kind}",
             Self::Kinds => "/v1/kinds",
+            Self::Connect => "/v1/connect",
         }
     }
 }
