@@ -13,6 +13,7 @@ mod entities;
 mod front;
 mod headers;
 mod limits;
+mod openapi;
 mod operation;
 pub mod ops;
 mod options;

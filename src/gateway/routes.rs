@@ -33,6 +33,7 @@ fn handler(operation: Operation) -> MethodRouter<Arc<Hall>> {
         Operation::View => on(method, views::view),
         Operation::List => on(method, views::list),
         Operation::Kinds => on(method, views::kinds),
+        Operation::OpenApi => on(method, views::openapi),
         Operation::Connect => on(method, websocket::connect),
     }
 }
