@@ -65,7 +65,7 @@ fn fraction(number: &str, factor: u64) -> Option<ByteSize> {
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let binary = UNITS.iter().take(4);
-        match binary.into_iter().find(|(_, factor)| self.0 >= *factor && self.0 % factor == 0) {
+        match binary.into_iter().find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor)) {
             Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
             None => write!(f, "{}", self.0),
         }

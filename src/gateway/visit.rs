@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     protocol::{RequestId, TraceContext},
-    telemetry::traces::{SpanContext, TraceState, Traces},
+    telemetry::traces::{SpanContext, TraceState},
 };
 
 /// One request at the gateway.
@@ -57,8 +57,8 @@ impl Visit {
     }
 
     /// The trace of a request without headers: a frame of a WebSocket connection.
-    pub(super) fn new_trace(traces: &Traces, environment: &Environment) -> TraceContext {
-        TraceContext { traceparent: traces.begin(None, environment).to_compact_string(), tracestate: None }
+    pub(super) fn trace_of(span: &SpanContext) -> TraceContext {
+        TraceContext { traceparent: span.to_compact_string(), tracestate: None }
     }
 
     /// Writes `Request-Id` and `traceparent`.

@@ -13,10 +13,23 @@
 //! | [`COMMIT`] | shard | [`REQUEST`] | the batch is proposed | the batch is applied |
 
 mod context;
+mod exporter;
 mod recorder;
+mod span;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use context::{SpanContext, TraceState};
-pub use recorder::Traces;
+pub use exporter::ExporterError;
+pub use recorder::{TraceOptions, Traces};
+pub use span::{Role, Span};
+
+/// Attribute of [`REQUEST`], [`MAILBOX_WAIT`], [`EXECUTE`]: the kind of the entity.
+pub const KIND: &str = "playhouse.kind";
+/// Attribute of every span of a shard: its number.
+pub const SHARD: &str = "playhouse.shard";
 
 /// The whole request, at the gateway.
 pub const REQUEST: &str = "request";

@@ -29,7 +29,10 @@ use super::{
     subscriptions::{News, Subscriptions},
     writer::write,
 };
-use crate::protocol::{Body, CallError, EntityId, Request, RequestId};
+use crate::{
+    protocol::{Body, CallError, EntityId, Request, RequestId},
+    telemetry::traces::SpanContext,
+};
 
 /// How long a client may take to read the last words, and to close.
 const GRACE: Duration = Duration::from_secs(2);
@@ -227,8 +230,11 @@ impl<'a> Session<'a> {
             return Err(Problem::new(Code::Overloaded, "too many requests of this connection are under way"));
         }
         let share = self.hall.bodies.share(command.command.len())?;
-        let request = self.request(command, path)?;
+        let span = self.hall.options.traces.begin(None, &self.hall.environment);
+        let request = self.request(command, path, &span)?;
         let (id, request_id, deadline) = (id.clone(), request.request_id.clone(), request.timeout);
+        let (traces, clock) = (self.hall.options.traces.clone(), self.hall.environment.clone());
+        let began = clock.now();
         let started = self.hall.entities.start(request);
         let waiting = async move {
             let outcome = match started {
@@ -236,13 +242,16 @@ impl<'a> Session<'a> {
                 Err(error) => Err(error),
             };
             drop(share);
+            let error = outcome.as_ref().err().map(CallError::code);
+            let told = || vec![("playhouse.route", "connect".to_owned())];
+            traces.record_request(&span, None, (began, clock.now()), error, told);
             answer(id, request_id, outcome)
         };
         self.pending.push(waiting.boxed());
         Ok(())
     }
 
-    fn request(&self, command: Command, path: &str) -> Result<Request, Problem> {
+    fn request(&self, command: Command, path: &str, span: &SpanContext) -> Result<Request, Problem> {
         let target = EntityId::new(&command.kind, &command.key)?;
         let (hall, options) = (self.hall, &self.hall.options);
         let bad = |field: &str, why: String| Problem::invalid_body(&format!("{path}.{field}"), why);
@@ -256,7 +265,7 @@ impl<'a> Session<'a> {
             request_id: request_id(idempotency_key.as_ref(), &hall.environment),
             idempotency_key,
             timeout,
-            trace: Some(Visit::new_trace(&options.traces, &hall.environment)),
+            trace: Some(Visit::trace_of(span)),
         })
     }
 
