@@ -153,3 +153,30 @@ fn an_empty_text_unsets_what_may_be_unset() {
     let unset = file.with_env(env("PLAYHOUSE_GATEWAY__TOKEN_FILE", ""));
     assert_eq!(resolve(&unset).unwrap().config.gateway.token_file, None);
 }
+
+/// `UPDATE_DOCS=1 cargo test -p playhouse documented` writes the page anew.
+#[test]
+fn the_documented_keys_are_the_declared_ones() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/config.md");
+    let run = resolve(&Sources::default()).unwrap().settings;
+    let dev = resolve(&Sources { profile: Profile::Dev, ..Sources::default() }).unwrap().settings;
+    let rows: String = run.iter().zip(&dev).map(|(run, dev)| row(run, dev)).collect();
+    let head = "# Configuration\n\nMade of the list in `src/config/sections.rs`. A key is set in the TOML file \
+                (`[gateway]` `listen = …`), by a variable (`PLAYHOUSE_GATEWAY__LISTEN`) or by a flag; later ones win. \
+                Durations and sizes have units (`1m30s`, `64MiB`). `playhouse config show` prints what counts and \
+                why.\n\n| key | default | is for |\n|---|---|---|\n";
+    let expected = format!("{head}{rows}");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(page, &expected).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(page).unwrap(), expected, "run it with UPDATE_DOCS=1");
+}
+
+fn row(run: &Setting, dev: &Setting) -> String {
+    let shown = |setting: &Setting| {
+        if setting.value.is_empty() { "unset".into() } else { format!("`{}`", setting.value) }
+    };
+    let dev = if run.value == dev.value { String::new() } else { format!(" (`dev`: {})", shown(dev)) };
+    let help = run.help.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    format!("| `{}` | {}{dev} | {help} |\n", run.key, shown(run))
+}

@@ -52,6 +52,8 @@ pub struct OpsOptions {
     pub drain: DrainSignal,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// Brings gauges up to date before each scrape. Must not wait.
+    pub before_scrape: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl OpsOptions {
@@ -75,6 +77,7 @@ impl OpsOptions {
             actions: Vec::new(),
             drain,
             metrics,
+            before_scrape: Arc::new(|| {}),
         }
     }
 

@@ -154,9 +154,10 @@ async fn health_names_the_node_and_measures_its_checks() {
 }
 
 #[tokio::test]
-async fn metrics_are_what_the_node_counted() {
+async fn metrics_are_what_the_node_counted_until_the_scrape() {
     let ops = Ops::open(Environment::simulated(1), |options| {
-        options.metrics.wakes.with_label_values(&["counter"]).inc()
+        let metrics = options.metrics.clone();
+        options.before_scrape = Arc::new(move || metrics.wakes.with_label_values(&["counter"]).inc());
     })
     .await;
     let answer = ops.ask("GET /metrics", "").await;
