@@ -5,6 +5,9 @@
 //! it afterwards, with its begin and its end: nothing is kept open on the hot path, and a request that is not sampled
 //! costs one comparison.
 //!
+//! The shard asks [`Traces::recorded`] once per request, with the `traceparent` it came with, keeps the answer beside the
+//! moments that it measures anyway, and calls [`Traces::record_part`] when the reply leaves.
+//!
 //! | span | recorded by | parent | from | to |
 //! |---|---|---|---|---|
 //! | [`REQUEST`] | gateway | the client's span | head of the request read | reply or error known |

@@ -136,6 +136,37 @@ impl Traces {
         }
     }
 
+    /// The context of a request whose parts are recorded; `None`, for a comparison or two, when they are not.
+    #[must_use]
+    pub fn recorded(&self, traceparent: &str) -> Option<SpanContext> {
+        self.recorder.as_ref()?;
+        SpanContext::parse(traceparent).filter(|context| context.sampled)
+    }
+
+    /// Takes the span of a part of a request, such as [`COMMIT`](super::COMMIT). `request` comes from
+    /// [`recorded`](Self::recorded).
+    pub fn record_part(
+        &self,
+        request: SpanContext,
+        name: &'static str,
+        (began, ended): (Instant, Instant),
+        environment: &Environment,
+        attributes: Vec<(&'static str, String)>,
+    ) {
+        let context = request.child(environment.random_u64());
+        let parent = Some(request);
+        self.record(Span {
+            name,
+            context,
+            parent,
+            role: Role::Internal,
+            began,
+            ended,
+            error: None,
+            attributes,
+        });
+    }
+
     /// Waits until everything recorded so far was sent or dropped. For the end of a drain.
     pub async fn flush(&self) {
         let Some(recorder) = &self.recorder else { return };

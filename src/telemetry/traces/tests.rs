@@ -49,8 +49,10 @@ async fn spans_of_one_trace_arrive_with_their_times_and_parents() {
 
     let client = SpanContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
     let request = traces.begin(Some(client), &environment);
-    let commit = traces.begin(Some(request), &environment);
-    traces.record(span(COMMIT, commit, Some(request), &environment));
+    let began = environment.now();
+    let took = (began, began + Duration::from_micros(1500));
+    let parent = traces.recorded(&request.to_string()).unwrap();
+    traces.record_part(parent, COMMIT, took, &environment, vec![(SHARD, "3".to_owned())]);
     let failed = Span {
         error: Some("overloaded"),
         role: Role::Server,
@@ -117,4 +119,6 @@ async fn what_is_not_sampled_is_not_recorded() {
     assert_eq!(metrics.spans_dropped.get(), 0);
     let client = SpanContext { sampled: true, ..context };
     assert!(traces.begin(Some(client), &environment).sampled, "the client's decision counts");
+    assert_eq!(traces.recorded(&client.to_string()), Some(client));
+    assert_eq!((traces.recorded(&context.to_string()), off.recorded(&client.to_string())), (None, None));
 }
