@@ -76,7 +76,7 @@ sections! {
         /// A file with one bearer token per line, all valid at once, read again when it changes. Unset: everybody who
         /// reaches the port may do everything.
         token_file: Option<PathBuf> = "",
-        /// How many connections may be open; more are refused with 503. Each costs about 20 KiB. Keep it below the
+        /// How many connections may be open; more are refused with 503. Each costs about 13 KB while idle. Keep it below the
         /// limit of open files.
         connections_max: NonZeroU32 = "10000",
         /// How large a command may be (413 above). Not above `limits.proposal_bytes_max`, or it can never commit.
