@@ -12,7 +12,8 @@ macro_rules! codes {
         pub(super) enum Code { $($(#[$doc])* $name,)* }
 
         impl Code {
-            /// Every code, for the OpenAPI document.
+            /// Every code; a test provokes each.
+            #[cfg(test)]
             pub(super) const ALL: &[Self] = &[$(Self::$name,)*];
 
             /// The stable word.
@@ -34,12 +35,16 @@ macro_rules! codes {
 }
 
 codes! {
+    /// What arrived is not HTTP.
+    InvalidRequest = "invalid_request", BAD_REQUEST, "The request cannot be read";
     InvalidBody = "invalid_body", BAD_REQUEST, "The body cannot be read";
     InvalidKey = "invalid_key", BAD_REQUEST, "The key is not allowed";
     InvalidKind = "invalid_kind", BAD_REQUEST, "The kind is not allowed";
     InvalidQuery = "invalid_query", BAD_REQUEST, "The query cannot be read";
     InvalidHeader = "invalid_header", BAD_REQUEST, "A header cannot be read";
     Unauthorized = "unauthorized", UNAUTHORIZED, "A valid token is needed";
+    /// A page in a browser, without tokens.
+    ForbiddenOrigin = "forbidden_origin", FORBIDDEN, "Not from this page";
     UnknownKind = "unknown_kind", NOT_FOUND, "No such kind";
     NotFound = "not_found", NOT_FOUND, "No such route";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The route has no such method";
@@ -47,6 +52,8 @@ codes! {
     SlowRequest = "slow_request", REQUEST_TIMEOUT, "The body did not arrive in time";
     Refused = "refused", CONFLICT, "The entity refused";
     TooLarge = "too_large", PAYLOAD_TOO_LARGE, "Too large";
+    /// Request line and headers together.
+    HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The head is too large";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
     IdempotencyMismatch = "idempotency_mismatch", UNPROCESSABLE_ENTITY, "The idempotency key was used with another body";
     /// Only on WebSocket connections.

@@ -1,6 +1,6 @@
 //! What happens to every request, whatever its route: a name, a trace, a token, a count.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -10,6 +10,7 @@ use axum::{
 };
 use futures_util::{FutureExt, future::BoxFuture};
 use playhouse_cluster::environment::Environment;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::{
@@ -60,7 +61,7 @@ impl Answer for Front {
                     routes.call(request).await.unwrap_or_else(|never| match never {})
                 }
             };
-            hall.finish(&visit, &mut response, started.elapsed());
+            hall.finish(&visit, &mut response, started);
             response
         }
         .boxed()
@@ -79,7 +80,9 @@ impl Hall {
         }
     }
 
-    fn finish(&self, visit: &Visit, response: &mut Response, elapsed: Duration) {
+    fn finish(&self, visit: &Visit, response: &mut Response, started: Instant) {
+        let ended = self.environment.now();
+        let elapsed = ended - started;
         let problem = response.extensions_mut().remove::<Problem>();
         if let Some(problem) = &problem {
             problem.write(response, &visit.request_id);
@@ -92,6 +95,11 @@ impl Hall {
         let (request_id, status) = (visit.request_id.0.as_str(), response.status().as_u16());
         let code = problem.as_ref().map_or("ok", Problem::code);
         tracing::debug!(request_id, route, status, code, ?elapsed, "request answered");
+        let error = problem.as_ref().map(Problem::code);
+        let told = [("playhouse.route", route.to_owned()), ("http.response.status_code", status.to_string())];
+        self.options
+            .traces
+            .record_request(&visit.span, visit.parent, (started, ended), error, || told.into());
     }
 }
 

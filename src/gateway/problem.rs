@@ -82,6 +82,20 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// A whole answer that closes the connection, for where no request could be read.
+    pub(super) fn raw(&self, request_id: &RequestId) -> String {
+        let body = self.document(request_id).to_string();
+        let retry = self.retry_after.map(|seconds| format!("retry-after: {seconds}\r\n")).unwrap_or_default();
+        format!(
+            "HTTP/1.1 {}\r\nconnection: close\r\n{retry}request-id: {request_id}\r\n\
+             content-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.status,
+            body.len()
+        )
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());

@@ -4,6 +4,7 @@
 //! entities.
 
 mod connection;
+mod last_words;
 mod listener;
 mod patience;
 mod refusal;

@@ -56,6 +56,11 @@ impl Visit {
         TraceContext { traceparent: self.span.to_compact_string(), tracestate }
     }
 
+    /// The trace of a request without headers: a frame of a WebSocket connection.
+    pub(super) fn trace_of(span: &SpanContext) -> TraceContext {
+        TraceContext { traceparent: span.to_compact_string(), tracestate: None }
+    }
+
     /// Writes `Request-Id` and `traceparent`.
     pub(super) fn sign(&self, headers: &mut HeaderMap) {
         let printable =

@@ -100,6 +100,25 @@ mod tests {
         }
     }
 
+    /// `UPDATE_DOCS=1 cargo test -p playhouse documented` writes the page anew.
+    #[test]
+    fn the_documented_metrics_are_the_declared_ones() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        let rows: String = TABLE.iter().map(row).collect();
+        let head = "# Metrics (port 9090, `/metrics`)\n\nMade of the table in `src/telemetry/families.rs`. Beside these \
+                    there are the usual `process_…` metrics.\n\n| name | labels | means |\n|---|---|---|\n";
+        let expected = format!("{head}{rows}");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(page, &expected).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(page).unwrap(), expected, "run it with UPDATE_DOCS=1");
+    }
+
+    fn row(declaration: &Declaration) -> String {
+        let labels: Vec<_> = declaration.labels.iter().map(|label| format!("`{label}`")).collect();
+        format!("| `{}` | {} | {} |\n", declaration.name, labels.join(", "), declaration.help)
+    }
+
     #[test]
     fn no_name_is_declared_twice() {
         let names: BTreeSet<_> = TABLE.iter().map(|declaration| declaration.name).collect();

@@ -1,6 +1,7 @@
 //! A socket that loses patience: with heads that trickle in, with silence, with peers that do not read.
 
 use std::{
+    collections::VecDeque,
     future::Future,
     io::{self, IoSlice},
     pin::Pin,
@@ -18,7 +19,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{super::limits::ServerLimits, connection::Connection};
+use super::{super::limits::ServerLimits, connection::Connection, last_words};
 
 /// After the last answer the rest of the request is read and thrown away for so long, and no more bytes than this.
 /// Otherwise a client that is still sending would be reset before it has read why it was refused.
@@ -82,6 +83,8 @@ pub(super) struct Patient {
     write_deadline: Pin<Box<Sleep>>,
     write_waits: bool,
     lingered: Option<usize>,
+    /// Our words instead of hyper's, still to be written.
+    last_words: VecDeque<u8>,
     head_timeout: Duration,
     idle_timeout: Duration,
     write_timeout: Duration,
@@ -105,6 +108,7 @@ impl Patient {
             write_deadline: Box::pin(tokio::time::sleep(limits.write_timeout)),
             write_waits: false,
             lingered: None,
+            last_words: VecDeque::new(),
             head_timeout: limits.head_timeout,
             idle_timeout: limits.idle_timeout,
             write_timeout: limits.write_timeout,
@@ -167,6 +171,16 @@ impl Patient {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer does not read")))
     }
 
+    /// Writes what replaces hyper's own words, if anything does.
+    fn poll_last_words(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.last_words.is_empty() {
+            let written = Pin::new(&mut self.stream).poll_write(context, self.last_words.as_slices().0);
+            let bytes = ready!(self.poll_written(context, written))?;
+            self.last_words.drain(..bytes);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads and forgets until the peer closes, or the linger is over.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0u8; 8192];
@@ -212,6 +226,10 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(ours) = last_words::instead_of(bytes, &self.connection.environment) {
+            self.last_words.extend(ours);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.poll_written(context, written)
     }
@@ -221,6 +239,9 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = slices {
+            return self.poll_write(context, only);
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.poll_written(context, written)
     }
@@ -230,12 +251,14 @@ impl AsyncWrite for Patient {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_last_words(context))?;
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
         self.poll_written(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingered.is_none() {
+            ready!(self.poll_last_words(context))?;
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
             let deadline = self.after(LINGER);
             self.read_deadline.as_mut().reset(deadline);

@@ -28,10 +28,5 @@ pub(super) async fn refuse(mut stream: TcpStream, request_id: u128) {
 
 fn answer(request_id: &RequestId) -> String {
     let problem = Problem::new(Code::Overloaded, "all connections are taken; try again or try another node");
-    let body = problem.document(request_id).to_string();
-    format!(
-        "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\nrequest-id: {request_id}\r\n\
-         content-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    problem.raw(request_id)
 }

@@ -235,6 +235,33 @@ async fn a_bad_header_is_400_and_names_the_header() {
 }
 
 #[tokio::test]
+async fn what_is_not_http_is_a_problem_too() {
+    let house = House::open().await;
+    let many: String = (0..100).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let long = "x".repeat(100_000);
+    for (raw, status, code) in [
+        ("hello\r\n\r\n".to_owned(), 400, "invalid_request"),
+        ("GET /v1/kinds HTTP/1.1\r\nbad header\r\n\r\n".to_owned(), 400, "invalid_request"),
+        ("GET /v1/\u{7f}kinds HTTP/1.1\r\n\r\n".to_owned(), 400, "invalid_request"),
+        (
+            format!("POST {CALL} HTTP/1.1\r\ncontent-length: x\r\n\r\n").replace("POST POST", "POST"),
+            400,
+            "invalid_request",
+        ),
+        (format!("GET /v1/kinds HTTP/1.1\r\n{many}\r\n"), 431, "head_too_large"),
+        (format!("GET /v1/kinds HTTP/1.1\r\nx: {long}\r\n\r\n"), 431, "head_too_large"),
+        (format!("GET /{long} HTTP/1.1\r\n\r\n"), 431, "head_too_large"),
+    ] {
+        let mut client = house.client().await;
+        client.send_raw(raw.as_bytes()).await;
+        let answer =
+            client.answer().await.unwrap_or_else(|| panic!("no answer to {}", &raw[..raw.len().min(80)]));
+        answer.is_problem(status, code);
+        assert_eq!(answer.header("connection"), "close");
+    }
+}
+
+#[tokio::test]
 async fn the_memory_for_bodies_is_bounded() {
     let limit = |options: &mut super::super::Options| options.requests.bodies_bytes_max = 2048;
     let house = House::with(Scripted::new(|_| Outcome::Never), limit).await;

@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
+use playhouse_cluster::environment::Environment;
 use tokio::sync::oneshot;
 
 use super::super::testing::{House, Outcome, Scripted};
-use crate::protocol::{CallError, Content};
+use crate::{
+    protocol::{CallError, Content},
+    telemetry::{
+        Metrics,
+        traces::{REQUEST, TraceOptions, Traces, testing::collect},
+    },
+};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -70,6 +77,33 @@ async fn the_trace_goes_on_with_a_span_of_the_gateway() {
     let seen = house.entities.seen.lock();
     let trace = seen[0].trace.as_ref().unwrap();
     assert_eq!((trace.traceparent.as_str(), trace.tracestate.as_deref()), (span.as_str(), Some("a=1")));
+}
+
+#[tokio::test]
+async fn a_sampled_request_is_a_span_at_the_collector() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = TraceOptions {
+        endpoint: format!("http://{}", listener.local_addr().unwrap()),
+        sample: 0.0,
+        node: "playhouse-0".into(),
+        release: "1".into(),
+        timeout: Duration::from_secs(5),
+    };
+    let environment = Environment::simulated(2);
+    let traces = Traces::export(&options, Metrics::new("test"), &environment).unwrap();
+    let failing = Scripted::new(|_| Outcome::Now(Err(CallError::NotCommitted)));
+    let house = House::with(failing, |options| options.traces = traces.clone()).await;
+    let answer = house.ask(&format!("POST /v1/entities/counter/v/call\ntraceparent: {PARENT}"), "{}").await;
+    environment.spawn(async move { traces.flush().await });
+    let (_, message) = collect(listener.accept().await.unwrap().0, "200 OK").await;
+    let span = &message.resource_spans[0].scope_spans[0].spans[0];
+    assert_eq!(
+        (span.name.as_str(), span.status.as_ref().unwrap().message.as_str()),
+        (REQUEST, "not_committed")
+    );
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert!(answer.header("traceparent").contains(&hex(&span.span_id)));
+    assert!(PARENT.contains(&hex(&span.parent_span_id)));
 }
 
 #[tokio::test]
