@@ -16,6 +16,8 @@
 
 mod batch;
 mod config;
+#[cfg(test)]
+mod conformance;
 mod engine;
 mod error;
 mod fjall;
@@ -27,13 +29,15 @@ mod memory;
 mod open;
 mod queue;
 mod request;
+mod sled;
 mod space;
 mod statistics;
 mod writer;
 
 pub use self::fjall::Fjall;
+pub use self::sled::Sled;
 pub use batch::{Batch, Op};
-pub use config::{Config, KEY_BYTES_MAX};
+pub use config::{Config, KEY_BYTES_MAX, RESERVED_PREFIX};
 pub use engine::{Engine, Pairs, View};
 pub use error::StoreError;
 pub use handle::Store;

@@ -73,6 +73,8 @@ pub struct Scope<'a> {
     pub limits: &'a Limits,
     /// The proposal that effects of this command will be part of.
     pub proposal: u64,
+    /// How many casts the outbox has room for.
+    pub casts_room: usize,
 }
 
 /// Reads what is stored of an entity.
@@ -332,7 +334,7 @@ impl<E: Entity> TypedTable<E> {
         scope: &Scope<'_>,
     ) -> Result<Executed, CallError> {
         let is_write = effects.is_write();
-        check_casts(&effects, scope.limits)?;
+        check_casts(&effects, scope)?;
         let change = std::mem::replace(&mut effects.change, Change::Keep);
         let next = match self.next_state(key, change, scope) {
             Ok(next) => next?,
@@ -527,12 +529,17 @@ fn check(what: &str, bytes: usize, bytes_max: usize) -> Result<(), CallError> {
     Err(CallError::TooLarge { what: what.to_owned(), bytes: bytes as u64, bytes_max: bytes_max as u64 })
 }
 
-fn check_casts<E: Entity>(effects: &Effects<E>, limits: &Limits) -> Result<(), CallError> {
-    if effects.casts.len() <= limits.casts_max {
-        return Ok(());
+fn check_casts<E: Entity>(effects: &Effects<E>, scope: &Scope<'_>) -> Result<(), CallError> {
+    let (count, count_max) = (effects.casts.len(), scope.limits.casts_max);
+    if count > count_max {
+        let what = format!("one command states {count} casts, at most {count_max} are allowed");
+        return Err(CallError::Overloaded { what });
     }
-    let what = format!("one command states {} casts, at most {} are allowed", effects.casts.len(), limits.casts_max);
-    Err(CallError::Overloaded { what })
+    if count > scope.casts_room {
+        let what = "the outbox of this shard is full: casts wait for their acknowledgement".to_owned();
+        return Err(CallError::Overloaded { what });
+    }
+    Ok(())
 }
 
 fn timer_bytes(change: &TimerChange) -> usize {

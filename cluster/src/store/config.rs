@@ -2,8 +2,11 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-/// The longest key that may be put or removed, in bytes. Every engine can keep this much.
+/// The longest key that may be put or removed, in bytes. Every engine can keep this much. The shortest has one.
 pub const KEY_BYTES_MAX: usize = 65_535;
+
+/// No caller may write a key that starts like this: engines keep notes of their own there.
+pub const RESERVED_PREFIX: &[u8] = &[u8::MAX; 8];
 
 /// How often a store without space looks again.
 pub(super) const SPACE_RETRY: Duration = Duration::from_millis(100);
@@ -40,6 +43,11 @@ pub struct Config {
     /// How many bytes one [`Store::view`](super::Store::view) may copy, for engines that cannot keep a point
     /// in time without copying it (`sled`).
     pub view_bytes_max: NonZeroUsize,
+
+    /// Up to how many bytes on disk are read completely when the store is opened, so that damage is found
+    /// before the node joins. What is larger is checked as it is read: damage found then makes the store
+    /// [`Health::Failed`](super::Health::Failed). About a second per GiB.
+    pub verify_bytes_max: u64,
 }
 
 impl Default for Config {
@@ -52,6 +60,7 @@ impl Default for Config {
             cache_bytes: 64 << 20,
             write_buffer_bytes: 32 << 20,
             view_bytes_max: bytes(256 << 20),
+            verify_bytes_max: 1 << 30,
         }
     }
 }

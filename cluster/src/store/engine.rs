@@ -12,8 +12,8 @@ pub type Pairs = Vec<(Bytes, Bytes)>;
 /// An ordered map of bytes that can be made durable.
 ///
 /// Only one thread writes at a time (the store's writer); any thread may read at any time. Calls may block.
-/// A range whose start is not below its end holds nothing. Keys have at most
-/// [`KEY_BYTES_MAX`](super::KEY_BYTES_MAX) bytes; the store refuses longer ones before they get here.
+/// A range whose start is not below its end holds nothing. Keys have 1 to
+/// [`KEY_BYTES_MAX`](super::KEY_BYTES_MAX) bytes; the store refuses others before they get here.
 pub trait Engine: Send + Sync + 'static {
     /// Writes `batch` atomically. Reads see it when this returns; it is durable after the next [`sync`](Self::sync).
     ///

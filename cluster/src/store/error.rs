@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::volume::LockError;
+
 /// Why bytes could not be kept or read. Nothing was deleted.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -90,6 +92,13 @@ pub enum StoreError {
         bytes_max: usize,
     },
 
+    /// Nothing was written: a key is empty, or starts with [`RESERVED_PREFIX`](super::RESERVED_PREFIX).
+    #[error("a key is {what}; keys have at least one byte and do not start with eight bytes 0xff")]
+    Key {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+
     /// The store was closed, or refused everything after an earlier error.
     #[error("the store no longer accepts writes: {reason}")]
     Closed {
@@ -102,6 +111,14 @@ impl StoreError {
     /// The operating system refused.
     pub(crate) fn io(path: &Path, error: std::io::Error) -> Self {
         Self::Io { path: path.to_owned(), reason: error.to_string() }
+    }
+
+    /// The folder could not be locked.
+    pub(crate) fn in_use(path: &Path, error: LockError) -> Self {
+        match error {
+            LockError::InUse => Self::InUse { path: path.to_owned() },
+            LockError::Io(error) => Self::io(path, error),
+        }
     }
 
     /// Nothing more is accepted.

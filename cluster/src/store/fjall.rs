@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! <folder>/tree/…      everything of the crate: journals `<n>.jnl`, tables, lock
+//! <folder>/synced      the highest write that was synced
+//! <folder>/torn-…      the end of a journal that was cut because a crash tore it
 //! ```
 //!
 //! One keyspace for all, so one journal and one sync. What the crate leaves to its caller is done here:
@@ -10,19 +12,28 @@
 //!   change of a key is handed on.
 //! * When the crate falls behind it blocks its caller, for ever if its background work failed. So the writer
 //!   waits before that point, where it still sees the failure.
+//! * It cuts a damaged journal without a word. So the journals are checked before it opens them, and afterwards
+//!   the last write that was synced must be there.
+
+mod journal;
+mod mark;
 
 use std::{
     ops::Range,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
 use fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
-use super::{Batch, Config, Engine, Op, Pairs, StoreError, View};
-use crate::collections::Set;
+use self::mark::{Mark, SyncedFile};
+use super::{Batch, Config, Engine, Op, Pairs, RESERVED_PREFIX, StoreError, View};
+use crate::{collections::Set, volume};
 
 const KEYSPACE: &str = "playhouse";
 
@@ -44,6 +55,12 @@ pub struct Fjall {
     database: Database,
     keyspace: fjall::Keyspace,
     folder: PathBuf,
+    synced_file: SyncedFile,
+    /// The number of the last write. Only the writer changes it.
+    written: AtomicU64,
+    /// The number of the last write that was synced. Only the writer changes it.
+    synced: AtomicU64,
+    _in_use: volume::Lock,
 }
 
 impl Fjall {
@@ -53,20 +70,41 @@ impl Fjall {
     ///
     /// When another process has it open, when it is damaged, or when the disk refuses. Nothing was deleted.
     pub fn open(folder: &Path, config: &Config) -> Result<Arc<Self>, StoreError> {
-        let fail = |error| translate(folder, error);
-        let database = Database::builder(folder.join("tree"))
-            .manual_journal_persist(true)
-            .cache_size(config.cache_bytes)
-            .worker_threads(WORKERS)
-            .open()
-            .map_err(fail)?;
-        let options = || {
-            KeyspaceCreateOptions::default()
-                .manual_journal_persist(true)
-                .max_memtable_size(config.write_buffer_bytes)
-        };
-        let keyspace = database.keyspace(KEYSPACE, options).map_err(fail)?;
-        Ok(Arc::new(Self { database, keyspace, folder: folder.to_owned() }))
+        let in_use = volume::Lock::take(folder).map_err(|error| StoreError::in_use(folder, error))?;
+        let synced_file = SyncedFile::open(folder).map_err(|error| StoreError::io(folder, error))?;
+        let synced = synced_file.read().map_err(|error| StoreError::io(folder, error))?;
+        journal::check(&folder.join("tree"), synced)?;
+        let (database, keyspace) = open_tree(folder, config).map_err(|error| translate(folder, error))?;
+        let (written, synced) = (AtomicU64::new(synced), AtomicU64::new(synced));
+        let folder = folder.to_owned();
+        let engine = Self { database, keyspace, folder, synced_file, written, synced, _in_use: in_use };
+        engine.check_last_write()?;
+        engine.check_tables(config.verify_bytes_max)?;
+        Ok(Arc::new(engine))
+    }
+
+    /// Everything that was synced must be there.
+    fn check_last_write(&self) -> Result<(), StoreError> {
+        let mark = self.keyspace.get(mark::key()).map_err(|error| self.fail(error))?;
+        let found = mark.and_then(|bytes| Mark::decode(&bytes)).unwrap_or_default().write;
+        let synced = self.synced.load(Relaxed);
+        if found < synced {
+            let reason = format!("write {synced} was acknowledged, but the last one found is {found}");
+            return Err(StoreError::Corrupt { path: self.folder.clone(), reason });
+        }
+        self.written.store(found, Relaxed);
+        Ok(())
+    }
+
+    /// Reads everything once, so that damage is found now; unless it is more than `bytes_max`.
+    fn check_tables(&self, bytes_max: u64) -> Result<(), StoreError> {
+        if self.keyspace.disk_space() > bytes_max {
+            return Ok(());
+        }
+        self.keyspace.iter().try_for_each(|guard| match guard.into_inner() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(translate(&self.folder.join("tree"), error)),
+        })
     }
 
     /// Waits while the crate has too much to do, before it would block us out of sight.
@@ -94,19 +132,26 @@ impl Fjall {
 impl Engine for Fjall {
     fn write(&self, batch: &Batch) -> Result<(), StoreError> {
         self.wait_for_backlog()?;
-        let mut items = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), batch.len());
+        let mut items = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), batch.len() + 1);
+        let mark = Mark { write: self.written.load(Relaxed) + 1, synced: self.synced.load(Relaxed) };
+        items.insert(&self.keyspace, mark::key(), mark.encode());
         for op in last_changes(batch) {
             match op {
                 Op::Put(key, value) => items.insert(&self.keyspace, &key[..], &value[..]),
                 Op::Remove(key) => items.remove(&self.keyspace, &key[..]),
             }
         }
-        items.commit().map_err(|error| self.fail(error))
+        items.commit().map_err(|error| self.fail(error))?;
+        self.written.store(mark.write, Relaxed);
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        let synced = self.database.persist(PersistMode::SyncData);
-        synced.map_err(|error| StoreError::Sync { reason: error.to_string() })
+        let failed = |reason: String| StoreError::Sync { reason };
+        self.database.persist(PersistMode::SyncData).map_err(|error| failed(error.to_string()))?;
+        let written = self.written.load(Relaxed);
+        self.synced.store(written, Relaxed);
+        self.synced_file.write(written).map_err(|error| failed(error.to_string()))
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
@@ -119,16 +164,14 @@ impl Engine for Fjall {
     }
 
     fn keys(&self, range: Range<&[u8]>, limit: usize) -> Result<Vec<Bytes>, StoreError> {
-        let key = |guard: fjall::Guard| {
-            let key = guard.key().map_err(|error| self.fail(error))?;
-            Ok(Bytes::copy_from_slice(&key))
-        };
-        self.moment().range(range).take(limit).map(key).collect()
+        let key = |guard: fjall::Guard| guard.key().map_err(|error| self.fail(error));
+        let copy = |key: fjall::UserKey| Bytes::copy_from_slice(&key);
+        let keys = self.moment().range(range).map(|guard| key(guard).map(copy));
+        keys.filter(|key| !key.as_ref().is_ok_and(|key| is_reserved(key))).take(limit).collect()
     }
 
     fn last(&self, range: Range<&[u8]>) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-        let moment = self.moment();
-        moment.range(range).next_back().map(|guard| moment.pair(guard)).transpose()
+        self.moment().pairs(range).next_back().transpose()
     }
 
     fn view(&self, _: Range<&[u8]>) -> Result<Arc<dyn View>, StoreError> {
@@ -158,9 +201,15 @@ impl Moment {
         self.snapshot.range(&self.keyspace, range.start..end)
     }
 
-    fn pair(&self, guard: fjall::Guard) -> Result<(Bytes, Bytes), StoreError> {
-        let (key, value) = guard.into_inner().map_err(|error| translate(&self.folder, error))?;
-        Ok((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value)))
+    fn pairs(
+        &self,
+        range: Range<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = Result<(Bytes, Bytes), StoreError>> {
+        let pairs = self.range(range).map(|guard| match guard.into_inner() {
+            Ok((key, value)) => Ok((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value))),
+            Err(error) => Err(translate(&self.folder, error)),
+        });
+        pairs.filter(|pair| !pair.as_ref().is_ok_and(|(key, _)| is_reserved(key)))
     }
 }
 
@@ -172,8 +221,26 @@ impl View for Moment {
     }
 
     fn scan(&self, range: Range<&[u8]>, limit: usize) -> Result<Pairs, StoreError> {
-        self.range(range).take(limit).map(|guard| self.pair(guard)).collect()
+        self.pairs(range).take(limit).collect()
     }
+}
+
+/// Whether the key is ours and not a caller's.
+fn is_reserved(key: &[u8]) -> bool {
+    key.starts_with(RESERVED_PREFIX)
+}
+
+fn open_tree(folder: &Path, config: &Config) -> Result<(Database, fjall::Keyspace), fjall::Error> {
+    let database = Database::builder(folder.join("tree"))
+        .manual_journal_persist(true)
+        .cache_size(config.cache_bytes)
+        .worker_threads(WORKERS)
+        .open()?;
+    let options = KeyspaceCreateOptions::default()
+        .manual_journal_persist(true)
+        .max_memtable_size(config.write_buffer_bytes);
+    let keyspace = database.keyspace(KEYSPACE, || options)?;
+    Ok((database, keyspace))
 }
 
 /// The last change of each key, in no particular order.

@@ -34,8 +34,8 @@ impl Format {
     /// Reads what is there. None: the folder is empty or does not exist, so this is a new store.
     pub(super) fn read(folder: &Path) -> Result<Option<Self>, StoreError> {
         let path = folder.join(FILE);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&path, &text).map(Some),
+        match std::fs::read(&path) {
+            Ok(bytes) => Self::parse(&path, &String::from_utf8_lossy(&bytes)).map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::missing(folder, path),
             Err(error) => Err(StoreError::io(&path, error)),
         }
@@ -43,7 +43,10 @@ impl Format {
 
     /// Without the file the folder must be empty: data of an unknown kind is not ours to overwrite.
     fn missing(folder: &Path, path: PathBuf) -> Result<Option<Self>, StoreError> {
-        if volume::is_empty(folder).map_err(|error| StoreError::io(folder, error))? {
+        // A first start that was interrupted may have left this behind.
+        let temporary = volume::temporary(Path::new(FILE));
+        let is_empty = volume::is_empty_but_for(folder, &temporary);
+        if is_empty.map_err(|error| StoreError::io(folder, error))? {
             return Ok(None);
         }
         Err(StoreError::Corrupt { path, reason: "it is missing, but its folder is not empty".to_owned() })
@@ -75,7 +78,8 @@ impl Format {
     }
 
     /// A name for the folder of a new engine, which no earlier attempt used.
-    pub(super) fn new_data_folder(environment: &Environment) -> String {
-        format!("data-{:016x}", environment.random_u64())
+    pub(super) fn new_data_folder(folder: &Path, environment: &Environment) -> String {
+        let mut names = std::iter::repeat_with(|| format!("data-{:016x}", environment.random_u64()));
+        names.find(|name| !folder.join(name).exists()).expect("some number was not used yet")
     }
 }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Batch, Callback, Config, Engine, Health, KEY_BYTES_MAX, Pairs, Statistics, StoreError, View,
+    Batch, Callback, Config, Engine, Health, KEY_BYTES_MAX, Pairs, RESERVED_PREFIX, Statistics, StoreError,
+    View,
     inline::Inline,
     queue::Queue,
     request::{Request, Until, Waiter},
@@ -82,7 +83,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::TooLarge`]: nothing was written. Any other error: see [`Health::Failed`]; whether the batch
+    /// [`StoreError::TooLarge`] or [`StoreError::Key`]: nothing was written. Any other error: see [`Health::Failed`]; whether the batch
     /// survives is unknown until the next recovery.
     pub async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         self.write(batch, Until::Durable).await
@@ -135,13 +136,10 @@ impl Store {
     }
 
     fn check(&self, batch: &Batch) -> Result<(), StoreError> {
-        let bytes_max = self.shared.config.batch_bytes_max.get();
-        let longest_key = batch.ops().iter().map(|op| op.key().len()).max().unwrap_or(0);
-        if longest_key > KEY_BYTES_MAX {
-            return Err(StoreError::TooLarge { what: "key", bytes: longest_key, bytes_max: KEY_BYTES_MAX });
-        }
-        if batch.bytes() > bytes_max {
-            return Err(StoreError::TooLarge { what: "batch", bytes: batch.bytes(), bytes_max });
+        batch.ops().iter().try_for_each(|op| check_key(op.key()))?;
+        let (bytes, bytes_max) = (batch.bytes(), self.shared.config.batch_bytes_max.get());
+        if bytes > bytes_max {
+            return Err(StoreError::TooLarge { what: "batch", bytes, bytes_max });
         }
         Ok(())
     }
@@ -287,6 +285,20 @@ impl Drop for Owner {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Only keys that every engine can keep.
+fn check_key(key: &[u8]) -> Result<(), StoreError> {
+    if key.is_empty() {
+        return Err(StoreError::Key { what: "empty" });
+    }
+    if key.starts_with(RESERVED_PREFIX) {
+        return Err(StoreError::Key { what: "reserved" });
+    }
+    if key.len() > KEY_BYTES_MAX {
+        return Err(StoreError::TooLarge { what: "key", bytes: key.len(), bytes_max: KEY_BYTES_MAX });
+    }
+    Ok(())
 }
 
 /// Starts the writer's thread. The channel closes after it released its share of the engine.

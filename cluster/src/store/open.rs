@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{Config, Engine, Fjall, Memory, Store, StoreError, format::Format};
+use super::{Config, Engine, Fjall, Memory, Sled, Store, StoreError, format::Format};
 use crate::{environment::Environment, volume};
 
 /// Which engine keeps the bytes.
@@ -10,19 +10,22 @@ use crate::{environment::Environment, volume};
 pub enum EngineKind {
     /// On disk, `fjall`.
     Fjall,
+    /// On disk, `sled`. A commit survives the death of the process, not the loss of power.
+    Sled,
     /// In memory: everything is gone with the process. For tests and `dev`.
     Memory,
 }
 
 impl EngineKind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Fjall, Self::Memory];
+    pub const ALL: [Self; 3] = [Self::Fjall, Self::Sled, Self::Memory];
 
     /// The name in the configuration and on the volume.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Fjall => "fjall",
+            Self::Sled => "sled",
             Self::Memory => "memory",
         }
     }
@@ -36,6 +39,7 @@ impl EngineKind {
     fn start(self, folder: &Path, config: &Config) -> Result<Arc<dyn Engine>, StoreError> {
         match self {
             Self::Fjall => Ok(Fjall::open(folder, config)?),
+            Self::Sled => Ok(Sled::open(folder, config)?),
             Self::Memory => Ok(Memory::new()),
         }
     }
@@ -56,7 +60,7 @@ pub fn open(
 ) -> Result<Store, StoreError> {
     let engine = match kind {
         EngineKind::Memory => kind.start(folder, config)?,
-        EngineKind::Fjall => open_on_disk(kind, folder, config, environment)?,
+        EngineKind::Fjall | EngineKind::Sled => open_on_disk(kind, folder, config, environment)?,
     };
     Store::start(engine, environment, config.clone())
 }
@@ -95,7 +99,7 @@ fn create(
 ) -> Result<Arc<dyn Engine>, StoreError> {
     volume::create_folder(folder).map_err(|error| StoreError::io(folder, error))?;
     Format { engine: kind, data: None }.write(folder)?;
-    let name = Format::new_data_folder(environment);
+    let name = Format::new_data_folder(folder, environment);
     let data = folder.join(&name);
     volume::create_folder(&data).map_err(|error| StoreError::io(&data, error))?;
     let engine = kind.start(&data, config)?;

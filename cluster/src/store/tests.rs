@@ -139,6 +139,10 @@ async fn what_is_too_large_is_refused_and_changes_nothing() {
     assert!(matches!(refused, Err(StoreError::TooLarge { what: "batch", bytes: 11, bytes_max: 10 })));
     let refused = store.commit(put(&"k".repeat(KEY_BYTES_MAX + 1), "")).await;
     assert!(matches!(refused, Err(StoreError::TooLarge { what: "key", .. })));
+    assert!(matches!(store.commit(put("", "")).await, Err(StoreError::Key { what: "empty" })));
+    let mut reserved = Batch::new();
+    reserved.remove([RESERVED_PREFIX, b"key"].concat());
+    assert!(matches!(store.apply(reserved).await, Err(StoreError::Key { what: "reserved" })));
     assert!(store.scan(b""..b"z", 10).unwrap().is_empty());
 }
 

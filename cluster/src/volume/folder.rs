@@ -3,21 +3,29 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-/// Whether nothing is in `folder`, or it does not exist.
-pub(crate) fn is_empty(folder: &Path) -> io::Result<bool> {
-    match fs::read_dir(folder) {
-        // A new file system has this folder of its own.
-        Ok(entries) => Ok(entries.filter(|entry| !is_lost_and_found(entry)).count() == 0),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(error),
+/// Whether nothing is in `folder` but `allowed`, or it does not exist.
+pub(crate) fn is_empty_but_for(folder: &Path, allowed: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        // A new file system has a folder of its own.
+        if name != allowed.as_os_str() && name != "lost+found" {
+            return Ok(false);
+        }
     }
+    Ok(true)
 }
 
-fn is_lost_and_found(entry: &io::Result<fs::DirEntry>) -> bool {
-    entry.as_ref().is_ok_and(|entry| entry.file_name() == "lost+found")
+/// Where [`replace`] writes before it renames; a crash may leave it behind.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    path.with_extension("new")
 }
 
 /// Creates `folder`, and what is above it; durable when it returns.
@@ -29,7 +37,7 @@ pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
 /// Replaces the content of `path`: afterwards, and after a crash at any moment, it is the old or the new one.
 /// Durable when it returns.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("new");
+    let temporary = temporary(path);
     let mut file = File::create(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;

@@ -1,0 +1,129 @@
+//! Health and probes of one node, on its ops port.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Address, ClientError, Config, Failure, Problem, ReadError,
+    client::Shared,
+    error::{Ended, beginning},
+    failure::{GaveUp, Outcome},
+    transport::Answer,
+};
+
+/// The ops port of one node. It is asked once: what is asked is whether it answers now.
+#[derive(Debug)]
+pub struct Ops {
+    shared: Shared,
+    address: Address,
+}
+
+/// How a node is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok` when all is well.
+    pub status: String,
+    /// The node's release.
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime_seconds: f64,
+    /// Its name.
+    pub node: String,
+    /// What was looked at.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    /// Whether the server said so with a success status.
+    #[serde(skip)]
+    pub healthy: bool,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// What it is called.
+    pub name: String,
+    /// `ok` when it is well.
+    pub status: String,
+    /// For people.
+    #[serde(default)]
+    pub detail: Option<String>,
+    /// How long looking took, in milliseconds.
+    #[serde(default)]
+    pub duration_ms: f64,
+}
+
+/// What a probe such as `readyz` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Probe {
+    /// Whether it succeeded.
+    pub ok: bool,
+    /// Why, or why not.
+    pub detail: String,
+}
+
+impl Ops {
+    /// The ops port at `address`, such as `http://127.0.0.1:9090`. Token, timeouts and limits are those of `config`;
+    /// its addresses are not used.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::new`](crate::Client::new).
+    pub fn new(address: Address, config: Config) -> Result<Self, ClientError> {
+        let shared = Shared::new(Config { addresses: vec![address.clone()], ..config })?;
+        Ok(Self { shared, address })
+    }
+
+    /// Which address it is.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// `/health`, whether it says well or unwell.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; never because the node is unwell.
+    pub async fn health(&self) -> Result<Health, ReadError> {
+        let answer = self.ask("/health").await?;
+        let health: Result<Health, _> = serde_json::from_slice(&answer.body);
+        match health {
+            Ok(health) => Ok(Health { healthy: answer.status.is_success(), ..health }),
+            Err(source) if answer.status.is_success() => {
+                Err(ReadError::Decode { source, answer: beginning(&answer.body) })
+            }
+            Err(_) => Err(ReadError::Rejected(Problem::read(answer.status, &answer.headers, &answer.body))),
+        }
+    }
+
+    /// A probe by its name: `livez`, `readyz` or `startupz`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; never because the probe fails.
+    pub async fn probe(&self, name: &str) -> Result<Probe, ReadError> {
+        let answer = self.ask(&format!("/{name}")).await?;
+        let detail = beginning(&answer.body).trim().to_owned();
+        Ok(Probe { ok: answer.status.is_success(), detail })
+    }
+
+    async fn ask(&self, path: &str) -> Result<Answer, Ended> {
+        let start = tokio::time::Instant::now();
+        let wait = self.shared.config.timeout.min(self.shared.config.attempt_timeout);
+        let request = Request::get(self.address.join(path)).body(Full::new(Bytes::new()));
+        let request = request.expect("the path is one of ours");
+        let answer = self.shared.transport.exchange(&self.address, request, wait).await;
+        answer.map_err(|last: Failure| {
+            let outcome = Outcome::NothingHappened;
+            Ended::GaveUp(Box::new(GaveUp {
+                attempts: 1,
+                elapsed: start.elapsed(),
+                outcome,
+                idempotency_key: None,
+                last,
+            }))
+        })
+    }
+}
