@@ -13,7 +13,9 @@ mod entities;
 mod front;
 mod headers;
 mod limits;
+mod openapi;
 mod operation;
+pub mod ops;
 mod options;
 mod percent;
 mod problem;
@@ -24,6 +26,7 @@ mod target;
 mod tokens;
 mod views;
 mod visit;
+pub mod websocket;
 
 #[cfg(test)]
 mod testing;

@@ -11,10 +11,11 @@
 //! | [`gateway`] | HTTP, WebSocket, problem+json, OpenAPI | `router`, `protocol` |
 //! | [`kinds`] | the kinds that ship with the node | `entity` |
 //! | [`telemetry`] | metrics, traces, logs, each declared once | – |
-//! | `config` | parsed once, validated, immutable | – |
+//! | [`config`] | parsed once, validated, immutable | – |
 //! | `node` | the only place that assembles, spawns and drains | everything |
 //! | `cli` | `run` and `dev` start a node, all else over HTTP | `client`, `config`, `node` |
 
+pub mod config;
 pub mod entity;
 pub mod gateway;
 pub mod kinds;

@@ -13,7 +13,7 @@ mod page;
 mod request;
 
 pub use body::{Body, Content};
-pub use entity_id::{EntityId, EntityIdError, Key, KindName, ShardId, shard_of};
+pub use entity_id::{EntityId, EntityIdError, KEY_BYTES_MAX, Key, KindName, ShardId, shard_of};
 pub use error::{CallError, ErrorCode, RefusalClass, Refused};
 pub use json::{JSON_DEPTH_MAX, Json, JsonError};
 pub use page::{EntityView, ListQuery, Page, Published};

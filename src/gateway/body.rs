@@ -49,7 +49,7 @@ impl BodyBudget {
     }
 
     /// Takes a share for bytes that are read already, as from a WebSocket frame.
-    fn share(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    pub(super) fn share(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
         let blocks = u32::try_from(bytes.div_ceil(BLOCK_BYTES).max(1)).unwrap_or(u32::MAX);
         Arc::clone(&self.0).try_acquire_many_owned(blocks).map_err(|_| {
             Problem::new(

@@ -40,6 +40,8 @@ codes! {
     InvalidQuery = "invalid_query", BAD_REQUEST, "The query cannot be read";
     InvalidHeader = "invalid_header", BAD_REQUEST, "A header cannot be read";
     Unauthorized = "unauthorized", UNAUTHORIZED, "A valid token is needed";
+    /// A page in a browser, without tokens.
+    ForbiddenOrigin = "forbidden_origin", FORBIDDEN, "Not from this page";
     UnknownKind = "unknown_kind", NOT_FOUND, "No such kind";
     NotFound = "not_found", NOT_FOUND, "No such route";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "The route has no such method";

@@ -17,17 +17,17 @@ pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// `Idempotency-Key`: 1 to 128 printable ASCII characters.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<CompactString>, Problem> {
-    single(headers, &IDEMPOTENCY_KEY)?.map(checked_idempotency_key).transpose()
+    let key = single(headers, &IDEMPOTENCY_KEY)?.map(checked_idempotency_key).transpose();
+    key.map_err(|why| invalid(&IDEMPOTENCY_KEY, &why))
 }
 
-/// Checks an idempotency key, from a header or from a WebSocket frame.
-pub(super) fn checked_idempotency_key(key: &str) -> Result<CompactString, Problem> {
+/// Checks an idempotency key, from a header or from a WebSocket frame. The error says what is allowed.
+pub(super) fn checked_idempotency_key(key: &str) -> Result<CompactString, String> {
     let printable = key.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if printable && (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len()) {
         return Ok(key.into());
     }
-    let allowed = format!("it must have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} printable ASCII characters");
-    Err(invalid(&IDEMPOTENCY_KEY, &allowed))
+    Err(format!("it must have 1 to {IDEMPOTENCY_KEY_BYTES_MAX} printable ASCII characters"))
 }
 
 /// `Request-Timeout`: seconds (`2.5`, `2.5s`) or milliseconds (`250ms`).
@@ -35,16 +35,15 @@ pub(super) fn request_timeout(headers: &HeaderMap, limits: &RequestLimits) -> Re
     let Some(text) = single(headers, &REQUEST_TIMEOUT)? else { return Ok(limits.timeout_default) };
     let timeout =
         duration(text).ok_or_else(|| invalid(&REQUEST_TIMEOUT, "it must be like 10, 2.5s or 250ms"))?;
-    checked_timeout(timeout, limits)
+    checked_timeout(timeout, limits).map_err(|why| invalid(&REQUEST_TIMEOUT, &why))
 }
 
-/// Checks a timeout, from a header or from a WebSocket frame.
-pub(super) fn checked_timeout(timeout: Duration, limits: &RequestLimits) -> Result<Duration, Problem> {
+/// Checks a timeout, from a header or from a WebSocket frame. The error says what is allowed.
+pub(super) fn checked_timeout(timeout: Duration, limits: &RequestLimits) -> Result<Duration, String> {
     if !timeout.is_zero() && timeout <= limits.timeout_max {
         return Ok(timeout);
     }
-    let allowed = format!("it must be above 0 and at most {} s", limits.timeout_max.as_secs_f64());
-    Err(invalid(&REQUEST_TIMEOUT, &allowed))
+    Err(format!("it must be above 0 and at most {} s", limits.timeout_max.as_secs_f64()))
 }
 
 fn duration(text: &str) -> Option<Duration> {

@@ -11,7 +11,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter, on},
 };
 
-use super::{calls, code::Code, front::Hall, operation::Operation, problem::Problem, views};
+use super::{calls, code::Code, front::Hall, operation::Operation, problem::Problem, views, websocket};
 
 /// Every operation, and an answer for everything else.
 pub(super) fn router(hall: Arc<Hall>) -> Router {
@@ -33,6 +33,8 @@ fn handler(operation: Operation) -> MethodRouter<Arc<Hall>> {
         Operation::View => on(method, views::view),
         Operation::List => on(method, views::list),
         Operation::Kinds => on(method, views::kinds),
+        Operation::OpenApi => on(method, views::openapi),
+        Operation::Connect => on(method, websocket::connect),
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::{
     code::Code,
     front::Hall,
+    openapi,
     problem::Problem,
     query::list_query,
     target::{Target, TargetKind},
@@ -91,6 +92,10 @@ fn page_document(page: &Page) -> Response {
 
 pub(super) async fn kinds(State(hall): State<Arc<Hall>>) -> Response {
     Json(KindsDocument { kinds: hall.entities.kinds() }).into_response()
+}
+
+pub(super) async fn openapi(State(hall): State<Arc<Hall>>) -> Response {
+    Json(openapi::document(&hall.entities.kinds(), hall.options.tokens.is_some())).into_response()
 }
 
 /// The deadline that the client asked for, whatever the router does.

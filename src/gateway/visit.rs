@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     protocol::{RequestId, TraceContext},
-    telemetry::traces::{SpanContext, TraceState},
+    telemetry::traces::{SpanContext, TraceState, Traces},
 };
 
 /// One request at the gateway.
@@ -54,6 +54,11 @@ impl Visit {
     pub(super) fn trace(&self) -> TraceContext {
         let tracestate = self.state.as_ref().map(|state| state.as_str().into());
         TraceContext { traceparent: self.span.to_compact_string(), tracestate }
+    }
+
+    /// The trace of a request without headers: a frame of a WebSocket connection.
+    pub(super) fn new_trace(traces: &Traces, environment: &Environment) -> TraceContext {
+        TraceContext { traceparent: traces.begin(None, environment).to_compact_string(), tracestate: None }
     }
 
     /// Writes `Request-Id` and `traceparent`.

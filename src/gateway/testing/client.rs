@@ -70,6 +70,12 @@ impl Client {
         Some(Answer { status, headers, body })
     }
 
+    /// Everything until the server closes.
+    pub(in crate::gateway) async fn rest(&mut self) -> Vec<u8> {
+        self.closed().await;
+        std::mem::take(&mut self.rest)
+    }
+
     /// Waits until the server closes; what it still says is thrown away.
     pub(in crate::gateway) async fn closed(&mut self) {
         while self.read_more().await.is_some() {}

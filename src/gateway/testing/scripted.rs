@@ -43,6 +43,8 @@ pub(in crate::gateway) struct Scripted {
     /// What a subscriber gets; afterwards the subscription stays open if `items_stay_open`.
     pub(in crate::gateway) items: Vec<Published>,
     pub(in crate::gateway) items_stay_open: bool,
+    /// Why views and lists fail, if they do.
+    pub(in crate::gateway) views_fail: Option<CallError>,
 }
 
 impl Default for Scripted {
@@ -59,7 +61,16 @@ impl Scripted {
             listed: Mutex::default(),
             items: Vec::new(),
             items_stay_open: true,
+            views_fail: None,
         }
+    }
+
+    /// Whether a view or a list can end with this error at all.
+    pub(in crate::gateway) fn fails_to_show(error: &CallError) -> bool {
+        !matches!(
+            error,
+            CallError::InvalidBody { .. } | CallError::Refused(_) | CallError::IdempotencyMismatch
+        )
     }
 
     pub(in crate::gateway) fn with_items(items: Vec<Published>, items_stay_open: bool) -> Self {
@@ -82,6 +93,9 @@ impl Entities for Scripted {
     }
 
     fn view(&self, id: EntityId, _: Duration) -> BoxFuture<'static, Result<EntityView, CallError>> {
+        if let Some(error) = self.views_fail.clone() {
+            return future::ready(Err(error)).boxed();
+        }
         let found = if id.kind.as_str() == "counter" {
             Ok(EntityView {
                 id,
@@ -96,6 +110,9 @@ impl Entities for Scripted {
     }
 
     fn list(&self, query: ListQuery, _: Duration) -> BoxFuture<'static, Result<Page, CallError>> {
+        if let Some(error) = self.views_fail.clone() {
+            return future::ready(Err(error)).boxed();
+        }
         let found = if query.kind.as_str() == "counter" {
             let key = |key: &str| Key::new(key).unwrap();
             Ok(Page { entities: vec![(key("a"), 1), (key("b/c"), 2)], next_after: Some(key("b/c")) })

@@ -1,0 +1,70 @@
+//! Values that must fit together.
+
+use super::{Config, ConfigErrors, error::ConfigError, value::Value};
+
+/// Checks what a single value cannot know.
+pub(super) fn validate(config: &Config) -> Result<(), ConfigErrors> {
+    let faults: Vec<_> =
+        [sizes(config), timeouts(config), ports(config), endpoint(config)].into_iter().flatten().collect();
+    if faults.is_empty() { Ok(()) } else { Err(ConfigErrors(faults)) }
+}
+
+fn sizes(config: &Config) -> Vec<ConfigError> {
+    let (gateway, limits) = (&config.gateway, &config.limits);
+    let proposal = limits.proposal_bytes_max;
+    [
+        at_most("gateway.body_bytes_max, limits.proposal_bytes_max", &gateway.body_bytes_max, &proposal),
+        at_most(
+            "gateway.body_bytes_max, gateway.bodies_bytes_max",
+            &gateway.body_bytes_max,
+            &gateway.bodies_bytes_max,
+        ),
+        at_most(
+            "gateway.body_bytes_max, limits.mailbox_bytes_max",
+            &gateway.body_bytes_max,
+            &limits.mailbox_bytes_max,
+        ),
+        at_most("limits.state_bytes_max, limits.proposal_bytes_max", &limits.state_bytes_max, &proposal),
+        at_most("limits.reply_bytes_max, limits.proposal_bytes_max", &limits.reply_bytes_max, &proposal),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn timeouts(config: &Config) -> Vec<ConfigError> {
+    let gateway = &config.gateway;
+    let (default, max) = (gateway.request_timeout_default, gateway.request_timeout_max);
+    let keys = "gateway.request_timeout_max, limits.idempotency_window";
+    let window = config.limits.idempotency_window;
+    let too_late = (max >= window).then(|| ConfigError::Conflict {
+        keys,
+        message: format!("{} must be below {}, or a retry could come too late", max.show(), window.show()),
+    });
+    let default = at_most("gateway.request_timeout_default, gateway.request_timeout_max", &default, &max);
+    default.into_iter().chain(too_late).collect()
+}
+
+fn ports(config: &Config) -> Vec<ConfigError> {
+    let (gateway, ops) = (config.gateway.listen, config.ops.listen);
+    let same = gateway == ops && gateway.port() != 0;
+    let message = format!("both listen on {gateway}; clients must not reach the port for operators");
+    same.then_some(ConfigError::Conflict { keys: "gateway.listen, ops.listen", message })
+        .into_iter()
+        .collect()
+}
+
+fn endpoint(config: &Config) -> Vec<ConfigError> {
+    let plain_http = |endpoint: &String| endpoint.starts_with("http://");
+    let wrong = config.traces.endpoint.as_ref().filter(|endpoint| !plain_http(endpoint));
+    let conflict = |endpoint: &String| ConfigError::Conflict {
+        keys: "traces.endpoint",
+        message: format!("{endpoint:?} must begin with http://; put a collector on the node's own network"),
+    };
+    wrong.map(conflict).into_iter().collect()
+}
+
+fn at_most<T: Value + PartialOrd>(keys: &'static str, small: &T, large: &T) -> Option<ConfigError> {
+    let message = || format!("{} must not be above {}", small.show(), large.show());
+    (small > large).then(|| ConfigError::Conflict { keys, message: message() })
+}

@@ -1,0 +1,321 @@
+//! One connection: takes frames, hands them over, brings back what comes of them.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use axum::extract::ws::{Message, WebSocket};
+use bytes::Bytes;
+use futures_util::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{FuturesUnordered, SplitStream},
+};
+use prometheus::IntGauge;
+use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
+use tokio_tungstenite::tungstenite;
+
+use super::{
+    super::{
+        code::Code,
+        front::Hall,
+        headers::{checked_idempotency_key, checked_timeout},
+        problem::Problem,
+        server::Connection,
+        visit::{Visit, request_id},
+    },
+    farewell::Farewell,
+    frame::{self, Ask, Command, Frame, Id, Subscribe},
+    outbox::Outbox,
+    reply,
+    subscriptions::{News, Subscriptions},
+    writer::write,
+};
+use crate::protocol::{Body, CallError, EntityId, Request, RequestId};
+
+/// How long a client may take to read the last words, and to close.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Serves one connection until either side has had enough.
+pub(super) async fn run(hall: Arc<Hall>, connection: Arc<Connection>, socket: WebSocket) {
+    let _counted = Counted::new(&hall.options.metrics.websockets);
+    let outbox = Outbox::new(&hall.options.websocket);
+    let (sink, mut frames) = socket.split();
+    let mut writing = pin!(write(sink, &outbox).fuse());
+    let conversation = async {
+        let farewell = tokio::select! {
+            farewell = Session::new(&hall, &connection, &outbox).listen(&mut frames) => farewell,
+            _ = writing.as_mut() => return,
+        };
+        if farewell == Farewell::Stalled {
+            hall.options.metrics.websocket_overflows.inc();
+            outbox.clear();
+        }
+        outbox.end(farewell.message());
+        let goodbye = async {
+            let _ = writing.await;
+            while let Some(Ok(_)) = frames.next().await {}
+        };
+        let _ = timeout(GRACE, goodbye).await;
+    };
+    tokio::select! {
+        () = conversation => {}
+        () = connection.cut.given() => {}
+    }
+}
+
+/// One in a gauge, for as long as it lives.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+struct Session<'a> {
+    hall: &'a Arc<Hall>,
+    connection: &'a Connection,
+    outbox: &'a Outbox,
+    /// Commands under way; each becomes the message that answers it.
+    pending: FuturesUnordered<BoxFuture<'static, Message>>,
+    subscriptions: Subscriptions,
+    last_heard: Instant,
+    /// Since when the send queue has been full without one message leaving it.
+    full_since: Option<Instant>,
+    draining: bool,
+}
+
+impl<'a> Session<'a> {
+    fn new(hall: &'a Arc<Hall>, connection: &'a Connection, outbox: &'a Outbox) -> Self {
+        Self {
+            hall,
+            connection,
+            outbox,
+            pending: FuturesUnordered::new(),
+            subscriptions: Subscriptions::default(),
+            last_heard: hall.environment.now(),
+            full_since: None,
+            draining: false,
+        }
+    }
+
+    /// Works until there is a reason to stop.
+    async fn listen(mut self, frames: &mut SplitStream<WebSocket>) -> Farewell {
+        let mut pings = ping_interval(self.hall.options.websocket.ping_interval);
+        loop {
+            if self.draining && self.pending.is_empty() {
+                return Farewell::Draining;
+            }
+            let step = if self.outbox.has_room() {
+                self.step(frames, &mut pings).await
+            } else {
+                self.wait_for_room().await
+            };
+            if let Some(farewell) = step {
+                return farewell;
+            }
+        }
+    }
+
+    /// One thing that happens while the send queue has room.
+    async fn step(&mut self, frames: &mut SplitStream<WebSocket>, pings: &mut Interval) -> Option<Farewell> {
+        self.full_since = None;
+        tokio::select! {
+            frame = frames.next(), if !self.draining => return self.hear(frame),
+            Some(answer) = self.pending.next() => self.outbox.push(answer),
+            (id, news) = self.subscriptions.next() => self.tell(&id, news),
+            _ = pings.tick() => return self.ping(),
+            () = self.connection.drain.given(), if !self.draining => self.drain(),
+        }
+        None
+    }
+
+    /// While the send queue is full, nothing is taken: neither frames, nor answers, nor items.
+    async fn wait_for_room(&mut self) -> Option<Farewell> {
+        let full_since = *self.full_since.get_or_insert_with(|| self.hall.environment.now());
+        let give_up = full_since + self.hall.options.websocket.stall_timeout;
+        tokio::select! {
+            () = self.outbox.emptied() => { self.full_since = None; None }
+            () = tokio::time::sleep_until(give_up) => Some(Farewell::Stalled),
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        self.subscriptions = Subscriptions::default();
+    }
+
+    fn ping(&mut self) -> Option<Farewell> {
+        let silence = self.hall.environment.now() - self.last_heard;
+        if silence >= self.hall.options.websocket.silence_max {
+            return Some(Farewell::Silent);
+        }
+        self.outbox.push(Message::Ping(Bytes::new()));
+        None
+    }
+
+    fn hear(&mut self, frame: Option<Result<Message, axum::Error>>) -> Option<Farewell> {
+        self.last_heard = self.hall.environment.now();
+        match frame {
+            None | Some(Ok(Message::Close(_))) => Some(Farewell::Gone),
+            Some(Err(error)) => Some(farewell_of(error)),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => None,
+            Some(Ok(Message::Text(text))) => {
+                self.take(&text);
+                None
+            }
+            Some(Ok(Message::Binary(_))) => {
+                self.refuse(None, &Problem::invalid_body(".", "send text frames with JSON"));
+                None
+            }
+        }
+    }
+
+    fn take(&mut self, text: &str) {
+        match frame::parse(text) {
+            Ok(frame) => self.ask(frame),
+            Err(fault) => {
+                self.count("invalid");
+                self.refuse(fault.id.as_ref(), &Problem::invalid_body(fault.path, fault.message));
+            }
+        }
+    }
+
+    fn ask(&mut self, Frame { id, ask }: Frame) {
+        let outcome = match ask {
+            Ask::Call(command) => self.call(&id, command),
+            Ask::Cast(command) => self.cast(&id, command),
+            Ask::Subscribe(wish) => self.subscribe(&id, wish),
+            Ask::Unsubscribe => self.unsubscribe(&id),
+        };
+        if let Err(problem) = outcome {
+            self.refuse(Some(&id), &problem);
+        }
+    }
+
+    fn call(&mut self, id: &Id, command: Command) -> Result<(), Problem> {
+        self.count("call");
+        self.command(id, command, ".call", |id, request_id, answer| match answer {
+            Ok(answer) => reply::reply(&id, &answer, &request_id),
+            Err(error) => reply::problem(Some(&id), &error.into(), &request_id),
+        })
+    }
+
+    fn cast(&mut self, id: &Id, command: Command) -> Result<(), Problem> {
+        self.count("cast");
+        self.command(id, command, ".cast", |id, request_id, answer| match answer {
+            Ok(_) => reply::accepted(&id),
+            Err(error) => reply::problem(Some(&id), &error.into(), &request_id),
+        })
+    }
+
+    /// Hands a command over before the next frame is read: that is what makes the order of a connection.
+    fn command(
+        &mut self,
+        id: &Id,
+        command: Command,
+        path: &str,
+        answer: impl FnOnce(Id, RequestId, Result<crate::protocol::Reply, CallError>) -> Message + Send + 'static,
+    ) -> Result<(), Problem> {
+        if self.pending.len() >= self.hall.options.websocket.requests_max {
+            return Err(Problem::new(Code::Overloaded, "too many requests of this connection are under way"));
+        }
+        let share = self.hall.bodies.share(command.command.len())?;
+        let request = self.request(command, path)?;
+        let (id, request_id, deadline) = (id.clone(), request.request_id.clone(), request.timeout);
+        let started = self.hall.entities.start(request);
+        let waiting = async move {
+            let outcome = match started {
+                Ok(pending) => timeout(deadline, pending).await.unwrap_or(Err(CallError::DeadlineExceeded)),
+                Err(error) => Err(error),
+            };
+            drop(share);
+            answer(id, request_id, outcome)
+        };
+        self.pending.push(waiting.boxed());
+        Ok(())
+    }
+
+    fn request(&self, command: Command, path: &str) -> Result<Request, Problem> {
+        let target = EntityId::new(&command.kind, &command.key)?;
+        let (hall, options) = (self.hall, &self.hall.options);
+        let bad = |field: &str, why: String| Problem::invalid_body(&format!("{path}.{field}"), why);
+        let timeout = command.timeout_ms.map_or(options.requests.timeout_default, Duration::from_millis);
+        let timeout = checked_timeout(timeout, &options.requests).map_err(|why| bad("timeout_ms", why))?;
+        let key = command.idempotency_key.as_deref().map(checked_idempotency_key).transpose();
+        let idempotency_key = key.map_err(|why| bad("idempotency_key", why))?;
+        Ok(Request {
+            target,
+            body: Body::json(command.command),
+            request_id: request_id(idempotency_key.as_ref(), &hall.environment),
+            idempotency_key,
+            timeout,
+            trace: Some(Visit::new_trace(&options.traces, &hall.environment)),
+        })
+    }
+
+    fn subscribe(&mut self, id: &Id, wish: Subscribe) -> Result<(), Problem> {
+        self.count("subscribe");
+        if self.subscriptions.contains(id) {
+            return Err(Problem::invalid_body(".id", "a subscription of this id is open"));
+        }
+        if self.subscriptions.len() >= self.hall.options.websocket.subscriptions_max {
+            return Err(Problem::new(Code::Overloaded, "too many subscriptions of this connection are open"));
+        }
+        let target = EntityId::new(&wish.kind, &wish.key)?;
+        self.subscriptions.add(id.clone(), self.hall.entities.subscribe(target, wish.after));
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, id: &Id) -> Result<(), Problem> {
+        self.count("unsubscribe");
+        if !self.subscriptions.remove(id) {
+            return Err(Problem::invalid_body(".id", "there is no subscription of this id"));
+        }
+        self.outbox.push(reply::ended(id, "unsubscribed"));
+        Ok(())
+    }
+
+    fn tell(&self, id: &Id, news: News) {
+        let message = match news {
+            News::Subscribed => reply::subscribed(id),
+            News::Published(published) => reply::published(id, &published),
+            News::Ended => reply::ended(id, "stopped"),
+            News::Refused(error) => return self.refuse(Some(id), &error.into()),
+        };
+        self.outbox.push(message);
+    }
+
+    fn refuse(&self, id: Option<&Id>, problem: &Problem) {
+        let request_id = RequestId::random(&self.hall.environment);
+        self.outbox.push(reply::problem(id, problem, &request_id));
+    }
+
+    fn count(&self, frame: &'static str) {
+        self.hall.options.metrics.websocket_frames.with_label_values(&[frame]).inc();
+    }
+}
+
+fn ping_interval(every: Duration) -> Interval {
+    let mut pings = tokio::time::interval(every);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pings.reset(); // The first ping comes after one interval, not at once.
+    pings
+}
+
+fn farewell_of(error: axum::Error) -> Farewell {
+    match error.into_inner().downcast_ref::<tungstenite::Error>() {
+        Some(tungstenite::Error::Capacity(_)) => Farewell::TooLarge,
+        Some(tungstenite::Error::Protocol(
+            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+        )) => Farewell::Gone,
+        Some(tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_)) => Farewell::Garbled,
+        _ => Farewell::Gone,
+    }
+}
