@@ -46,7 +46,9 @@ bench *names:
 
 # Fuzzes one target for some seconds. Needs `cargo install cargo-fuzz --locked`; works with the stable toolchain.
 fuzz target seconds="60":
-    cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run --release {{target}} -- -max_total_time={{seconds}}
+    cd fuzz && mkdir -p corpus/{{target}} seeds/{{target}} && \
+        RUSTC_BOOTSTRAP=1 cargo fuzz run {{target}} corpus/{{target}} seeds/{{target}} -- \
+            -max_total_time={{seconds}} -dict=json.dict
 
 # Everything that CI does.
 ci:

@@ -1,4 +1,4 @@
-//! Which codec for frames and records? Encode and decode of one stored record, and of a batch of 64, by each candidate.
+//! Which codec for frames and records? Encode and decode of a command, of one stored record, and of a batch of 64.
 //!
 //! Comes in: nothing; the record is made here. Leaves: criterion's times and, printed first, the sizes.
 //! What was decided with it: `docs/decisions/0003-codec.md`.
@@ -13,7 +13,7 @@ use criterion::{
 };
 use playhouse_cluster::codec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use wincode::{SchemaRead, SchemaWrite};
+use wincode::{SchemaRead, SchemaReadOwned, SchemaWrite, config::DefaultConfig};
 
 /// What a change of one entity looks like in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
@@ -30,6 +30,13 @@ struct Record {
 enum Change {
     State(Bytes),
     Removed,
+}
+
+/// What a caller inside the cluster sends to a small entity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaWrite, SchemaRead)]
+enum Command {
+    Add(i64),
+    Get,
 }
 
 fn record(number: u64) -> Record {
@@ -83,29 +90,19 @@ impl<T: Serialize + DeserializeOwned> Candidate<T> for Bincode {
     }
 }
 
-impl Candidate<Record> for Wincode {
+impl<T> Candidate<T> for Wincode
+where
+    T: SchemaWrite<DefaultConfig, Src = T> + SchemaReadOwned<DefaultConfig, Dst = T>,
+{
     const NAME: &'static str = "wincode";
 
-    fn encode(value: &Record, mut buffer: Vec<u8>) -> Vec<u8> {
+    fn encode(value: &T, mut buffer: Vec<u8>) -> Vec<u8> {
         wincode::serialize_into(&mut buffer, value).expect("the record can be encoded");
         buffer
     }
 
-    fn decode(bytes: &[u8]) -> Record {
-        wincode::deserialize(bytes).expect("it was encoded here")
-    }
-}
-
-impl Candidate<Vec<Record>> for Wincode {
-    const NAME: &'static str = "wincode";
-
-    fn encode(value: &Vec<Record>, mut buffer: Vec<u8>) -> Vec<u8> {
-        wincode::serialize_into(&mut buffer, value).expect("the records can be encoded");
-        buffer
-    }
-
-    fn decode(bytes: &[u8]) -> Vec<Record> {
-        wincode::deserialize(bytes).expect("they were encoded here")
+    fn decode(bytes: &[u8]) -> T {
+        <T as wincode::DeserializeOwned>::deserialize_from(bytes).expect("it was encoded here")
     }
 }
 
@@ -132,19 +129,25 @@ where
     });
 }
 
-fn codecs(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("record");
-    measure::<_, Postcard>(&mut group, &record(7));
-    measure::<_, Bincode>(&mut group, &record(7));
-    measure::<_, Wincode>(&mut group, &record(7));
+fn compare<T>(criterion: &mut Criterion, name: &str, value: &T)
+where
+    T: PartialEq + std::fmt::Debug,
+    Postcard: Candidate<T>,
+    Bincode: Candidate<T>,
+    Wincode: Candidate<T>,
+{
+    eprintln!("{name}");
+    let mut group = criterion.benchmark_group(name);
+    measure::<_, Postcard>(&mut group, value);
+    measure::<_, Bincode>(&mut group, value);
+    measure::<_, Wincode>(&mut group, value);
     group.finish();
+}
 
-    let batch: Vec<_> = (0..64).map(record).collect();
-    let mut group = criterion.benchmark_group("batch of 64");
-    measure::<_, Postcard>(&mut group, &batch);
-    measure::<_, Bincode>(&mut group, &batch);
-    measure::<_, Wincode>(&mut group, &batch);
-    group.finish();
+fn codecs(criterion: &mut Criterion) {
+    compare(criterion, "command", &Command::Add(1_000));
+    compare(criterion, "record", &record(7));
+    compare(criterion, "batch of 64", &(0..64).map(record).collect::<Vec<_>>());
 }
 
 criterion_group!(benches, codecs);

@@ -65,9 +65,9 @@ const CLUSTER_PLAN: &[MayUse] = &[
     MayUse { room: "collections", rooms: &[], cluster: &[] },
     MayUse { room: "codec", rooms: &[], cluster: &[] },
     MayUse { room: "volume", rooms: &["codec"], cluster: &[] },
-    MayUse { room: "identity", rooms: &["codec", "volume"], cluster: &[] },
     MayUse { room: "store", rooms: &["codec", "volume"], cluster: &[] },
-    MayUse { room: "consensus", rooms: &["codec", "store", "identity"], cluster: &[] },
+    MayUse { room: "consensus", rooms: &["codec", "store"], cluster: &[] },
+    MayUse { room: "identity", rooms: &["codec", "volume", "consensus"], cluster: &[] },
     MayUse { room: "peering", rooms: &["codec", "identity"], cluster: &[] },
     MayUse { room: "membership", rooms: &["codec", "identity", "consensus"], cluster: &[] },
     MayUse { room: "placement", rooms: &["identity", "membership"], cluster: &[] },
@@ -158,14 +158,20 @@ pub fn one_home_per_engine(tree: &Tree) -> Vec<Violation> {
 
 /// Only `gateway` knows its web framework, only `bench` the codecs that were not chosen.
 pub fn private_crates(tree: &Tree) -> Vec<Violation> {
-    const PRIVATE: [(&[&str], &str, &str); 3] = [
-        (&["axum", "hyper"], "src/gateway", "only the gateway knows HTTP on the server's side"),
-        (&["wincode", "bincode"], "bench/", "there is one codec; the others are there to be measured"),
-        (&["postcard"], "cluster/src/codec.rs", "there is one codec and one place that names it"),
+    const PRIVATE: [(&[&str], &[&str], &str); 4] = [
+        (&["axum"], &["src/gateway"], "only the gateway serves HTTP"),
+        (
+            &["hyper", "hyper_util"],
+            &["src/gateway", "client/src"],
+            "only the gateway and the client speak HTTP",
+        ),
+        (&["wincode", "bincode"], &["bench/"], "there is one codec; the others are there to be measured"),
+        (&["postcard"], &["cluster/src/codec.rs"], "there is one codec and one place that names it"),
     ];
     let mut found = Vec::new();
     for file in tree.files.iter().filter(|file| !file.is_test) {
-        for (names, _, reason) in PRIVATE.iter().filter(|(_, home, _)| !file.path.starts_with(home)) {
+        let is_home = |homes: &[&str]| homes.iter().any(|home| file.path.starts_with(home));
+        for (names, _, reason) in PRIVATE.iter().filter(|(_, homes, _)| !is_home(homes)) {
             let foreign = file.names().filter(|name| name.is_crate && names.contains(&name.text));
             found.extend(foreign.map(|name| at(file, name.line, format!("names `{}`", name.text), reason)));
         }
@@ -244,7 +250,8 @@ pub fn short_files(tree: &Tree) -> Vec<Violation> {
 /// A reader arrives from above: every file says what it is for, doors first of all.
 pub fn module_docs(tree: &Tree) -> Vec<Violation> {
     const REASON: &str = "the first lines say what the room is for, what comes in and what leaves";
-    let silent = tree.files.iter().filter(|file| !file.text.starts_with("//!"));
+    const DOCS: [&str; 2] = ["//!", "#![doc = include_str!"];
+    let silent = tree.files.iter().filter(|file| !DOCS.iter().any(|docs| file.text.starts_with(docs)));
     silent.map(|file| at(file, 1, "has no module doc in its first line".to_owned(), REASON)).collect()
 }
 
