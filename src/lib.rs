@@ -13,8 +13,9 @@
 //! | `telemetry` | metrics, traces, logs, each declared once | – |
 //! | `config` | parsed once, validated, immutable | – |
 //! | `node` | the only place that assembles, spawns and drains | everything |
-//! | `cli` | `run` and `dev` start a node, all else over HTTP | `client`, `config`, `node` |
+//! | [`cli`] | `run` and `dev` start a node, all else over HTTP | `client`, `config`, `node` |
 
+pub mod cli;
 pub mod entity;
 pub mod kinds;
 pub mod protocol;

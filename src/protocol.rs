@@ -13,7 +13,7 @@ mod request;
 
 pub use body::{Body, Content};
 pub use entity_id::{EntityId, EntityIdError, Key, KindName, ShardId, shard_of};
-pub use error::{CallError, ErrorCode, Refused, RefusalClass};
+pub use error::{CallError, ErrorCode, RefusalClass, Refused};
 pub use page::{EntityView, ListQuery, Page, Published};
 pub use playhouse_cluster::codec;
 pub use request::{Reply, Request, RequestId, TraceContext};
