@@ -8,8 +8,14 @@
 
 mod behaviour;
 mod context;
+mod crashes;
 mod registry;
+mod table;
 
 pub use behaviour::{Durability, Entity, NoEvents, Refusal, SchemaVersion, UpcastError};
 pub use context::{CallResult, Change, Context, Effects, OutgoingCast, SpawnedFuture, TimerChange};
-pub use registry::{KindDescription, KindRegistry, RegisterError};
+pub use registry::{KindDescription, KindIndex, KindRegistry, RegisterError};
+pub use table::{
+    CallThen, Command, Executed, Image, Limits, Outcome, RecordChange, Records, Scope, Spawn, Stored, Table,
+    TableStatistics,
+};

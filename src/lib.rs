@@ -8,15 +8,19 @@
 //! | [`entity`] | the trait that people implement, its context, wake and passivate | `protocol` |
 //! | `shard` | the executor of one led shard, with its output gate | `entity`, `protocol`, `cluster` |
 //! | [`router`] | entity → shard → leader | `shard`, `protocol`, `cluster` |
-//! | `gateway` | HTTP, WebSocket, problem+json, OpenAPI | `router`, `protocol` |
+//! | [`gateway`] | HTTP, WebSocket, problem+json, OpenAPI | `router`, `protocol` |
 //! | [`kinds`] | the kinds that ship with the node | `entity` |
-//! | `telemetry` | metrics, traces, logs, each declared once | – |
+//! | [`telemetry`] | metrics, traces, logs, each declared once | – |
 //! | `config` | parsed once, validated, immutable | – |
 //! | `node` | the only place that assembles, spawns and drains | everything |
 //! | [`cli`] | `run` and `dev` start a node, all else over HTTP | `client`, `config`, `node` |
 
 pub mod cli;
 pub mod entity;
+pub mod gateway;
 pub mod kinds;
+pub mod node;
 pub mod protocol;
 pub mod router;
+pub mod shard;
+pub mod telemetry;

@@ -8,12 +8,14 @@
 mod body;
 mod entity_id;
 mod error;
+mod json;
 mod page;
 mod request;
 
 pub use body::{Body, Content};
 pub use entity_id::{EntityId, EntityIdError, Key, KindName, ShardId, shard_of};
 pub use error::{CallError, ErrorCode, RefusalClass, Refused};
+pub use json::{JSON_DEPTH_MAX, Json, JsonError};
 pub use page::{EntityView, ListQuery, Page, Published};
 pub use playhouse_cluster::codec;
-pub use request::{Reply, Request, RequestId, TraceContext};
+pub use request::{IDEMPOTENCY_KEY_BYTES_MAX, Reply, Request, RequestId, TraceContext};

@@ -4,50 +4,126 @@
 //! The router numbers what it sends to a shard, keeps it until it is acknowledged, and sends it again in order
 //! when leadership moved.
 
+mod entity_ref;
+mod looks;
+mod outgoing;
+mod pending_reply;
+mod stream;
+
 use std::{
-    pin::Pin,
-    task::{Context, Poll},
+    collections::BTreeMap,
+    num::NonZeroU16,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use parking_lot::Mutex;
+use playhouse_cluster::environment::Environment;
+use tokio::sync::{oneshot, watch};
+
+pub use entity_ref::{CALL_TIMEOUT, EntityRef};
+pub use looks::Subscription;
+pub use outgoing::CommitObserver;
+pub use pending_reply::PendingReply;
+pub use stream::Destination;
+use stream::{FULL_AGAIN, Flushed, Outbound, Stream, Waiter};
 
 use crate::{
-    entity::KindDescription,
-    protocol::{CallError, EntityId, EntityView, ListQuery, Page, Published, Reply, Request},
+    entity::{KindDescription, KindIndex, KindRegistry},
+    protocol::{Body, CallError, EntityId, Reply, Request, ShardId},
+    shard::{Envelope, MailboxError, Message, More, ReplyTo, StreamId},
 };
 
 /// Sends requests to entities, wherever they are. A cheap handle.
 #[derive(Clone)]
-pub struct Router {}
-
-/// A request under way. Dropping it stops waiting; the request itself goes on.
-pub struct PendingReply {
-    outcome: oneshot::Receiver<Result<Reply, CallError>>,
+pub struct Router {
+    inner: Arc<Inner>,
 }
 
-impl Future for PendingReply {
-    type Output = Result<Reply, CallError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.outcome).poll(context).map(|end| end.unwrap_or(Err(CallError::OutcomeUnknown)))
-    }
+struct Inner {
+    environment: Environment,
+    kinds: Arc<KindRegistry>,
+    shards: NonZeroU16,
+    routes: Vec<Route>,
+    is_draining: AtomicBool,
+    commits: CommitObserver,
 }
 
-/// Items of one entity from some revision on, in order, at least once. Dropping it ends the subscription.
-pub struct Subscription {
-    items: mpsc::Receiver<Published>,
+/// The way to one shard.
+struct Route {
+    destination: watch::Sender<Option<Destination>>,
+    /// What clients of this node send there.
+    requests: Arc<Stream>,
+    /// What outboxes of shards that this node leads send there, by their shard.
+    casts: Mutex<BTreeMap<ShardId, outgoing::CastStream>>,
 }
 
-impl Subscription {
-    /// The next item; `None` when the subscription ended (too slow, or the node stops): subscribe again behind
-    /// the last revision that was seen.
-    pub async fn next(&mut self) -> Option<Published> {
-        self.items.recv().await
-    }
+/// Who this router is, to the shards that it sends to.
+#[derive(Clone, Copy, Debug)]
+pub struct RouterIdentity {
+    /// The node's Raft id.
+    pub node: u64,
+    /// Since which start.
+    pub incarnation: u64,
 }
 
 impl Router {
+    /// A router that knows no leader yet.
+    #[must_use]
+    pub fn new(
+        identity: RouterIdentity,
+        shards: NonZeroU16,
+        kinds: Arc<KindRegistry>,
+        environment: Environment,
+        commits: CommitObserver,
+    ) -> Self {
+        let id = StreamId::Router { node: identity.node, incarnation: identity.incarnation };
+        let route = |shard| Route {
+            destination: watch::channel(None).0,
+            requests: Stream::new(id, ShardId(shard)),
+            casts: Mutex::default(),
+        };
+        let routes = (0..shards.get()).map(route).collect();
+        let is_draining = AtomicBool::new(false);
+        Self { inner: Arc::new(Inner { environment, kinds, shards, routes, is_draining, commits }) }
+    }
+
+    /// The shard is executed there from now on; `None`: nowhere that is known. Unanswered requests are sent again.
+    pub fn set_leader(&self, shard: ShardId, destination: Option<Destination>) {
+        let route = self.route(shard);
+        route.destination.send_replace(destination.clone());
+        let now = self.inner.environment.now();
+        if route.requests.redirect(destination.clone(), now) == Flushed::Full {
+            self.flush_later(Arc::clone(&route.requests));
+        }
+        let casts: Vec<_> = route.casts.lock().values().map(|cast| Arc::clone(&cast.stream)).collect();
+        for stream in casts {
+            if stream.redirect(destination.clone(), now) == Flushed::Full {
+                self.flush_later(stream);
+            }
+        }
+    }
+
+    /// Takes no more requests of clients. What is under way goes on.
+    pub fn drain(&self) {
+        self.inner.is_draining.store(true, Ordering::Release);
+    }
+
+    /// How many requests of clients are unanswered.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        self.inner.routes.iter().map(|route| route.requests.len()).sum()
+    }
+
+    /// How many shards have a leader that this node knows.
+    #[must_use]
+    pub fn led_shards(&self) -> usize {
+        self.inner.routes.iter().filter(|route| route.destination.borrow().is_some()).count()
+    }
+
     /// Hands the request over now, in the order of the calls; the reply comes later. Casts from clients wait for
     /// this reply too (202 after commit) and drop its body.
     ///
@@ -55,54 +131,127 @@ impl Router {
     ///
     /// [`CallError`], at once, when the request cannot be taken.
     pub fn start(&self, request: Request) -> Result<PendingReply, CallError> {
-        let _ = request;
-        Err(CallError::Draining)
+        if self.inner.is_draining.load(Ordering::Acquire) {
+            return Err(CallError::Draining);
+        }
+        let kind = self.kind(&request.target)?;
+        let (tell, outcome) = oneshot::channel();
+        let shard = request.target.shard(self.inner.shards);
+        let route = self.route(shard);
+        let deadline = self.inner.environment.now() + request.timeout;
+        let more = More {
+            request_id: Some(request.request_id),
+            idempotency_key: request.idempotency_key,
+            trace: request.trace,
+        };
+        let (key, body, more) = (request.target.key, request.body, Some(Box::new(more)));
+        if self.inner.kinds.description(kind).durable {
+            let (deadline, waiter) = (Some(deadline), Waiter::Caller(tell));
+            let number = route.requests.send(Outbound { kind, key, body, deadline, more, waiter })?;
+            return Ok(PendingReply::streamed(outcome, Arc::clone(&route.requests), number));
+        }
+        let reply = ReplyTo::Caller(tell);
+        let envelope =
+            Envelope { kind, key, body, reply, position: None, deadline: Some(deadline), more };
+        self.push(shard, Message::Command(envelope))?;
+        Ok(PendingReply::direct(outcome))
     }
 
     /// Sends the request and waits for the reply, at most `request.timeout`.
     ///
     /// # Errors
     ///
-    /// [`CallError`].
+    /// [`CallError`]; when the deadline passes, the most that is known: [`CallError::OutcomeUnknown`] if it may have
+    /// happened and leadership moved, else [`CallError::DeadlineExceeded`].
     pub async fn call(&self, request: Request) -> Result<Reply, CallError> {
         let timeout = request.timeout;
-        let reply = self.start(request)?;
-        tokio::time::timeout(timeout, reply).await.unwrap_or(Err(CallError::DeadlineExceeded))
+        let mut pending = self.start(request)?;
+        match tokio::time::timeout(timeout, &mut pending).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(pending.give_up()),
+        }
     }
 
-    /// The state of an entity as its kind shows it. Linearizable.
+    /// Sends a command and waits for nothing: at most once, in order per sender. For Rust code on this node.
     ///
     /// # Errors
     ///
-    /// [`CallError`].
-    pub async fn view(&self, id: EntityId, timeout: Duration) -> Result<EntityView, CallError> {
-        let _ = (id, timeout);
-        Err(CallError::Draining)
-    }
-
-    /// Entities of a kind, by key.
-    ///
-    /// # Errors
-    ///
-    /// [`CallError`].
-    pub async fn list(&self, query: ListQuery, timeout: Duration) -> Result<Page, CallError> {
-        let _ = (query, timeout);
-        Err(CallError::Draining)
-    }
-
-    /// Items that the entity publishes with a revision above `after`; `None`: from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`CallError`].
-    pub async fn subscribe(&self, id: EntityId, after: Option<u64>) -> Result<Subscription, CallError> {
-        let _ = (id, after);
-        Err(CallError::Draining)
+    /// [`CallError`], at once, when it cannot be taken.
+    pub fn post(&self, target: EntityId, kind: KindIndex, body: Body) -> Result<(), CallError> {
+        let shard = target.shard(self.inner.shards);
+        let envelope = Envelope {
+            kind,
+            key: target.key,
+            body,
+            reply: ReplyTo::Nobody,
+            position: None,
+            deadline: None,
+            more: None,
+        };
+        self.push(shard, Message::Command(envelope))
     }
 
     /// The kinds that this node knows.
     #[must_use]
     pub fn kinds(&self) -> Vec<KindDescription> {
-        Vec::new()
+        self.inner.kinds.descriptions().cloned().collect()
+    }
+
+    /// The position of a kind in this node's registry.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::UnknownKind`].
+    pub fn kind(&self, target: &EntityId) -> Result<KindIndex, CallError> {
+        let kind = self.inner.kinds.find(&target.kind);
+        kind.ok_or_else(|| CallError::UnknownKind { kind: target.kind.to_string() })
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> NonZeroU16 {
+        self.inner.shards
+    }
+
+    /// Clock, tasks and random numbers of this node.
+    #[must_use]
+    pub fn environment(&self) -> &Environment {
+        &self.inner.environment
+    }
+
+    fn route(&self, shard: ShardId) -> &Route {
+        &self.inner.routes[usize::from(shard.0)]
+    }
+
+    /// Gives a message to the executor of a shard on this node.
+    fn push(&self, shard: ShardId, message: Message) -> Result<(), CallError> {
+        let destination = self.route(shard).destination.borrow();
+        let Some(destination) = destination.as_ref() else { return Err(no_leader(shard)) };
+        match destination.mailbox.push(message) {
+            Ok(()) => Ok(()),
+            Err(MailboxError::Full(_)) => {
+                Err(CallError::Overloaded { what: "the mailbox of this shard is full".to_owned() })
+            }
+            Err(MailboxError::Closed(_)) => Err(no_leader(shard)),
+        }
+    }
+
+    /// Tries again until everything has left, while a mailbox is full.
+    fn flush_later(&self, stream: Arc<Stream>) {
+        self.inner.environment.spawn(async move {
+            loop {
+                tokio::time::sleep(FULL_AGAIN).await;
+                if stream.flush() == Flushed::All {
+                    return;
+                }
+            }
+        });
     }
 }
+
+fn no_leader(shard: ShardId) -> CallError {
+    CallError::Unavailable { shard: shard.0, reason: "it has no leader that this node knows".to_owned() }
+}
+
+/// How long work inside the node may wait for a shard to get a leader.
+const INTERNAL_TIMEOUT: Duration = Duration::from_secs(30);

@@ -54,8 +54,7 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, buffer: Vec<u8>) -> Result<
 ///
 /// When the bytes are not such a value, or when some are left over.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let fail =
-        |source| DecodeError { what: std::any::type_name::<T>(), length: bytes.len(), source };
+    let fail = |source| DecodeError { what: std::any::type_name::<T>(), length: bytes.len(), source };
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),
         Ok(_) => Err(fail(postcard::Error::DeserializeBadEncoding)),

@@ -9,12 +9,20 @@
 //! * A proposal ends in one of three ways: committed, [`ProposeError::NotCommitted`] (never happened) or
 //!   [`ProposeError::Unknown`] (a later leader may still commit it).
 
+mod keys;
+mod raft;
+mod tail;
+mod transport;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::store::{Batch, Pairs, StoreError};
+
+pub use raft::{Config, OpenError, RaftGroup};
+pub use transport::{Isolated, Lane, Transport, TransportError};
 
 /// A Raft group: shard number, or the system group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

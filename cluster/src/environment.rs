@@ -33,7 +33,10 @@ struct Inner {
 enum Wall {
     System,
     /// Milliseconds since the epoch at the time `origin`; runs with tokio's (paused) clock.
-    Simulated { epoch_ms: u64, origin: Instant },
+    Simulated {
+        epoch_ms: u64,
+        origin: Instant,
+    },
 }
 
 impl Environment {

@@ -17,3 +17,4 @@ pub mod consensus;
 pub mod environment;
 pub mod identity;
 pub mod store;
+mod volume;

@@ -15,9 +15,37 @@
 //! syncs once, and wakes all. So one fsync makes the batches of *all* Raft groups durable.
 
 mod batch;
+mod config;
+#[cfg(test)]
+mod conformance;
 mod engine;
 mod error;
+mod fjall;
+mod format;
+mod handle;
+mod health;
+mod inline;
+mod memory;
+mod open;
+mod queue;
+mod request;
+mod sled;
+mod space;
+mod statistics;
+mod writer;
 
+pub use self::fjall::Fjall;
+pub use self::sled::Sled;
 pub use batch::{Batch, Op};
+pub use config::{Config, KEY_BYTES_MAX, RESERVED_PREFIX};
 pub use engine::{Engine, Pairs, View};
 pub use error::StoreError;
+pub use handle::Store;
+pub use health::Health;
+pub use memory::{Crash, Faults, Memory};
+pub use open::{EngineKind, open};
+pub use request::Callback;
+pub use statistics::{SYNC_BOUNDS_US, Statistics};
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,18 @@
 
 use std::sync::Arc;
 
-use playhouse_cluster::collections::Map;
+use playhouse_cluster::collections::{Hasher, Map};
 use serde::{Deserialize, Serialize};
 
-use super::{Durability, Entity, SchemaVersion};
+use super::{
+    Durability, Entity, SchemaVersion,
+    table::{Table, TypedTable},
+};
 use crate::protocol::{EntityIdError, KindName};
+
+/// The position of a kind in its node's registry. Means nothing to another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KindIndex(pub u16);
 
 /// A kind, as `GET /v1/kinds` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +41,9 @@ pub enum RegisterError {
     /// Two kinds have the same name.
     #[error("kind {0} is registered twice")]
     Twice(KindName),
+    /// There are 65,536 kinds already.
+    #[error("a node can have at most 65536 kinds")]
+    TooMany,
     /// It cannot read what it writes.
     #[error("kind {kind} writes schema version {schema}, which is not among those it reads")]
     Schema {
@@ -47,8 +57,14 @@ pub enum RegisterError {
 /// Which kinds a node has. Built once, then shared.
 #[derive(Clone, Default)]
 pub struct KindRegistry {
-    kinds: Vec<Arc<KindDescription>>,
-    by_name: Map<KindName, usize>,
+    kinds: Vec<Kind>,
+    by_name: Map<KindName, KindIndex>,
+}
+
+#[derive(Clone)]
+struct Kind {
+    description: Arc<KindDescription>,
+    table: fn(Hasher) -> Box<dyn Table>,
 }
 
 impl KindRegistry {
@@ -65,20 +81,40 @@ impl KindRegistry {
         if !E::READS.contains(&E::SCHEMA) {
             return Err(RegisterError::Schema { kind, schema: E::SCHEMA });
         }
-        self.by_name.insert(kind.clone(), self.kinds.len());
-        self.kinds.push(Arc::new(KindDescription {
+        let index = u16::try_from(self.kinds.len()).map_err(|_| RegisterError::TooMany)?;
+        self.by_name.insert(kind.clone(), KindIndex(index));
+        let description = Arc::new(KindDescription {
             kind,
             summary: E::SUMMARY.to_owned(),
             durable: E::DURABILITY == Durability::Replicated,
             schema: E::SCHEMA,
             reads_from: *E::READS.start(),
             examples: E::command_examples(),
-        }));
+        });
+        self.kinds.push(Kind { description, table: |hasher| Box::new(TypedTable::<E>::new(hasher)) });
         Ok(())
     }
 
     /// All kinds, in the order in which they were registered.
     pub fn descriptions(&self) -> impl Iterator<Item = &KindDescription> {
-        self.kinds.iter().map(Arc::as_ref)
+        self.kinds.iter().map(|kind| kind.description.as_ref())
+    }
+
+    /// Where a kind is.
+    #[must_use]
+    pub fn find(&self, kind: &KindName) -> Option<KindIndex> {
+        self.by_name.get(kind).copied()
+    }
+
+    /// What is known of a kind.
+    #[must_use]
+    pub fn description(&self, kind: KindIndex) -> &KindDescription {
+        &self.kinds[usize::from(kind.0)].description
+    }
+
+    /// Empty tables, one per kind, for a shard that begins to execute.
+    #[must_use]
+    pub fn tables(&self, hasher: &Hasher) -> Vec<Box<dyn Table>> {
+        self.kinds.iter().map(|kind| (kind.table)(hasher.clone())).collect()
     }
 }

@@ -11,6 +11,16 @@ pub enum Op {
     Remove(Bytes),
 }
 
+impl Op {
+    /// The key that changes.
+    #[must_use]
+    pub fn key(&self) -> &Bytes {
+        match self {
+            Self::Put(key, _) | Self::Remove(key) => key,
+        }
+    }
+}
+
 /// Changes that happen together or not at all. Later changes to the same key win.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {

@@ -1,13 +1,17 @@
 //! Why the store did not do it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::volume::LockError;
 
 /// Why bytes could not be kept or read. Nothing was deleted.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Nothing of the batch was written. It can be written when there is space again.
-    #[error("the volume of {path} is full: {free_bytes} bytes free, {needed_bytes} must stay free; free some space or grow the volume")]
+    #[error(
+        "the volume of {path} is full: {free_bytes} bytes free, {needed_bytes} must stay free; free some space or grow the volume"
+    )]
     Full {
         /// Where the store is.
         path: PathBuf,
@@ -34,7 +38,9 @@ pub enum StoreError {
     },
 
     /// A checksum or a length is wrong. The file is left as it is.
-    #[error("{path} is damaged: {reason}; nothing was deleted. Restore this volume from a backup, or give the node an empty one and let its peers fill it")]
+    #[error(
+        "{path} is damaged: {reason}; nothing was deleted. Restore this volume from a backup, or give the node an empty one and let its peers fill it"
+    )]
     Corrupt {
         /// Which file or folder.
         path: PathBuf,
@@ -43,7 +49,9 @@ pub enum StoreError {
     },
 
     /// The files were written in another format. They are left as they are.
-    #[error("{path} has format {found}, this release reads {supported}; nothing was changed. Start the release that wrote it, or export and import")]
+    #[error(
+        "{path} has format {found}, this release reads {supported}; nothing was changed. Start the release that wrote it, or export and import"
+    )]
     ForeignFormat {
         /// Which file.
         path: PathBuf,
@@ -53,11 +61,42 @@ pub enum StoreError {
         supported: String,
     },
 
+    /// The files belong to another engine. They are left as they are.
+    #[error(
+        "{path} was written by the engine {found}, but {wanted} is configured; nothing was changed. Configure {found}, or give the node an empty volume and let its peers fill it"
+    )]
+    OtherEngine {
+        /// Where the store is.
+        path: PathBuf,
+        /// Which engine wrote it.
+        found: &'static str,
+        /// Which one is configured.
+        wanted: &'static str,
+    },
+
     /// Another process has the store open.
     #[error("{path} is in use by another process; stop it first")]
     InUse {
         /// Which folder.
         path: PathBuf,
+    },
+
+    /// Nothing was written or copied.
+    #[error("a {what} of {bytes} bytes is too large, at most {bytes_max} are allowed")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// How large it is.
+        bytes: usize,
+        /// How large it may be.
+        bytes_max: usize,
+    },
+
+    /// Nothing was written: a key is empty, or starts with [`RESERVED_PREFIX`](super::RESERVED_PREFIX).
+    #[error("a key is {what}; keys have at least one byte and do not start with eight bytes 0xff")]
+    Key {
+        /// What is wrong with it.
+        what: &'static str,
     },
 
     /// The store was closed, or refused everything after an earlier error.
@@ -66,4 +105,29 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+}
+
+impl StoreError {
+    /// The operating system refused.
+    pub(crate) fn io(path: &Path, error: std::io::Error) -> Self {
+        Self::Io { path: path.to_owned(), reason: error.to_string() }
+    }
+
+    /// The folder could not be locked.
+    pub(crate) fn in_use(path: &Path, error: LockError) -> Self {
+        match error {
+            LockError::InUse => Self::InUse { path: path.to_owned() },
+            LockError::Io(error) => Self::io(path, error),
+        }
+    }
+
+    /// Nothing more is accepted.
+    pub(crate) fn closed(reason: &str) -> Self {
+        Self::Closed { reason: reason.to_owned() }
+    }
+
+    /// Whether the store must not be written any more after this.
+    pub(crate) fn is_loss_of_trust(&self) -> bool {
+        matches!(self, Self::Sync { .. } | Self::Io { .. } | Self::Corrupt { .. })
+    }
 }

@@ -1,0 +1,255 @@
+//! What was measured, as raw JSON that somebody else can compare with.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Machine;
+
+/// Fewer runs say nothing about how much a figure varies.
+pub const RUNS_MIN: usize = 5;
+
+/// In what a row is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// More is better.
+    PerSecond,
+    /// Less is better.
+    Nanoseconds,
+    /// Less is better.
+    Bytes,
+}
+
+/// Why a row or a report was not accepted. What was there before is unchanged.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// Measure again with more runs.
+    #[error("{name}: {runs} runs, at least {RUNS_MIN} are needed")]
+    TooFewRuns {
+        /// Which row.
+        name: String,
+        /// How many there were.
+        runs: usize,
+    },
+    /// Not a number, infinite, or negative: the measurement is broken.
+    #[error("{name}: run {run} measured {value}")]
+    Implausible {
+        /// Which row.
+        name: String,
+        /// Which run, counted from 0.
+        run: usize,
+        /// What it measured.
+        value: f64,
+    },
+    /// There is a row of that name.
+    #[error("{0}: measured twice in one report")]
+    Twice(String),
+    /// The file could not be written.
+    #[error("could not write {path}")]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// One thing that was measured several times.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// What was measured, such as `local call, 64 callers`.
+    pub name: String,
+    /// In what.
+    pub unit: Unit,
+    /// Each run, in the order in which they were made. None is left out.
+    pub runs: Vec<f64>,
+    /// The runs in three figures.
+    pub summary: Summary,
+}
+
+/// Several runs in three figures.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The smallest.
+    pub min: f64,
+    /// The one in the middle; of an even number, the mean of the two in the middle.
+    pub median: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+impl Row {
+    /// A row of at least [`RUNS_MIN`] runs.
+    ///
+    /// # Errors
+    ///
+    /// When there are fewer, or one of them is no measurement.
+    pub fn new(name: impl Into<String>, unit: Unit, runs: Vec<f64>) -> Result<Self, ReportError> {
+        let name = name.into();
+        if runs.len() < RUNS_MIN {
+            return Err(ReportError::TooFewRuns { name, runs: runs.len() });
+        }
+        if let Some((run, &value)) = runs.iter().enumerate().find(|(_, run)| !run.is_finite() || **run < 0.0)
+        {
+            return Err(ReportError::Implausible { name, run, value });
+        }
+        let summary = Summary::of(&runs);
+        Ok(Self { name, unit, runs, summary })
+    }
+}
+
+impl Summary {
+    fn of(runs: &[f64]) -> Self {
+        let mut sorted = runs.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let last = sorted.len() - 1;
+        let median = f64::midpoint(sorted[last / 2], sorted[last.div_ceil(2)]);
+        Self { min: sorted[0], median, max: sorted[last] }
+    }
+}
+
+/// Everything that was measured in one go.
+///
+/// ```
+/// use playhouse_bench::{Machine, Report, Row, Unit};
+///
+/// let mut report = Report::new("local", Machine::here());
+/// let runs = vec![10.0, 12.0, 11.0, 14.0, 9.0];
+/// report.add(Row::new("local cast", Unit::PerSecond, runs).unwrap()).unwrap();
+/// assert_eq!(report.rows()[0].summary.median, 11.0);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    name: String,
+    machine: Machine,
+    rows: Vec<Row>,
+}
+
+impl Report {
+    /// A report without rows. Its name becomes part of the file's.
+    #[must_use]
+    pub fn new(name: impl Into<String>, machine: Machine) -> Self {
+        Self { name: name.into(), machine, rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    ///
+    /// When there is one of that name.
+    pub fn add(&mut self, row: Row) -> Result<(), ReportError> {
+        if self.rows.iter().any(|other| other.name == row.name) {
+            return Err(ReportError::Twice(row.name));
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// What was measured, in the order in which it was added.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Writes `<folder>/<name>-<commit>.json`, in place of an earlier report of the same commit, and says where.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written. An earlier one stays whole.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf, ReportError> {
+        let path = folder.join(format!("{}-{}.json", self.name, self.machine.commit));
+        let partial = path.with_extension("json.partial");
+        let text = serde_json::to_string_pretty(self).expect("rows hold finite numbers and strings");
+        let written = fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&partial, text + "\n"))
+            .and_then(|()| fs::rename(&partial, &path));
+        match written {
+            Ok(()) => Ok(path),
+            Err(source) => Err(ReportError::Write { path, source }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine {
+            commit: "0123456789ab".to_owned(),
+            cpu_model: "a CPU".to_owned(),
+            kernel: "6.1".to_owned(),
+            cores: 2,
+            versions: BTreeMap::new(),
+        }
+    }
+
+    fn row(name: &str) -> Row {
+        Row::new(name, Unit::PerSecond, vec![5.0, 1.0, 4.0, 2.0, 3.0]).unwrap()
+    }
+
+    #[test]
+    fn a_row_keeps_its_runs_in_order_and_sums_them_up() {
+        let row = row("cast");
+        assert_eq!(row.runs, [5.0, 1.0, 4.0, 2.0, 3.0]);
+        assert_eq!(row.summary, Summary { min: 1.0, median: 3.0, max: 5.0 });
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_lies_between_two_runs() {
+        let row = Row::new("cast", Unit::Bytes, vec![1.0, 2.0, 3.0, 4.0, 5.0, 100.0]).unwrap();
+        assert_eq!(row.summary.median, 3.5);
+    }
+
+    #[test]
+    fn four_runs_are_too_few() {
+        let refused = Row::new("cast", Unit::Bytes, vec![1.0; RUNS_MIN - 1]).unwrap_err();
+        assert_eq!(refused.to_string(), "cast: 4 runs, at least 5 are needed");
+    }
+
+    #[test]
+    fn what_is_not_a_measurement_is_refused() {
+        for value in [f64::NAN, f64::INFINITY, -1.0] {
+            let refused = Row::new("cast", Unit::Nanoseconds, vec![1.0, value, 1.0, 1.0, 1.0]);
+            assert!(matches!(refused, Err(ReportError::Implausible { run: 1, .. })), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_row_does_not_hide_another_of_its_name() {
+        let mut report = Report::new("local", machine());
+        report.add(row("cast")).unwrap();
+        assert!(matches!(report.add(row("cast")), Err(ReportError::Twice(_))));
+        assert_eq!(report.rows().len(), 1);
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_leaves_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let results = folder.path().join("results");
+        let mut report = Report::new("local", machine());
+        report.add(row("cast")).unwrap();
+
+        report.write(&results).unwrap();
+        let path = report.write(&results).unwrap();
+
+        assert_eq!(path, results.join("local-0123456789ab.json"));
+        let read: Report = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        assert_eq!(read, report);
+        assert_eq!(fs::read_dir(results).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let refused = Report::new("local", machine()).write(file.path()).unwrap_err();
+        assert!(refused.to_string().contains(&*file.path().to_string_lossy()), "{refused}");
+    }
+}

@@ -1,0 +1,12 @@
+//! The only folder that knows openraft.
+//!
+//! Comes in: a store, a transport, the ids of the voters. Leaves: [`RaftGroup`], a [`Group`](super::Group).
+
+mod group;
+mod log;
+mod machine;
+mod network;
+mod responder;
+mod types;
+
+pub use group::{Config, OpenError, RaftGroup};

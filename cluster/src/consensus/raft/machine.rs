@@ -1,0 +1,356 @@
+//! The state of a group: committed changes, applied to the shared store.
+//!
+//! A proposal is a list of puts and removals, so followers apply bytes and never run user code. The state of a
+//! group lives under a generation number. A snapshot arrives under the next generation while the old one is
+//! still read; one atomic batch makes it current; the old generation is removed afterwards.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use openraft::{
+    EntryPayload, RaftSnapshotBuilder,
+    entry::RaftEntry,
+    storage::{EntryResponder, RaftStateMachine},
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::types::{LogId, Membership, Snapshot, SnapshotMeta, Types, decode, encode, io_error};
+use crate::{
+    consensus::{GroupId, keys::Keys},
+    store::{Batch, Op, Pairs, Store, StoreError, View},
+};
+
+/// How many bytes of changes are written together at most, when many entries are applied at once.
+const APPLY_BYTES_MAX: usize = 4 << 20;
+
+/// What is applied. Written in the same batch as the changes, so state and log position never part.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Applied {
+    pub(crate) last: Option<LogId>,
+    pub(crate) membership: Membership,
+    pub(crate) generation: u32,
+}
+
+/// The applied state of one group, readable by anyone.
+#[derive(Clone)]
+pub(crate) struct State {
+    store: Store,
+    keys: Keys,
+    generation: Arc<AtomicU32>,
+}
+
+impl State {
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.store.get(&self.keys.state_key(self.generation(), key))
+    }
+
+    pub(crate) fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Pairs, StoreError> {
+        let generation = self.generation();
+        let (from, to) = (self.keys.state_key(generation, from), self.keys.state_key(generation, to));
+        let mut pairs = self.store.scan(&from..&to, limit)?;
+        for (key, _) in &mut pairs {
+            key.advance(crate::consensus::keys::STATE_PREFIX_BYTES);
+        }
+        Ok(pairs)
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+}
+
+/// How much was applied since the log was last cut.
+#[derive(Debug, Default)]
+pub(crate) struct Growth {
+    pub(crate) entries: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) grown: Notify,
+}
+
+/// The state machine that openraft drives.
+pub(crate) struct Machine {
+    store: Store,
+    keys: Keys,
+    applied: Applied,
+    generation: Arc<AtomicU32>,
+    growth: Arc<Growth>,
+}
+
+impl Machine {
+    /// Reads what is applied, and removes what an interrupted snapshot left behind.
+    pub(crate) async fn open(store: Store, group: GroupId) -> io::Result<Self> {
+        let keys = Keys::new(group);
+        let stored = store.get(&keys.applied()).map_err(io_error)?;
+        let applied: Applied = stored.map(|bytes| decode(&bytes)).transpose()?.unwrap_or_default();
+        let generation = Arc::new(AtomicU32::new(applied.generation));
+        let machine = Self { store, keys, applied, generation, growth: Arc::default() };
+        machine.remove_other_generations().await.map_err(io_error)?;
+        Ok(machine)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        State { store: self.store.clone(), keys: self.keys, generation: Arc::clone(&self.generation) }
+    }
+
+    pub(crate) fn growth(&self) -> Arc<Growth> {
+        Arc::clone(&self.growth)
+    }
+
+    async fn remove_other_generations(&self) -> Result<(), StoreError> {
+        for range in self.keys.other_generations(self.applied.generation) {
+            remove_range(&self.store, range.start, &range.end).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, mut batch: Batch) -> io::Result<()> {
+        batch.put(self.keys.applied(), encode(&self.applied));
+        self.store.apply(batch).await.map_err(io_error)
+    }
+
+    /// Adds the changes of one proposal to `batch`, under the current generation.
+    fn translate(&self, changes: Bytes, batch: &mut Batch) -> io::Result<()> {
+        let generation = self.applied.generation;
+        for op in decode_changes(changes)? {
+            batch.push(match op {
+                Op::Put(key, value) => Op::Put(self.keys.state_key(generation, &key), value),
+                Op::Remove(key) => Op::Remove(self.keys.state_key(generation, &key)),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Removes all keys of a range, a bounded number at a time.
+async fn remove_range(store: &Store, mut from: Bytes, to: &Bytes) -> Result<(), StoreError> {
+    const KEYS_MAX: usize = 4_096;
+    loop {
+        let pairs = store.scan(&from..to, KEYS_MAX)?;
+        let Some((last, _)) = pairs.last() else { return Ok(()) };
+        from = last.clone();
+        let mut batch = Batch::new();
+        let count = pairs.len();
+        pairs.into_iter().for_each(|(key, _)| batch.remove(key));
+        store.apply(batch).await?;
+        if count < KEYS_MAX {
+            return Ok(());
+        }
+    }
+}
+
+impl RaftStateMachine<Types> for Machine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, Membership), io::Error> {
+        Ok((self.applied.last, self.applied.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + Send,
+    {
+        let mut batch = Batch::new();
+        let mut responders = Vec::new();
+        while let Some(next) = entries.next().await {
+            let (entry, responder) = next?;
+            let log_id = entry.log_id();
+            match entry.payload {
+                EntryPayload::Blank => {}
+                EntryPayload::Normal(changes) => self.translate(changes.0, &mut batch)?,
+                EntryPayload::Membership(members) => {
+                    self.applied.membership = Membership::new(Some(log_id), members);
+                }
+            }
+            self.applied.last = Some(log_id);
+            self.growth.entries.fetch_add(1, Ordering::Relaxed);
+            responders.extend(responder);
+            if batch.bytes() >= APPLY_BYTES_MAX {
+                self.flush(&mut batch, &mut responders).await?;
+            }
+        }
+        self.flush(&mut batch, &mut responders).await
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder { store: self.store.clone(), keys: self.keys }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> Result<(), io::Error> {
+        let SnapshotData::Received { generation } = data else {
+            return Err(io::Error::other("a snapshot of this very replica cannot be installed here"));
+        };
+        self.applied =
+            Applied { last: meta.last_log_id, membership: meta.last_membership.clone(), generation };
+        let mut batch = Batch::new();
+        batch.put(self.keys.applied(), encode(&self.applied));
+        self.store.commit(batch).await.map_err(io_error)?;
+        self.generation.store(generation, Ordering::Release);
+        self.remove_other_generations().await.map_err(io_error)
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        if self.applied.last.is_none() {
+            return Ok(None);
+        }
+        self.get_snapshot_builder().await.build_snapshot().await.map(Some)
+    }
+}
+
+impl Machine {
+    async fn flush(
+        &mut self,
+        batch: &mut Batch,
+        responders: &mut Vec<openraft::storage::ApplyResponder<Types>>,
+    ) -> io::Result<()> {
+        let bytes = batch.bytes() as u64;
+        self.write(std::mem::take(batch)).await?;
+        responders.drain(..).for_each(|responder| responder.send(()));
+        self.growth.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.growth.grown.notify_one();
+        Ok(())
+    }
+}
+
+/// A snapshot on its way.
+pub(crate) enum SnapshotData {
+    /// Here, to be read for a follower.
+    Taken {
+        view: Arc<dyn View>,
+        keys: Keys,
+        generation: u32,
+    },
+    /// Arrived under a generation that is not current yet.
+    Received {
+        generation: u32,
+    },
+}
+
+impl SnapshotData {
+    /// Up to `limit` pairs behind `after`, without our prefix.
+    pub(crate) fn read(&self, after: Option<&Bytes>, limit: usize) -> Result<Pairs, StoreError> {
+        let Self::Taken { view, keys, generation } = self else { return Ok(Pairs::new()) };
+        let from = match after {
+            None => keys.state(*generation),
+            Some(after) => {
+                let mut next = BytesMut::from(&keys.state_key(*generation, after)[..]);
+                next.put_u8(0);
+                next.freeze()
+            }
+        };
+        let to = keys.other_generations(*generation)[1].start.clone();
+        let mut pairs = view.scan(&from..&to, limit)?;
+        pairs.iter_mut().for_each(|(key, _)| key.advance(crate::consensus::keys::STATE_PREFIX_BYTES));
+        Ok(pairs)
+    }
+}
+
+/// Takes snapshots. A snapshot is a view of the store: it costs nothing and does not stop the shard.
+pub(crate) struct Builder {
+    store: Store,
+    keys: Keys,
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let range = self.keys.all();
+        let view = self.store.view(&range.start..&range.end).map_err(io_error)?;
+        let stored = view.get(&self.keys.applied()).map_err(io_error)?;
+        let applied: Applied = stored.map(|bytes| decode(&bytes)).transpose()?.unwrap_or_default();
+        // The log may be cut below a snapshot, so the state in it must be on disk first.
+        self.store.commit(Batch::new()).await.map_err(io_error)?;
+        let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
+        let data = SnapshotData::Taken { view, keys: self.keys, generation: applied.generation };
+        Ok(Snapshot { meta, snapshot: data })
+    }
+}
+
+/// Encodes the changes of a proposal: per change a tag, the length of the key, the key, and for a put the length
+/// of the value and the value. Lengths are 32 bits, little-endian.
+pub(crate) fn encode_changes(batch: &Batch) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(batch.bytes() + batch.len() * 9);
+    for op in batch.ops() {
+        match op {
+            Op::Put(key, value) => {
+                bytes.put_u8(TAG_PUT);
+                put_slice(&mut bytes, key);
+                put_slice(&mut bytes, value);
+            }
+            Op::Remove(key) => {
+                bytes.put_u8(TAG_REMOVE);
+                put_slice(&mut bytes, key);
+            }
+        }
+    }
+    bytes.freeze()
+}
+
+const TAG_PUT: u8 = 1;
+const TAG_REMOVE: u8 = 2;
+
+fn put_slice(bytes: &mut BytesMut, slice: &Bytes) {
+    bytes.put_u32_le(u32::try_from(slice.len()).expect("proposals are bounded far below 4 GiB"));
+    bytes.put_slice(slice);
+}
+
+fn decode_changes(mut bytes: Bytes) -> io::Result<Vec<Op>> {
+    let mut ops = Vec::new();
+    while bytes.has_remaining() {
+        let tag = bytes.get_u8();
+        let key = take_slice(&mut bytes)?;
+        ops.push(match tag {
+            TAG_PUT => Op::Put(key, take_slice(&mut bytes)?),
+            TAG_REMOVE => Op::Remove(key),
+            _ => return Err(damaged()),
+        });
+    }
+    Ok(ops)
+}
+
+fn take_slice(bytes: &mut Bytes) -> io::Result<Bytes> {
+    let length = bytes.try_get_u32_le().map_err(|_| damaged())? as usize;
+    if bytes.len() < length {
+        return Err(damaged());
+    }
+    Ok(bytes.split_to(length))
+}
+
+fn damaged() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a log entry is damaged")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn op() -> impl Strategy<Value = Op> {
+        let slice = || proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
+        prop_oneof![(slice(), slice()).prop_map(|(k, v)| Op::Put(k, v)), slice().prop_map(Op::Remove)]
+    }
+
+    proptest! {
+        #[test]
+        fn changes_survive_the_log(ops in proptest::collection::vec(op(), 0..20)) {
+            let mut batch = Batch::new();
+            ops.iter().cloned().for_each(|op| batch.push(op));
+            prop_assert_eq!(decode_changes(encode_changes(&batch)).unwrap(), ops);
+        }
+
+        #[test]
+        fn damaged_changes_are_an_error_not_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = decode_changes(bytes.into());
+        }
+    }
+}

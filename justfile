@@ -1,0 +1,53 @@
+# Each recipe is one plain command; `just` only remembers it.
+
+# What there is to do.
+default:
+    @just --list --unsorted
+
+# Does it compile, tests and benches included?
+check:
+    cargo check --workspace --all-targets
+
+# All tests. Arguments go to cargo: `just test --lib`, `just test dpkg`.
+test *arguments:
+    cargo test --workspace {{arguments}}
+
+# The run with a real Debian package list: load, kill -9, restart, load again.
+dpkg:
+    cargo test --workspace dpkg
+
+format:
+    cargo fmt --all
+
+# Warnings are errors here and in CI.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# The docs as CI builds them. `just docs --open` shows them.
+docs *arguments:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace {{arguments}}
+
+# Licences, duplicate crates, sources. Needs `cargo install cargo-deny --locked`.
+deny:
+    cargo deny check licenses bans sources
+
+# As `deny`, with known vulnerabilities. Downloads the advisory database, which CI cannot.
+advisories:
+    cargo deny check advisories
+
+# A node on this machine; its data is under .playhouse/.
+dev *arguments:
+    cargo run --release -- dev {{arguments}}
+
+# Criterion. `just bench codec` runs one file.
+bench *names:
+    cargo bench -p playhouse-bench {{ if names == "" { "" } else { "--bench " + names } }}
+
+# Fuzzes one target for some seconds. Needs `cargo install cargo-fuzz --locked`; works with the stable toolchain.
+fuzz target seconds="60":
+    cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run --release {{target}} -- -max_total_time={{seconds}}
+
+# Everything that CI does.
+ci:
+    bash .ci/run

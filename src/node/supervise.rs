@@ -1,0 +1,113 @@
+//! Runs an executor whenever this node leads a shard.
+
+use std::time::Duration;
+
+use playhouse_cluster::{
+    consensus::{Group, Leadership, RaftGroup, Term},
+    store::StoreError,
+};
+use tokio::sync::watch;
+
+use crate::{
+    protocol::ShardId,
+    router::{Destination, Router},
+    shard::{self, Executor, Mailbox, MailboxConfig, ShardServices, ShardStatistics},
+    telemetry::Metrics,
+};
+
+/// Watches the leadership of one shard.
+pub(super) struct Supervisor {
+    pub(super) shard: ShardId,
+    pub(super) group: RaftGroup,
+    pub(super) router: Router,
+    pub(super) services: ShardServices,
+    pub(super) mailbox: MailboxConfig,
+    pub(super) statistics: watch::Sender<ShardStatistics>,
+    pub(super) metrics: Metrics,
+    pub(super) fatal: watch::Sender<Option<String>>,
+}
+
+/// How long a replica waits before it gives a term up again, when its executor failed.
+const FAILED_AGAIN: Duration = Duration::from_millis(200);
+
+impl Supervisor {
+    /// Runs until the node stops or the replica is gone.
+    pub(super) async fn run(self, mut stopped: watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.follow() => {}
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+        }
+        self.router.set_leader(self.shard, None);
+    }
+
+    async fn follow(&self) {
+        let mut leadership = self.group.leadership();
+        loop {
+            let now = *leadership.borrow_and_update();
+            match now {
+                Leadership::Leader { term } => self.lead(term).await,
+                Leadership::Follower { .. } => {
+                    if leadership.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Leadership::Stopped => {
+                    let reason = format!("the Raft group of shard {} stopped", self.shard);
+                    self.fail(&reason);
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn lead(&self, term: Term) {
+        let mailbox = Mailbox::new(self.mailbox);
+        let executor = Executor {
+            shard: self.shard,
+            term,
+            group: std::sync::Arc::new(self.group.clone()),
+            mailbox: mailbox.clone(),
+            statistics: self.statistics.clone(),
+        };
+        let (services, hasher) = (self.services.clone(), self.services.environment.hasher());
+        let environment = &self.services.environment;
+        let run = environment.spawn_executor(async move { shard::run(executor, services, &hasher).await });
+        self.metrics.leadership_changes.with_label_values(&["gained"]).inc();
+        self.router.set_leader(self.shard, Some(Destination { term, mailbox: mailbox.clone() }));
+        let ended = run.await;
+        drop(mailbox.close());
+        self.router.set_leader(self.shard, None);
+        self.metrics.leadership_changes.with_label_values(&["lost"]).inc();
+        match ended {
+            Ok(Ok(())) => tracing::debug!(shard = self.shard.0, ?term, "a term is over"),
+            Ok(Err(error)) => self.unreadable(&error),
+            Err(panic) => tracing::error!(shard = self.shard.0, %panic, "an executor panicked; this is a bug"),
+        }
+        self.leave(term).await;
+    }
+
+    /// What an executor had in flight is unknown, so the next one needs another term.
+    async fn leave(&self, term: Term) {
+        let mut leadership = self.group.leadership();
+        while *leadership.borrow_and_update() == (Leadership::Leader { term }) {
+            if let Err(error) = self.group.elect().await {
+                self.fail(&error.to_string());
+                return std::future::pending().await;
+            }
+            drop(tokio::time::timeout(FAILED_AGAIN, leadership.changed()).await);
+        }
+    }
+
+    fn unreadable(&self, error: &StoreError) {
+        self.fail(&format!("shard {} cannot read its store: {error}", self.shard));
+    }
+
+    fn fail(&self, reason: &str) {
+        tracing::error!(shard = self.shard.0, reason, "the node cannot serve this shard");
+        self.fatal.send_if_modified(|fatal| {
+            let is_first = fatal.is_none();
+            fatal.get_or_insert_with(|| reason.to_owned());
+            is_first
+        });
+    }
+}

@@ -1,0 +1,174 @@
+//! Views, lists and subscriptions: requests without effects, asked again when leadership moved.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::{Router, no_leader};
+use crate::{
+    protocol::{CallError, EntityId, EntityView, ListQuery, Page, Published, ShardId},
+    shard::{DeadLetter, Message},
+};
+
+/// How many items a subscriber may be behind before its subscription ends.
+const SUBSCRIPTION_ITEMS_MAX: usize = 1_024;
+
+/// Items of one entity from some revision on, in order, at least once. Dropping it ends the subscription.
+pub struct Subscription {
+    items: mpsc::Receiver<Published>,
+}
+
+impl Subscription {
+    /// The next item; `None` when the subscription ended (too slow, leadership moved, or the node stops): subscribe
+    /// again behind the last revision that was seen.
+    pub async fn next(&mut self) -> Option<Published> {
+        self.items.recv().await
+    }
+}
+
+impl Router {
+    /// The state of an entity as its kind shows it. Linearizable.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn view(&self, id: EntityId, timeout: Duration) -> Result<EntityView, CallError> {
+        let kind = self.kind(&id)?;
+        let shard = id.shard(self.shards());
+        let ask = |reply| Message::View { kind, key: id.key.clone(), reply };
+        self.ask(shard, timeout, ask).await
+    }
+
+    /// Entities of a kind, by key, from all shards.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn list(&self, query: ListQuery, timeout: Duration) -> Result<Page, CallError> {
+        let unknown = || CallError::UnknownKind { kind: query.kind.to_string() };
+        let kind = self.inner.kinds.find(&query.kind).ok_or_else(unknown)?;
+        let ask = |shard| {
+            self.ask(ShardId(shard), timeout, |reply| Message::List {
+                kind,
+                prefix: query.prefix.clone(),
+                after: query.after.clone(),
+                limit: query.limit,
+                reply,
+            })
+        };
+        let pages = futures_util::future::try_join_all((0..self.shards().get()).map(ask)).await?;
+        Ok(merge(pages, query.limit))
+    }
+
+    /// Items that the entity publishes with a revision above `after`; `None`: from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn subscribe(&self, id: EntityId, after: Option<u64>) -> Result<Subscription, CallError> {
+        let kind = self.kind(&id)?;
+        let shard = id.shard(self.shards());
+        let (subscriber, items) = mpsc::channel(SUBSCRIPTION_ITEMS_MAX);
+        self.ask(shard, super::INTERNAL_TIMEOUT, |reply| Message::Subscribe {
+            kind,
+            key: id.key.clone(),
+            after,
+            subscriber: subscriber.clone(),
+            reply,
+        })
+        .await?;
+        Ok(Subscription { items })
+    }
+
+    /// The newest dead letters of all shards that this node leads, with their shard.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn dead_letters(
+        &self,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Vec<(ShardId, DeadLetter)>, CallError> {
+        let mut all = Vec::new();
+        for shard in (0..self.shards().get()).map(ShardId) {
+            let letters =
+                self.ask(shard, timeout, |reply| Message::DeadLetters { limit, reply }).await?;
+            all.extend(letters.into_iter().map(|letter| (shard, letter)));
+        }
+        all.sort_by_key(|(_, letter)| letter.at_ms);
+        all.drain(..all.len().saturating_sub(limit));
+        Ok(all)
+    }
+
+    /// Asks the executor of a shard, wherever it is by then, until the time is over.
+    async fn ask<T>(
+        &self,
+        shard: ShardId,
+        timeout: Duration,
+        message: impl Fn(oneshot::Sender<Result<T, CallError>>) -> Message,
+    ) -> Result<T, CallError> {
+        let deadline = self.environment().now() + timeout;
+        loop {
+            self.wait_for_leader(shard, deadline).await?;
+            let (reply, outcome) = oneshot::channel();
+            match self.push(shard, message(reply)) {
+                Err(CallError::Unavailable { .. }) => {}
+                Err(error) => return Err(error),
+                Ok(()) => match tokio::time::timeout_at(deadline, outcome).await {
+                    Err(_) => return Err(CallError::DeadlineExceeded),
+                    // It had no effect, so it may be asked again.
+                    Ok(Err(_) | Ok(Err(CallError::NotCommitted | CallError::OutcomeUnknown))) => {}
+                    Ok(Ok(outcome)) => return outcome,
+                },
+            }
+            // The executor is ending; its successor is not known yet.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn wait_for_leader(&self, shard: ShardId, deadline: Instant) -> Result<(), CallError> {
+        let mut destination = self.route(shard).destination.subscribe();
+        let known = tokio::time::timeout_at(deadline, destination.wait_for(Option::is_some)).await;
+        known.map_err(|_| no_leader(shard)).map(|_| ())
+    }
+}
+
+/// Merges pages of all shards. A shard that has more than its page ends the merged page there, at the latest.
+fn merge(pages: Vec<Page>, limit: usize) -> Page {
+    let horizon = pages.iter().filter_map(|page| page.next_after.clone()).min();
+    let mut entities: Vec<_> = pages.into_iter().flat_map(|page| page.entities).collect();
+    entities.sort_unstable();
+    if let Some(horizon) = &horizon {
+        entities.retain(|(key, _)| key <= horizon);
+    }
+    let has_more = horizon.is_some() || entities.len() > limit;
+    entities.truncate(limit);
+    let next_after = entities.last().filter(|_| has_more).map(|(key, _)| key.clone());
+    Page { entities, next_after }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Key;
+
+    fn page(keys: &[&str], has_more: bool) -> Page {
+        let entities: Vec<_> = keys.iter().map(|key| (Key::new(key).unwrap(), 1)).collect();
+        let next_after = entities.last().filter(|_| has_more).map(|(key, _)| key.clone());
+        Page { entities, next_after }
+    }
+
+    #[test]
+    fn a_merged_page_leaves_no_key_out() {
+        // The first shard has more behind "c", so "d" of the second must wait for the next page.
+        let merged = merge(vec![page(&["a", "c"], true), page(&["b", "d"], false)], 10);
+        assert_eq!(merged, page(&["a", "b", "c"], true));
+        let last = merge(vec![page(&["a"], false), page(&["b"], false)], 2);
+        assert_eq!(last, page(&["a", "b"], false));
+        assert_eq!(merge(vec![page(&["a", "b", "c"], false)], 2), page(&["a", "b"], true));
+    }
+}

@@ -1,0 +1,297 @@
+//! Numbered messages from one sender to one shard.
+//!
+//! Kept until they are answered; sent again in order, with the same numbers, when the shard has a new executor. So
+//! order and one effect per message hold across a move.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use parking_lot::Mutex;
+use playhouse_cluster::consensus::Term;
+use tokio::{
+    sync::oneshot,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    entity::KindIndex,
+    protocol::{Body, CallError, Key, Reply, ShardId},
+    shard::{Answer, Envelope, Mailbox, MailboxError, Message, More, Position, ReplyTo, StreamId},
+};
+
+/// Where a shard is executed.
+#[derive(Clone)]
+pub struct Destination {
+    /// In which term.
+    pub term: Term,
+    /// How to reach the executor.
+    pub mailbox: Mailbox,
+}
+
+/// Who hears the outcome of a message.
+pub(super) enum Waiter {
+    Caller(oneshot::Sender<Result<Reply, CallError>>),
+    Outbox(Box<dyn FnOnce(Result<Reply, CallError>) + Send>),
+}
+
+impl Waiter {
+    fn tell(self, outcome: Result<Reply, CallError>) {
+        match self {
+            Self::Caller(caller) => drop(caller.send(outcome)),
+            Self::Outbox(hear) => hear(outcome),
+        }
+    }
+}
+
+/// A message before it has a number.
+pub(super) struct Outbound {
+    pub(super) kind: KindIndex,
+    pub(super) key: Key,
+    pub(super) body: Body,
+    pub(super) deadline: Option<Instant>,
+    pub(super) more: Option<Box<More>>,
+    pub(super) waiter: Waiter,
+}
+
+struct Entry {
+    number: u64,
+    kind: KindIndex,
+    key: Key,
+    body: Body,
+    deadline: Option<Instant>,
+    more: Option<Box<More>>,
+    /// `None` once it was answered.
+    waiter: Option<Waiter>,
+    /// What is known since the executor that had it ended.
+    known: CallError,
+}
+
+/// How many messages of one stream may be unanswered. Past this the sender is refused.
+pub(super) const UNANSWERED_MAX: usize = 16_384;
+
+/// A sender's messages to one shard. Shared by the sender and the answers on their way.
+pub(super) struct Stream {
+    id: StreamId,
+    to: ShardId,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last_number: u64,
+    entries: VecDeque<Entry>,
+    /// How many entries, from the front, the current executor has got.
+    sent: usize,
+    destination: Option<Destination>,
+    /// Sends to the current executor are numbered, so that late answers of former ones are told apart.
+    generation: u64,
+}
+
+/// What became of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// Everything was sent, or nobody is there to send to.
+    All,
+    /// The mailbox is full: try again.
+    Full,
+}
+
+impl Stream {
+    pub(super) fn new(id: StreamId, to: ShardId) -> Arc<Self> {
+        Arc::new(Self { id, to, state: Mutex::default() })
+    }
+
+    /// Sends a message of a client. A full mailbox refuses it.
+    pub(super) fn send(self: &Arc<Self>, outbound: Outbound) -> Result<u64, CallError> {
+        let mut lock = self.state.lock();
+        let state = &mut *lock;
+        if state.entries.len() >= UNANSWERED_MAX {
+            let what = format!("{UNANSWERED_MAX} requests to this shard are unanswered");
+            return Err(CallError::Overloaded { what });
+        }
+        let number = state.last_number + 1;
+        self.enqueue(state, number, outbound);
+        let (flushed, stuck) = self.flush_locked(state);
+        if flushed == Flushed::Full {
+            // It is the last one, so its number was never seen.
+            state.entries.pop_back();
+            state.last_number -= 1;
+        }
+        drop(lock);
+        match Self::settle(flushed, stuck) {
+            Flushed::All => Ok(number),
+            Flushed::Full => Err(CallError::Overloaded { what: "the mailbox of this shard is full".to_owned() }),
+        }
+    }
+
+    /// Sends a message that has a number already. It waits here while the mailbox is full.
+    pub(super) fn send_numbered(self: &Arc<Self>, number: u64, outbound: Outbound) -> Flushed {
+        let mut state = self.state.lock();
+        if number > state.last_number {
+            self.enqueue(&mut state, number, outbound);
+        }
+        let (flushed, stuck) = self.flush_locked(&mut state);
+        drop(state);
+        Self::settle(flushed, stuck)
+    }
+
+    fn enqueue(&self, state: &mut State, number: u64, outbound: Outbound) {
+        let Outbound { kind, key, body, deadline, more, waiter } = outbound;
+        state.last_number = number;
+        let known = CallError::DeadlineExceeded;
+        state.entries.push_back(Entry { number, kind, key, body, deadline, more, waiter: Some(waiter), known });
+    }
+
+    /// Tries again after [`Flushed::Full`].
+    pub(super) fn flush(self: &Arc<Self>) -> Flushed {
+        let (flushed, stuck) = self.flush_locked(&mut self.state.lock());
+        Self::settle(flushed, stuck)
+    }
+
+    /// The shard is executed elsewhere from now on, or nowhere. Everything unanswered is sent again, in order.
+    pub(super) fn redirect(self: &Arc<Self>, destination: Option<Destination>, now: Instant) -> Flushed {
+        let mut expired = Vec::new();
+        let (flushed, stuck) = {
+            let mut state = self.state.lock();
+            state.destination = destination;
+            state.generation += 1;
+            state.sent = 0;
+            for entry in &mut state.entries {
+                if entry.deadline.is_some_and(|deadline| deadline <= now) {
+                    expired.extend(entry.waiter.take().map(|waiter| (waiter, entry.known.clone())));
+                }
+            }
+            state.drop_answered();
+            self.flush_locked(&mut state)
+        };
+        expired.into_iter().for_each(|(waiter, known)| waiter.tell(Err(known)));
+        Self::settle(flushed, stuck)
+    }
+
+    /// Sends what the current executor has not got. A message that it did not take is returned, to be settled when
+    /// the lock is free: its way back needs the lock.
+    fn flush_locked(self: &Arc<Self>, state: &mut State) -> (Flushed, Option<Message>) {
+        let Some(destination) = state.destination.clone() else { return (Flushed::All, None) };
+        let acknowledged = state.entries.front().map_or(state.last_number, |first| first.number - 1);
+        while let Some(entry) = state.entries.get(state.sent) {
+            if entry.waiter.is_none() {
+                state.sent += 1;
+                continue;
+            }
+            let position = Position { stream: self.id, number: entry.number, acknowledged };
+            let envelope = self.envelope(entry, position, state.generation);
+            match destination.mailbox.push(Message::Command(envelope)) {
+                Ok(()) => state.sent += 1,
+                Err(MailboxError::Full(message)) => return (Flushed::Full, Some(message)),
+                Err(MailboxError::Closed(message)) => {
+                    state.destination = None;
+                    return (Flushed::All, Some(message));
+                }
+            }
+        }
+        (Flushed::All, None)
+    }
+
+    /// Drops a message that did not leave, without its silence being taken for an unknown outcome.
+    fn settle(flushed: Flushed, stuck: Option<Message>) -> Flushed {
+        if let Some(message) = stuck {
+            message.refuse(CallError::NotCommitted);
+        }
+        flushed
+    }
+
+    fn envelope(self: &Arc<Self>, entry: &Entry, position: Position, generation: u64) -> Envelope {
+        let mut pending = PendingAnswer { stream: Arc::clone(self), number: entry.number, generation, is_done: false };
+        Envelope {
+            kind: entry.kind,
+            key: entry.key.clone(),
+            body: entry.body.clone(),
+            reply: ReplyTo::Stream(Box::new(move |answer| pending.answer(answer))),
+            position: Some(position),
+            deadline: entry.deadline,
+            more: entry.more.clone(),
+        }
+    }
+
+    fn answered(&self, number: u64, generation: u64, answer: Answer) {
+        let waiter = {
+            let mut state = self.state.lock();
+            let Some(at) = state.find(number) else { return };
+            match answer {
+                Answer::Moved(known) => {
+                    // A later word that it never happened does not take back an earlier unknown outcome.
+                    if state.entries[at].known != CallError::OutcomeUnknown && known == CallError::OutcomeUnknown {
+                        state.entries[at].known = known;
+                    }
+                    return;
+                }
+                Answer::Outcome(Err(CallError::NotCommitted)) if generation != state.generation => return,
+                Answer::Outcome(outcome) => {
+                    let waiter = state.entries[at].waiter.take();
+                    state.drop_answered();
+                    waiter.map(|waiter| (waiter, outcome))
+                }
+            }
+        };
+        if let Some((waiter, outcome)) = waiter {
+            waiter.tell(outcome);
+        }
+    }
+
+    /// The caller waits no longer. Returns what is known of the message.
+    pub(super) fn give_up(&self, number: u64) -> CallError {
+        let mut state = self.state.lock();
+        let Some(at) = state.find(number) else { return CallError::DeadlineExceeded };
+        let was_sent = at < state.sent || state.destination.is_some();
+        let known = match &state.entries[at].known {
+            CallError::DeadlineExceeded if !was_sent => super::no_leader(self.to),
+            known => known.clone(),
+        };
+        state.entries[at].waiter = None;
+        state.drop_answered();
+        known
+    }
+
+    /// How many messages are unanswered.
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().entries.len()
+    }
+}
+
+impl State {
+    fn find(&self, number: u64) -> Option<usize> {
+        self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
+    }
+
+    fn drop_answered(&mut self) {
+        while self.entries.front().is_some_and(|first| first.waiter.is_none()) {
+            self.entries.pop_front();
+            self.sent = self.sent.saturating_sub(1);
+        }
+    }
+}
+
+/// The way back of one message. Dropping it unanswered means that its executor is gone.
+struct PendingAnswer {
+    stream: Arc<Stream>,
+    number: u64,
+    generation: u64,
+    is_done: bool,
+}
+
+impl PendingAnswer {
+    fn answer(&mut self, answer: Answer) {
+        self.is_done = true;
+        self.stream.clone().answered(self.number, self.generation, answer);
+    }
+}
+
+impl Drop for PendingAnswer {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.answer(Answer::Moved(CallError::OutcomeUnknown));
+        }
+    }
+}
+
+/// How long a full mailbox is left alone before the next try.
+pub(super) const FULL_AGAIN: Duration = Duration::from_millis(5);

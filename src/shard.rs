@@ -1,0 +1,30 @@
+//! The executor of one led shard, with its output gate.
+//!
+//! Comes in: messages in a bounded [`Mailbox`], news of commits. Leaves: one proposal per batch, and, after its
+//! commit, replies, casts, timers and items for subscribers.
+//!
+//! * **An executor belongs to one term** and is dropped with all its state when the term ends.
+//! * **Nothing observable leaves before its effects are committed.** Later messages may already run on state that
+//!   is not committed yet; a reply that saw such state waits for it.
+//! * The core decides and holds no clock, task or socket; the driver around it acts.
+
+mod core;
+mod driver;
+mod envelope;
+mod history;
+mod idempotency;
+mod keys;
+mod mailbox;
+mod outbox;
+mod pending;
+mod records;
+mod statistics;
+mod streams;
+mod timers;
+
+pub use self::core::{Config, Core, Effect, Proposal};
+pub use driver::{Executor, Outgoing, ShardServices, run};
+pub use envelope::{Answer, Cast, CastOutcome, Envelope, Message, More, Position, ReplyTo, StreamId, Subscriber};
+pub use mailbox::{Mailbox, MailboxConfig, MailboxError};
+pub use records::DeadLetter;
+pub use statistics::ShardStatistics;

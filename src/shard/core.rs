@@ -1,0 +1,357 @@
+//! Decides what a message does. No clock, task or socket: the driver brings time and acts on [`Effect`]s.
+
+mod execute;
+mod gate;
+mod look;
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use playhouse_cluster::{
+    collections::Hasher,
+    consensus::{Group, Term},
+    store::{Batch, StoreError},
+};
+use tokio::time::Instant;
+
+pub use gate::Effect;
+use gate::Gate;
+
+use super::{
+    envelope::{Cast, CastOutcome, Message},
+    history::Subscribers,
+    idempotency::Idempotency,
+    keys::{Family, Of},
+    outbox::{self, Outbox},
+    pending::{Pending, ProposalNumber},
+    records::{DeadLetter, Meta, OutboxCast, decode, encode},
+    statistics::ShardStatistics,
+    streams::Streams,
+    timers::Timers,
+};
+use crate::{
+    entity::{KindRegistry, Limits, Table, TableStatistics},
+    protocol::{CallError, ShardId},
+};
+
+/// Bounds of an executor.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bounds of single commands.
+    pub limits: Limits,
+    /// A proposal is closed when it has this many bytes. A single command may make it larger by its own effects.
+    pub proposal_bytes_max: usize,
+    /// How many proposals may be on their way. While all are, messages wait in the mailbox, so batches grow.
+    pub in_flight_max: NonZeroUsize,
+    /// How many casts may wait in the outbox before commands that cast are refused.
+    pub outbox_max: usize,
+    /// How long a reply is kept for its idempotency key. Keep `Request-Timeout` below it.
+    pub idempotency_window: Duration,
+    /// What the kept replies of a shard may take, in bytes. Past this, commands with a key are refused.
+    pub idempotency_bytes_max: u64,
+    /// A resident that nobody called for this long is passivated.
+    pub passivate_after: Duration,
+    /// What the residents of this shard may take, in bytes, before the idle time no longer counts.
+    pub resident_bytes_max: usize,
+    /// How long acknowledgements may wait for a proposal to travel with.
+    pub housekeeping_after: Duration,
+    /// How many subscribers a shard may have.
+    pub subscribers_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            proposal_bytes_max: 2 << 20,
+            in_flight_max: NonZeroUsize::new(16).expect("it is not zero"),
+            outbox_max: 10_000,
+            idempotency_window: Duration::from_secs(600),
+            idempotency_bytes_max: 64 << 20,
+            passivate_after: Duration::from_secs(300),
+            resident_bytes_max: 64 << 20,
+            housekeeping_after: Duration::from_millis(20),
+            subscribers_max: 10_000,
+        }
+    }
+}
+
+/// One term of one shard.
+pub struct Core {
+    shard: ShardId,
+    term: Term,
+    config: Config,
+    kinds: Arc<KindRegistry>,
+    tables: Vec<Box<dyn Table>>,
+    pending: Pending,
+    meta: Meta,
+    streams: Streams,
+    idempotency: Idempotency,
+    timers: Timers,
+    outbox: Outbox,
+    subscribers: Subscribers,
+    next_listener: u64,
+    /// The revision of the last item that a `Volatile` entity published.
+    volatile_revision: u64,
+    gate: Gate,
+    statistics: ShardStatistics,
+}
+
+/// What the driver proposes.
+pub struct Proposal {
+    /// Its number within the term.
+    pub number: ProposalNumber,
+    /// The changes.
+    pub changes: Batch,
+}
+
+impl Core {
+    /// Reads what the shard needs to know. The group must be led in `term` by this node.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn load(
+        shard: ShardId,
+        term: Term,
+        group: Arc<dyn Group>,
+        kinds: Arc<KindRegistry>,
+        hasher: &Hasher,
+        config: Config,
+    ) -> Result<(Self, Vec<Effect>), StoreError> {
+        let pending = Pending::new(group);
+        let meta = match pending.get(&Family::Meta.start())?.0 {
+            Some(bytes) => decode("the numbers of a shard", &bytes)?,
+            None => Meta::default(),
+        };
+        let window_ms = u64::try_from(config.idempotency_window.as_millis()).unwrap_or(u64::MAX);
+        let (outbox, casts) = Outbox::load(&pending)?;
+        let cast = |(number, cast): (u64, OutboxCast)| {
+            Effect::Cast(Cast { source: shard, term, number, target: cast.target, body: cast.body })
+        };
+        let core = Self {
+            shard,
+            term,
+            streams: Streams::load(&pending)?,
+            idempotency: Idempotency::load(&pending, window_ms, config.idempotency_bytes_max)?,
+            timers: Timers::load(&pending)?,
+            outbox,
+            tables: kinds.tables(hasher),
+            kinds,
+            config,
+            pending,
+            meta,
+            subscribers: Subscribers::default(),
+            next_listener: 0,
+            volatile_revision: 0,
+            gate: Gate::default(),
+            statistics: ShardStatistics::default(),
+        };
+        Ok((core, casts.into_iter().map(cast).collect()))
+    }
+
+    /// Brings the clock. It never runs back.
+    pub fn advance(&mut self, wall_ms: u64) {
+        self.meta.clock_ms = self.meta.clock_ms.max(wall_ms);
+    }
+
+    /// The shard's clock, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.meta.clock_ms
+    }
+
+    /// Executes one message into the open proposal.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read: the executor must end.
+    pub fn deliver(&mut self, message: Message, now: Instant) -> Result<(), StoreError> {
+        match message {
+            Message::Command(envelope) => self.command(envelope, now),
+            Message::Returned { kind, key, command } => self.returned(kind, &key, command),
+            Message::CastDone { number, outcome } => self.cast_done(number, outcome),
+            Message::View { kind, key, reply } => {
+                self.view(kind, key, reply);
+                Ok(())
+            }
+            Message::List { kind, prefix, after, limit, reply } => {
+                self.list(kind, &prefix, after.as_ref(), limit, reply)
+            }
+            Message::Subscribe { kind, key, after, subscriber, reply } => {
+                self.subscribe(kind, key, after, subscriber, reply)
+            }
+            Message::DeadLetters { limit, reply } => self.dead_letters(limit, reply),
+        }
+    }
+
+    /// Fires what is due and forgets what has expired.
+    ///
+    /// # Errors
+    ///
+    /// As [`deliver`](Self::deliver).
+    pub fn fire_due(&mut self) -> Result<(), StoreError> {
+        self.idempotency.expire(&mut self.pending, &mut self.meta)?;
+        for due in self.timers.take_due(&mut self.pending, self.meta.clock_ms)? {
+            self.statistics.timers_fired += 1;
+            self.timer(due)?;
+        }
+        for (kind, key, command) in self.timers.take_due_volatile(self.meta.clock_ms) {
+            self.statistics.timers_fired += 1;
+            self.volatile_timer(kind, &key, command)?;
+        }
+        Ok(())
+    }
+
+    /// When [`fire_due`](Self::fire_due) has work, in milliseconds of the shard's clock.
+    #[must_use]
+    pub fn next_due_ms(&self) -> Option<u64> {
+        [self.timers.next_ms(), self.idempotency.next_ms()].into_iter().flatten().min()
+    }
+
+    /// Whether the open proposal is large enough to be closed.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.pending.open_bytes() >= self.config.proposal_bytes_max
+    }
+
+    /// Whether another proposal may be made.
+    #[must_use]
+    pub fn may_propose(&self) -> bool {
+        self.gate.in_flight() < self.config.in_flight_max.get()
+    }
+
+    /// Closes the open proposal, if there is something in it. Acknowledgements alone are a reason only if
+    /// `with_housekeeping`.
+    pub fn seal(&mut self, with_housekeeping: bool) -> Option<Proposal> {
+        let housekeeping = with_housekeeping && self.outbox.acknowledged() > 0;
+        if self.pending.is_clean() && !housekeeping {
+            return None;
+        }
+        self.outbox.write(&mut self.pending);
+        self.streams.write(&mut self.pending);
+        self.pending.put(Family::Meta.start(), encode(&self.meta));
+        let sealed = self.pending.seal();
+        self.gate.sealed(sealed.number, sealed.keys);
+        self.statistics.proposals += 1;
+        Some(Proposal { number: sealed.number, changes: sealed.batch })
+    }
+
+    /// Whether acknowledgements wait for a proposal.
+    #[must_use]
+    pub fn has_housekeeping(&self) -> bool {
+        self.outbox.acknowledged() > 0
+    }
+
+    /// Replies that saw nothing but committed state. They may leave after a read barrier.
+    pub fn take_reads(&mut self) -> Vec<Effect> {
+        self.gate.take_reads()
+    }
+
+    /// Effects of `Volatile` entities, which wait for nothing.
+    pub fn take_free(&mut self) -> Vec<Effect> {
+        self.gate.take_free()
+    }
+
+    /// A proposal is committed. Returns what may leave now, in order.
+    pub fn committed(&mut self, number: ProposalNumber) -> Vec<Effect> {
+        self.gate.committed(number)
+    }
+
+    /// The store has the changes of a proposal.
+    pub fn applied(&mut self, number: ProposalNumber) {
+        if let Some(keys) = self.gate.applied(number) {
+            self.pending.applied(number, &keys);
+        }
+    }
+
+    /// Gives items to subscribers; part of acting on [`Effect::Publish`] and [`Effect::StartSubscription`].
+    pub fn act_for_subscribers(&mut self, effect: Effect) {
+        match effect {
+            Effect::Publish { kind, key, items } => self.subscribers.publish(kind, &key, &items),
+            Effect::StartSubscription(start) => {
+                if start.reply.send(Ok(())).is_ok() {
+                    self.subscribers.start(start.kind, &start.key, start.number, start.missed);
+                }
+            }
+            _ => debug_assert!(false, "the driver acts on all other effects"),
+        }
+    }
+
+    /// A proposal was refused before it was appended. Returns what waited for it: none of it happened. The
+    /// executor must end, because what it holds in memory did not happen either.
+    pub fn never_happened(&mut self, number: ProposalNumber) -> Vec<Effect> {
+        self.gate.never_happened(number)
+    }
+
+    /// Ends the term. What is on its way may still be committed by a later leader.
+    pub fn end(self) -> Vec<(Effect, CallError)> {
+        self.gate.end()
+    }
+
+    /// Passivates residents that nobody used lately, or more when memory is short; looks at `count_max` per kind.
+    pub fn passivate(&mut self, count_max: usize) -> usize {
+        let used: usize = self.tables.iter().map(|table| table.statistics().resident_bytes).sum();
+        let idle_ms = match used.cmp(&self.config.resident_bytes_max) {
+            std::cmp::Ordering::Greater => 0,
+            _ => u64::try_from(self.config.passivate_after.as_millis()).unwrap_or(u64::MAX),
+        };
+        let before_ms = self.meta.clock_ms.saturating_sub(idle_ms);
+        let applied = self.gate.applied_number();
+        self.subscribers.sweep();
+        self.tables.iter_mut().map(|table| table.passivate(before_ms, applied, count_max)).sum()
+    }
+
+    /// A handler ran for too long.
+    pub fn note_slow_handler(&mut self) {
+        self.statistics.slow_handlers += 1;
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn statistics(&self) -> ShardStatistics {
+        let mut tables = TableStatistics::default();
+        for table in self.tables.iter().map(|table| table.statistics()) {
+            tables.resident += table.resident;
+            tables.resident_bytes += table.resident_bytes;
+            tables.woken += table.woken;
+            tables.passivated += table.passivated;
+            tables.crashed += table.crashed;
+        }
+        ShardStatistics {
+            outbox: self.outbox.len(),
+            in_flight: self.gate.in_flight(),
+            idempotency_bytes: self.meta.idempotency_bytes,
+            subscribers: self.subscribers.len(),
+            tables,
+            ..self.statistics
+        }
+    }
+
+    /// Which term this executor belongs to.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.term
+    }
+
+    /// Which shard this is.
+    #[must_use]
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    fn cast_done(&mut self, number: u64, outcome: CastOutcome) -> Result<(), StoreError> {
+        let cast = outbox::read_cast(&self.pending, number)?;
+        if !self.outbox.done(number) {
+            return Ok(());
+        }
+        if let (CastOutcome::Undeliverable { reason }, Some(cast)) = (outcome, cast) {
+            self.bury(DeadLetter { target: cast.target, body: cast.body, reason, at_ms: self.meta.clock_ms });
+        }
+        Ok(())
+    }
+
+    fn bury(&mut self, letter: DeadLetter) {
+        self.statistics.dead_letters += 1;
+        outbox::bury(&mut self.pending, &mut self.meta, &letter);
+    }
+}

@@ -1,0 +1,278 @@
+//! Commands, from wherever they come.
+
+use std::any::Any;
+
+use bytes::Bytes;
+use playhouse_cluster::store::StoreError;
+use tokio::time::Instant;
+
+use super::{Core, Effect, Of};
+use crate::{
+    entity::{Command, Executed, KindIndex, Outcome, RecordChange, Scope},
+    protocol::{Body, CallError, Content, EntityId, Key, Reply, RequestId},
+    shard::{
+        DeadLetter,
+        envelope::{Cast, Envelope, KeptReply, More, Position, ReplyTo},
+        history,
+        idempotency::Known,
+        records,
+        streams::Standing,
+        timers::Due,
+    },
+};
+
+/// Where a command comes from decides how many casts it may add to the outbox: commands of clients are refused when
+/// it is full, casts and timers only at twice the bound, or two full shards could wait for each other for ever.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Client,
+    Internal,
+}
+
+impl Core {
+    pub(super) fn command(&mut self, envelope: Envelope, now: Instant) -> Result<(), StoreError> {
+        if envelope.deadline.is_some_and(|deadline| deadline <= now) {
+            envelope.reply.send(Err(CallError::DeadlineExceeded));
+            return Ok(());
+        }
+        let Envelope { kind, key, body, reply, position, more, .. } = envelope;
+        if let Some(position) = &position {
+            match self.streams.check(&self.pending, position)? {
+                Standing::New => {}
+                standing => {
+                    self.repeat(standing, reply);
+                    return Ok(());
+                }
+            }
+        }
+        let Some(reply) = self.find_kept(kind, &key, &body, more.as_deref(), reply)? else { return Ok(()) };
+        self.fresh(kind, &key, body, position, more, reply)
+    }
+
+    /// Answers a message that was sent before.
+    fn repeat(&mut self, standing: Standing, reply: ReplyTo) {
+        self.statistics.repeated += 1;
+        let (answer, saw) = match standing {
+            Standing::Executed { reply: Some(kept), proposal } => (Ok(kept.into()), proposal),
+            Standing::Executed { reply: None, proposal } => {
+                (Ok(Reply { body: Bytes::new(), revision: 0 }), proposal)
+            }
+            Standing::Passed | Standing::Stale | Standing::New => (Err(CallError::NotCommitted), 0),
+        };
+        self.gate.hold_until(saw, self.pending.open_number(), Effect::Reply(reply, answer));
+    }
+
+    /// Answers from an idempotency record. Gives the reply path back if there is none.
+    fn find_kept(
+        &mut self,
+        kind: KindIndex,
+        key: &Key,
+        body: &Body,
+        more: Option<&More>,
+        reply: ReplyTo,
+    ) -> Result<Option<ReplyTo>, StoreError> {
+        let Some(idempotency_key) = more.and_then(|more| more.idempotency_key.as_ref()) else {
+            return Ok(Some(reply));
+        };
+        let of = Of { kind: self.kinds.description(kind).kind.as_str(), key };
+        let known = self.idempotency.find(&self.pending, of, idempotency_key, body, self.meta.clock_ms)?;
+        let (answer, saw) = match known {
+            Known::Yes { reply, proposal } => (Ok(reply.into()), proposal),
+            Known::OtherBody => (Err(CallError::IdempotencyMismatch), 0),
+            Known::No => match self.idempotency.check_room(&self.meta) {
+                Ok(()) => return Ok(Some(reply)),
+                Err(full) => (Err(full), 0),
+            },
+        };
+        self.statistics.repeated += 1;
+        self.gate.hold_until(saw, self.pending.open_number(), Effect::Reply(reply, answer));
+        Ok(None)
+    }
+
+    fn fresh(
+        &mut self,
+        kind: KindIndex,
+        key: &Key,
+        body: Body,
+        position: Option<Position>,
+        more: Option<Box<More>>,
+        reply: ReplyTo,
+    ) -> Result<(), StoreError> {
+        let is_cast = matches!(position, Some(Position { stream: super::super::StreamId::Shard(_), .. }));
+        let origin = if is_cast { Origin::Internal } else { Origin::Client };
+        let request_id = more.as_ref().and_then(|more| more.request_id.as_ref());
+        let idempotency_key = more.as_ref().and_then(|more| more.idempotency_key.as_ref());
+        // The body is needed again for its hash.
+        let kept_body = idempotency_key.map(|_| body.clone());
+        let outcome = self.execute(kind, key, Command::Encoded(body), request_id, origin);
+        let is_write = outcome.executed.as_ref().is_some_and(|executed| executed.is_write);
+        if is_write && !self.tables[usize::from(kind.0)].is_volatile() {
+            let body = outcome.reply.clone().unwrap_or_default();
+            let kept = KeptReply { body, revision: outcome.revision };
+            if let Some(position) = &position {
+                self.streams.executed(&mut self.pending, position, &kept);
+            }
+            if let (Some(idempotency_key), Some(body)) = (idempotency_key, &kept_body) {
+                let name = self.kinds.description(kind).kind.clone();
+                let of = Of { kind: name.as_str(), key };
+                let (pending, meta) = (&mut self.pending, &mut self.meta);
+                self.idempotency.keep(pending, meta, of, idempotency_key, body, kept);
+            }
+        }
+        self.finish(kind, key, outcome, reply)
+    }
+
+    pub(super) fn returned(
+        &mut self,
+        kind: KindIndex,
+        key: &Key,
+        command: Box<dyn Any + Send>,
+    ) -> Result<(), StoreError> {
+        let outcome = self.execute(kind, key, Command::Typed(command), None, Origin::Internal);
+        self.finish(kind, key, outcome, ReplyTo::Nobody)
+    }
+
+    pub(super) fn timer(&mut self, due: Due) -> Result<(), StoreError> {
+        let name = crate::protocol::KindName::new(&due.kind).ok();
+        let Some(kind) = name.as_ref().and_then(|name| self.kinds.find(name)) else {
+            self.bury_timer(due, "this release does not know the kind");
+            return Ok(());
+        };
+        let command = Command::Encoded(Body::binary(due.command.clone()));
+        let outcome = self.execute(kind, &due.key, command, None, Origin::Internal);
+        let key = due.key.clone();
+        if let Err(error) = &outcome.reply
+            && !matches!(error, CallError::Refused(_))
+        {
+            self.bury_timer(due, &error.to_string());
+        }
+        self.finish(kind, &key, outcome, ReplyTo::Nobody)
+    }
+
+    pub(super) fn volatile_timer(
+        &mut self,
+        kind: KindIndex,
+        key: &Key,
+        command: Bytes,
+    ) -> Result<(), StoreError> {
+        let command = Command::Encoded(Body::binary(command));
+        let outcome = self.execute(kind, key, command, None, Origin::Internal);
+        self.finish(kind, key, outcome, ReplyTo::Nobody)
+    }
+
+    fn bury_timer(&mut self, due: Due, reason: &str) {
+        if let Ok(target) = EntityId::new(&due.kind, due.key.as_str()) {
+            let body = Body { content: Content::Binary, bytes: due.command };
+            let reason = format!("a timer fired, but: {reason}");
+            self.bury(DeadLetter { target, body, reason, at_ms: self.meta.clock_ms });
+        }
+    }
+
+    fn execute(
+        &mut self,
+        kind: KindIndex,
+        key: &Key,
+        command: Command,
+        request_id: Option<&RequestId>,
+        origin: Origin,
+    ) -> Outcome {
+        let outbox_max = match origin {
+            Origin::Client => self.config.outbox_max,
+            Origin::Internal => self.config.outbox_max.saturating_mul(2),
+        };
+        let scope = Scope {
+            now_ms: self.meta.clock_ms,
+            request_id,
+            records: &self.pending,
+            limits: &self.config.limits,
+            proposal: self.pending.open_number(),
+            casts_room: outbox_max.saturating_sub(self.outbox.len()),
+        };
+        self.statistics.executed += 1;
+        self.tables[usize::from(kind.0)].execute(key, command, &scope)
+    }
+
+    /// Writes the effects into the open proposal and lets the reply wait for what it saw.
+    fn finish(
+        &mut self,
+        kind: KindIndex,
+        key: &Key,
+        outcome: Outcome,
+        reply: ReplyTo,
+    ) -> Result<(), StoreError> {
+        let Outcome { reply: answer, revision, saw, executed } = outcome;
+        let answer = answer.map(|body| Reply { body, revision });
+        let Some(executed) = executed else {
+            self.answer(kind, saw, Effect::Reply(reply, answer));
+            return Ok(());
+        };
+        if self.tables[usize::from(kind.0)].is_volatile() {
+            self.finish_volatile(kind, key, executed);
+            self.gate.pass(Effect::Reply(reply, answer));
+        } else if executed.is_write {
+            self.statistics.written += 1;
+            self.gate.hold(Effect::Reply(reply, answer));
+            self.write(kind, key, executed)?;
+        } else {
+            let open = self.pending.open_number();
+            self.gate.hold_until(saw, open, Effect::Reply(reply, answer));
+            for spawn in executed.spawns {
+                self.gate.hold_until(saw, open, Effect::Spawn { kind, key: key.clone(), spawn });
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, kind: KindIndex, saw: u64, effect: Effect) {
+        if self.tables[usize::from(kind.0)].is_volatile() {
+            self.gate.pass(effect);
+        } else {
+            self.gate.hold_until(saw, self.pending.open_number(), effect);
+        }
+    }
+
+    fn write(&mut self, kind: KindIndex, key: &Key, executed: Executed) -> Result<(), StoreError> {
+        let name = self.kinds.description(kind).kind.clone();
+        let of = Of { kind: name.as_str(), key };
+        if matches!(executed.record, RecordChange::Remove { .. }) {
+            self.timers.remove_all(&mut self.pending, of)?;
+            history::clear(&mut self.pending, of)?;
+        }
+        records::write(&mut self.pending, of, executed.record);
+        for change in executed.timers {
+            self.timers.change(&mut self.pending, of, change)?;
+        }
+        for cast in executed.casts {
+            let number = self.outbox.add(&mut self.pending, &mut self.meta, &cast);
+            let (source, term) = (self.shard, self.term);
+            let cast = Cast { source, term, number, target: cast.target, body: cast.body };
+            self.gate.hold(Effect::Cast(cast));
+        }
+        if !executed.published.is_empty() {
+            let items = history::publish(&mut self.pending, of, executed.published)?;
+            self.gate.hold(Effect::Publish { kind, key: key.clone(), items });
+        }
+        for spawn in executed.spawns {
+            self.gate.hold(Effect::Spawn { kind, key: key.clone(), spawn });
+        }
+        Ok(())
+    }
+
+    fn finish_volatile(&mut self, kind: KindIndex, key: &Key, executed: Executed) {
+        for change in executed.timers {
+            self.timers.change_volatile(kind, key, change);
+        }
+        for cast in executed.casts {
+            self.gate.pass(Effect::CastOnce { target: cast.target, body: cast.body });
+        }
+        if !executed.published.is_empty() {
+            let first = self.volatile_revision + 1;
+            self.volatile_revision += executed.published.len() as u64;
+            let items = (first..).zip(executed.published).collect();
+            self.gate.pass(Effect::Publish { kind, key: key.clone(), items });
+        }
+        for spawn in executed.spawns {
+            self.gate.pass(Effect::Spawn { kind, key: key.clone(), spawn });
+        }
+    }
+}

@@ -1,0 +1,419 @@
+//! Runs a core: brings time and messages, proposes, acts on what leaves the gate.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::{Stream, StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use parking_lot::Mutex;
+use playhouse_cluster::{
+    collections::Hasher,
+    consensus::{Group, Leadership, Observer, Progress, ProposeError, Term},
+    environment::Environment,
+    store::StoreError,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use super::{
+    core::{Config, Core, Effect},
+    envelope::{Cast, Message},
+    mailbox::Mailbox,
+    statistics::ShardStatistics,
+};
+use crate::{
+    entity::{KindIndex, KindRegistry, Spawn},
+    protocol::{Body, CallError, EntityId, Key, Reply, ShardId},
+};
+
+/// How many messages are executed before other tasks of the thread get a turn.
+const MESSAGES_PER_TURN: usize = 1_024;
+/// How many read barriers may be on their way.
+const BARRIERS_MAX: usize = 64;
+/// How often idle residents are looked for, and statistics published.
+const TICK: Duration = Duration::from_secs(1);
+/// How many residents per kind are looked at in one tick.
+const PASSIVATE_PER_TICK: usize = 10_000;
+/// Handlers that run longer are counted and logged.
+const SLOW_HANDLER: Duration = Duration::from_millis(100);
+
+/// Where an executor sends what leaves its shard.
+pub trait Outgoing: Send + Sync + 'static {
+    /// Sends a cast of the outbox until it is acknowledged; the outcome comes back as [`Message::CastDone`].
+    fn cast(&self, cast: Cast);
+
+    /// Sends a cast once.
+    fn cast_once(&self, target: EntityId, body: Body);
+
+    /// Calls an entity.
+    fn call(
+        &self,
+        target: EntityId,
+        body: Body,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Reply, CallError>>;
+
+    /// A proposal took this long from its making to its commit.
+    fn committed(&self, latency: Duration);
+}
+
+/// What executors of one node share.
+#[derive(Clone)]
+pub struct ShardServices {
+    /// The kinds of this node.
+    pub kinds: Arc<KindRegistry>,
+    /// Bounds.
+    pub config: Config,
+    /// Where messages for other shards go.
+    pub outgoing: Arc<dyn Outgoing>,
+    /// Clock, tasks, hash seed.
+    pub environment: Environment,
+}
+
+/// One term of one shard, to be run.
+pub struct Executor {
+    /// Which shard.
+    pub shard: ShardId,
+    /// In which term.
+    pub term: Term,
+    /// Its group.
+    pub group: Arc<dyn Group>,
+    /// Where messages arrive.
+    pub mailbox: Mailbox,
+    /// What was counted, once per second.
+    pub statistics: watch::Sender<ShardStatistics>,
+}
+
+/// How far proposals have come; filled by consensus, emptied by the executor.
+#[derive(Default)]
+struct News {
+    queue: Mutex<Vec<(u64, Progress)>>,
+    waiting: Notify,
+}
+
+struct Watcher {
+    number: u64,
+    news: Arc<News>,
+}
+
+impl Observer for Watcher {
+    fn progress(&mut self, progress: Progress) {
+        self.news.queue.lock().push((self.number, progress));
+        self.news.waiting.notify_one();
+    }
+}
+
+type Barrier = BoxFuture<'static, (Vec<Effect>, Result<(), ProposeError>)>;
+
+struct Running {
+    core: Core,
+    executor: Executor,
+    services: ShardServices,
+    news: Arc<News>,
+    barriers: FuturesOrdered<Barrier>,
+    /// When each proposal on its way was made.
+    made: std::collections::VecDeque<(u64, Instant)>,
+    backlog: std::vec::IntoIter<Message>,
+    /// Since when acknowledgements wait for a proposal.
+    housekeeping_since: Option<Instant>,
+    next_tick: Instant,
+}
+
+/// Why an executor ended.
+#[derive(Debug)]
+enum End {
+    TermOver,
+    Store(StoreError),
+}
+
+/// Executes the shard until its term ends or the store fails. Whoever waits then is told what is known.
+///
+/// # Errors
+///
+/// When the store cannot be read; the node must not go on serving this shard.
+pub async fn run(executor: Executor, services: ShardServices, hasher: &Hasher) -> Result<(), StoreError> {
+    let (kinds, config) = (Arc::clone(&services.kinds), services.config.clone());
+    let group = Arc::clone(&executor.group);
+    let loaded = Core::load(executor.shard, executor.term, group, kinds, hasher, config);
+    let (core, effects) = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            refuse_all(executor.mailbox.close(), &executor);
+            return Err(error);
+        }
+    };
+    let next_tick = services.environment.now() + TICK;
+    let mut running = Running {
+        core,
+        executor,
+        services,
+        news: Arc::default(),
+        barriers: FuturesOrdered::new(),
+        made: std::collections::VecDeque::new(),
+        backlog: Vec::new().into_iter(),
+        housekeeping_since: None,
+        next_tick,
+    };
+    running.act(effects);
+    let end = running.serve().await;
+    running.finish();
+    match end {
+        End::TermOver => Ok(()),
+        End::Store(error) => Err(error),
+    }
+}
+
+fn refuse_all(messages: impl IntoIterator<Item = Message>, executor: &Executor) {
+    let count = messages.into_iter().map(|message| message.refuse(CallError::NotCommitted)).count();
+    if count > 0 {
+        tracing::debug!(shard = executor.shard.0, count, "messages met a shard that moves");
+    }
+}
+
+impl Running {
+    async fn serve(&mut self) -> End {
+        let mut leadership = self.executor.group.leadership();
+        let ours = Leadership::Leader { term: self.executor.term };
+        loop {
+            if *leadership.borrow_and_update() != ours {
+                return End::TermOver;
+            }
+            if let Err(end) = self.turn().await {
+                return end;
+            }
+            if self.has_work() {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            self.park(&mut leadership).await;
+        }
+    }
+
+    /// Waits until there is something to do.
+    async fn park(&mut self, leadership: &mut watch::Receiver<Leadership>) {
+        let wake_at = self.wake_at();
+        let takes_messages = self.takes_messages();
+        tokio::select! {
+            biased;
+            changed = leadership.changed() => {
+                if changed.is_err() {
+                    tracing::debug!(shard = self.executor.shard.0, "the replica is gone");
+                }
+            }
+            () = self.news.waiting.notified() => {}
+            Some((effects, outcome)) = next_barrier(&mut self.barriers) => self.passed(effects, outcome),
+            () = self.executor.mailbox.wait(), if takes_messages => {}
+            () = tokio::time::sleep_until(wake_at) => {}
+        }
+    }
+
+    fn takes_messages(&self) -> bool {
+        self.core.may_propose() && self.barriers.len() < BARRIERS_MAX
+    }
+
+    fn has_work(&self) -> bool {
+        self.takes_messages() && (self.backlog.len() > 0 || !self.executor.mailbox.is_empty())
+    }
+
+    /// The next time at which something is due without a message.
+    fn wake_at(&self) -> Instant {
+        let now = self.services.environment.now();
+        let timer = self.core.next_due_ms().map(|due_ms| {
+            now + Duration::from_millis(due_ms.saturating_sub(self.services.environment.wall_ms()).max(1))
+        });
+        let housekeeping = self.housekeeping_since.map(|since| since + self.core_config().housekeeping_after);
+        [Some(self.next_tick), timer, housekeeping].into_iter().flatten().min().unwrap_or(self.next_tick)
+    }
+
+    fn core_config(&self) -> &Config {
+        &self.services.config
+    }
+
+    /// Hears news, executes messages, proposes.
+    async fn turn(&mut self) -> Result<(), End> {
+        self.hear()?;
+        self.core.advance(self.services.environment.wall_ms());
+        if self.core.may_propose() {
+            self.core.fire_due().map_err(End::Store)?;
+            self.execute().await?;
+            self.propose().await;
+        }
+        self.release();
+        self.tick();
+        Ok(())
+    }
+
+    async fn execute(&mut self) -> Result<(), End> {
+        let mut now = self.services.environment.now();
+        for _ in 0..MESSAGES_PER_TURN {
+            if !self.takes_messages() {
+                return Ok(());
+            }
+            let Some(message) = self.next_message() else { return Ok(()) };
+            self.core.deliver(message, now).map_err(End::Store)?;
+            let after = self.services.environment.now();
+            if after.duration_since(now) > SLOW_HANDLER {
+                self.slow(after.duration_since(now));
+            }
+            now = after;
+            if self.core.is_full() {
+                self.propose().await;
+            }
+        }
+        Ok(())
+    }
+
+    fn slow(&mut self, took: Duration) {
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(shard = self.executor.shard.0, ms, "a handler ran for too long; it stops its shard");
+        self.core.note_slow_handler();
+    }
+
+    fn next_message(&mut self) -> Option<Message> {
+        if let Some(message) = self.backlog.next() {
+            return Some(message);
+        }
+        let mut batch = Vec::new();
+        self.executor.mailbox.take(&mut batch);
+        self.backlog = batch.into_iter();
+        self.backlog.next()
+    }
+
+    async fn propose(&mut self) {
+        let now = self.services.environment.now();
+        let waited = self.housekeeping_since.is_some_and(|since| since + self.core_config().housekeeping_after <= now);
+        if let Some(proposal) = self.core.seal(waited) {
+            self.made.push_back((proposal.number, now));
+            let watcher = Watcher { number: proposal.number, news: Arc::clone(&self.news) };
+            self.executor.group.propose(self.executor.term, proposal.changes, Box::new(watcher)).await;
+        }
+        self.housekeeping_since = match (self.core.has_housekeeping(), self.housekeeping_since) {
+            (false, _) => None,
+            (true, since) => Some(since.unwrap_or(now)),
+        };
+    }
+
+    /// Lets out what waits for no proposal, and asks for the barrier that reads need.
+    fn release(&mut self) {
+        let free = self.core.take_free();
+        self.act(free);
+        let reads = self.core.take_reads();
+        if !reads.is_empty() {
+            let (group, term) = (Arc::clone(&self.executor.group), self.executor.term);
+            self.barriers.push_back(Box::pin(async move { (reads, barrier(&*group, term).await) }));
+        }
+    }
+
+    fn passed(&mut self, effects: Vec<Effect>, outcome: Result<(), ProposeError>) {
+        match outcome {
+            Ok(()) => self.act(effects),
+            Err(_) => effects.into_iter().for_each(|effect| effect.refuse(CallError::NotCommitted)),
+        }
+    }
+
+    fn hear(&mut self) -> Result<(), End> {
+        let news = std::mem::take(&mut *self.news.queue.lock());
+        let mut is_over = false;
+        for (number, progress) in news {
+            match progress {
+                Progress::Committed => self.committed(number),
+                Progress::Applied => {
+                    self.committed(number);
+                    self.core.applied(number);
+                }
+                Progress::Failed(failure) => {
+                    is_over = true;
+                    if failure == ProposeError::NotCommitted {
+                        let never = self.core.never_happened(number);
+                        never.into_iter().for_each(|effect| effect.refuse(CallError::NotCommitted));
+                    }
+                }
+            }
+        }
+        if is_over { Err(End::TermOver) } else { Ok(()) }
+    }
+
+    fn committed(&mut self, number: u64) {
+        let now = self.services.environment.now();
+        while let Some((made, at)) = self.made.front().copied()
+            && made <= number
+        {
+            self.made.pop_front();
+            self.services.outgoing.committed(now.duration_since(at));
+        }
+        let effects = self.core.committed(number);
+        self.act(effects);
+    }
+
+    fn act(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Reply(reply, answer) => reply.send(answer),
+                Effect::View(reply, view) => drop(reply.send(view)),
+                Effect::Page(reply, page) => drop(reply.send(Ok(page))),
+                Effect::DeadLetters(reply, letters) => drop(reply.send(Ok(letters))),
+                Effect::Cast(cast) => self.services.outgoing.cast(cast),
+                Effect::CastOnce { target, body } => self.services.outgoing.cast_once(target, body),
+                Effect::Spawn { kind, key, spawn } => self.spawn(kind, key, spawn),
+                subscriber @ (Effect::Publish { .. } | Effect::StartSubscription(_)) => {
+                    self.core.act_for_subscribers(subscriber);
+                }
+            }
+        }
+    }
+
+    fn spawn(&self, kind: KindIndex, key: Key, spawn: Spawn) {
+        let (mailbox, outgoing) = (self.executor.mailbox.clone(), Arc::clone(&self.services.outgoing));
+        self.services.environment.spawn_executor(async move {
+            let command = match spawn {
+                Spawn::Future(future) => future.await,
+                Spawn::Call { target, body, timeout, then } => then(outgoing.call(target, body, timeout).await),
+            };
+            // A closed mailbox means that the term is over, and with it everything that is not durable.
+            drop(mailbox.push(Message::Returned { kind, key, command }));
+        });
+    }
+
+    fn tick(&mut self) {
+        let now = self.services.environment.now();
+        if now >= self.next_tick {
+            self.next_tick = now + TICK;
+            self.core.passivate(PASSIVATE_PER_TICK);
+            self.executor.statistics.send_replace(self.core.statistics());
+        }
+    }
+
+    fn finish(self) {
+        let Self { core, executor, backlog, mut barriers, .. } = self;
+        refuse_all(backlog.chain(executor.mailbox.close()), &executor);
+        while let Some(Some((effects, _))) = futures_util::FutureExt::now_or_never(barriers.next()) {
+            effects.into_iter().for_each(|effect| effect.refuse(CallError::NotCommitted));
+        }
+        for (effect, known) in core.end() {
+            effect.refuse(known);
+        }
+    }
+}
+
+/// Passes a read barrier. While the quorum is silent it is asked again; only the end of the term is a refusal.
+async fn barrier(group: &dyn Group, term: Term) -> Result<(), ProposeError> {
+    const AGAIN: Duration = Duration::from_millis(50);
+    let leadership = group.leadership();
+    loop {
+        let passed = group.read_barrier(term).await;
+        if passed.is_ok() || *leadership.borrow() != (Leadership::Leader { term }) {
+            return passed;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// The next barrier that was passed; never returns while there is none.
+async fn next_barrier(
+    barriers: &mut FuturesOrdered<Barrier>,
+) -> Option<(Vec<Effect>, Result<(), ProposeError>)> {
+    if barriers.is_empty() {
+        return std::future::pending().await;
+    }
+    std::future::poll_fn(|context| Pin::new(&mut *barriers).poll_next(context)).await
+}

@@ -1,0 +1,247 @@
+//! What a shard receives.
+
+use std::any::Any;
+
+use bytes::Bytes;
+use compact_str::CompactString;
+use playhouse_cluster::consensus::Term;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use crate::{
+    entity::KindIndex,
+    protocol::{
+        Body, CallError, EntityId, EntityView, Key, Page, Published, Reply, RequestId, ShardId, TraceContext,
+    },
+};
+
+/// Who numbers the messages of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum StreamId {
+    /// The router of a node since one of its starts. A newer incarnation fences the older one.
+    Router {
+        /// The node's Raft id.
+        node: u64,
+        /// Since which start.
+        incarnation: u64,
+    },
+    /// The outbox of a shard, whoever leads it.
+    Shard(ShardId),
+}
+
+/// Where in its stream a message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Which stream.
+    pub stream: StreamId,
+    /// Its number, counting up from 1. Numbers may be left out, never used twice.
+    pub number: u64,
+    /// Replies up to this number have arrived and may be forgotten.
+    pub acknowledged: u64,
+}
+
+/// Who waits for the reply.
+pub enum ReplyTo {
+    /// Nobody.
+    Nobody,
+    /// A caller on this node.
+    Caller(oneshot::Sender<Result<Reply, CallError>>),
+    /// The stream that the message came by.
+    Stream(Box<dyn FnOnce(Answer) + Send>),
+}
+
+/// What a stream hears of a message.
+#[derive(Debug)]
+pub enum Answer {
+    /// This is the outcome.
+    Outcome(Result<Reply, CallError>),
+    /// The executor ended first; this much is known. The same message may be sent again, with the same number.
+    Moved(CallError),
+}
+
+impl ReplyTo {
+    /// Gives the outcome to whoever waits. Nobody may be there any more.
+    pub fn send(self, outcome: Result<Reply, CallError>) {
+        match self {
+            Self::Nobody => {}
+            Self::Caller(caller) => drop(caller.send(outcome)),
+            Self::Stream(answer) => answer(Answer::Outcome(outcome)),
+        }
+    }
+
+    /// Tells whoever waits that the executor ended before there was an outcome.
+    pub fn moved(self, known: CallError) {
+        match self {
+            Self::Stream(answer) => answer(Answer::Moved(known)),
+            other => other.send(Err(known)),
+        }
+    }
+}
+
+/// A command for an entity.
+pub struct Envelope {
+    /// The kind, by its position in the registry of this node.
+    pub kind: KindIndex,
+    /// Which entity.
+    pub key: Key,
+    /// The command.
+    pub body: Body,
+    /// Who waits.
+    pub reply: ReplyTo,
+    /// Where it stands in its stream; `None` for `Volatile` kinds.
+    pub position: Option<Position>,
+    /// When nobody waits any more. A message that is not executed by then is not executed.
+    pub deadline: Option<Instant>,
+    /// What only some messages have.
+    pub more: Option<Box<More>>,
+}
+
+/// What only some messages have.
+#[derive(Clone, Debug, Default)]
+pub struct More {
+    /// Its name in logs and traces.
+    pub request_id: Option<RequestId>,
+    /// Given by the client.
+    pub idempotency_key: Option<CompactString>,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceContext>,
+}
+
+/// Where items for a subscriber go.
+pub type Subscriber = mpsc::Sender<Published>;
+
+/// Anything that a shard receives.
+pub enum Message {
+    /// A command.
+    Command(Envelope),
+    /// The result of spawned work, as the kind's own command type.
+    Returned {
+        /// The kind.
+        kind: KindIndex,
+        /// Which entity.
+        key: Key,
+        /// The command.
+        command: Box<dyn Any + Send>,
+    },
+    /// The outcome of casts from our outbox.
+    CastDone {
+        /// Their number in the outbox.
+        number: u64,
+        /// What became of it.
+        outcome: CastOutcome,
+    },
+    /// Shows an entity.
+    View {
+        /// The kind.
+        kind: KindIndex,
+        /// Which entity.
+        key: Key,
+        /// Who waits.
+        reply: oneshot::Sender<Result<EntityView, CallError>>,
+    },
+    /// Lists entities.
+    List {
+        /// The kind.
+        kind: KindIndex,
+        /// Keys that start so.
+        prefix: String,
+        /// Keys behind this one.
+        after: Option<Key>,
+        /// At most this many.
+        limit: usize,
+        /// Who waits.
+        reply: oneshot::Sender<Result<Page, CallError>>,
+    },
+    /// Subscribes to what an entity publishes.
+    Subscribe {
+        /// The kind.
+        kind: KindIndex,
+        /// Which entity.
+        key: Key,
+        /// Items behind this revision; `None`: from now on.
+        after: Option<u64>,
+        /// Where they go.
+        subscriber: Subscriber,
+        /// Hears that the subscription stands.
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
+    /// Reads dead letters.
+    DeadLetters {
+        /// At most this many, the newest.
+        limit: usize,
+        /// Who waits.
+        reply: oneshot::Sender<Result<Vec<super::DeadLetter>, CallError>>,
+    },
+}
+
+impl Message {
+    /// What the message counts in a mailbox, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Command(envelope) => size_of::<Self>() + envelope.body.len(),
+            _ => size_of::<Self>(),
+        }
+    }
+
+    /// Whether the shard's own work depends on it: such a message is never refused.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        matches!(self, Self::Returned { .. } | Self::CastDone { .. })
+    }
+
+    /// Tells whoever waits that it was not executed.
+    pub fn refuse(self, error: CallError) {
+        match self {
+            Self::Command(envelope) => envelope.reply.moved(error),
+            Self::View { reply, .. } => drop(reply.send(Err(error))),
+            Self::List { reply, .. } => drop(reply.send(Err(error))),
+            Self::Subscribe { reply, .. } => drop(reply.send(Err(error))),
+            Self::DeadLetters { reply, .. } => drop(reply.send(Err(error))),
+            Self::Returned { .. } | Self::CastDone { .. } => {}
+        }
+    }
+}
+
+/// A cast from the outbox, committed and not acknowledged yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cast {
+    /// The shard whose entity sent it.
+    pub source: ShardId,
+    /// In which term that shard's executor runs.
+    pub term: Term,
+    /// Its number in the outbox.
+    pub number: u64,
+    /// To whom.
+    pub target: EntityId,
+    /// The command.
+    pub body: Body,
+}
+
+/// What became of a cast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CastOutcome {
+    /// It was executed, or refused by the entity.
+    Executed,
+    /// It cannot be delivered, now or later.
+    Undeliverable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A reply as it is kept for a retry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeptReply {
+    pub(super) body: Bytes,
+    pub(super) revision: u64,
+}
+
+impl From<KeptReply> for Reply {
+    fn from(kept: KeptReply) -> Self {
+        Self { body: kept.body, revision: kept.revision }
+    }
+}

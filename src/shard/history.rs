@@ -1,0 +1,183 @@
+//! What entities publish: kept for a while, and given to subscribers in order.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use playhouse_cluster::store::StoreError;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    envelope::Subscriber,
+    keys::{self, Family, Of},
+    pending::{Pending, ProposalNumber},
+    records::{decode, encode},
+};
+use crate::{
+    entity::KindIndex,
+    protocol::{Key, Published},
+};
+
+/// How many items of one entity are kept.
+const ITEMS_MAX: u64 = 256;
+
+/// How many items may be published while a new subscriber waits for its history.
+const EARLY_MAX: usize = 1_024;
+
+/// What an entity has published so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Publications {
+    /// The revision of the last item.
+    last: u64,
+    /// The revision of the first item that is kept.
+    first_kept: u64,
+}
+
+/// Items with their revisions.
+pub(super) type Items = Vec<(u64, Bytes)>;
+
+/// Adds items to an entity's history; part of the open proposal.
+pub(super) fn publish(pending: &mut Pending, of: Of<'_>, items: Vec<Bytes>) -> Result<Items, StoreError> {
+    let mut so_far = read(pending, of)?.0;
+    let mut numbered = Items::new();
+    for item in items {
+        so_far.last += 1;
+        pending.put(keys::entity_number(Family::Item, of, so_far.last), item.clone());
+        numbered.push((so_far.last, item));
+    }
+    so_far.first_kept = so_far.first_kept.max(1);
+    while so_far.last - so_far.first_kept >= ITEMS_MAX {
+        pending.remove(keys::entity_number(Family::Item, of, so_far.first_kept));
+        so_far.first_kept += 1;
+    }
+    pending.put(keys::entity(Family::Published, of), encode(&so_far));
+    Ok(numbered)
+}
+
+fn read(pending: &Pending, of: Of<'_>) -> Result<(Publications, ProposalNumber), StoreError> {
+    let (stored, proposal) = pending.get(&keys::entity(Family::Published, of))?;
+    let so_far = stored.map(|bytes| decode("publications", &bytes)).transpose()?.unwrap_or_default();
+    Ok((so_far, proposal))
+}
+
+/// Forgets the kept items of an entity. Its revisions go on counting.
+pub(super) fn clear(pending: &mut Pending, of: Of<'_>) -> Result<(), StoreError> {
+    let mut so_far = read(pending, of)?.0;
+    if so_far.last == 0 {
+        return Ok(());
+    }
+    (so_far.first_kept..=so_far.last)
+        .for_each(|number| pending.remove(keys::entity_number(Family::Item, of, number)));
+    so_far.first_kept = so_far.last + 1;
+    pending.put(keys::entity(Family::Published, of), encode(&so_far));
+    Ok(())
+}
+
+/// What a new subscriber has missed.
+pub(super) struct Missed {
+    pub(super) gap: Option<u64>,
+    pub(super) items: Items,
+    /// The last revision so far.
+    pub(super) last: u64,
+    pub(super) proposal: ProposalNumber,
+}
+
+/// Reads what came after revision `after`; `None`: nothing was missed.
+pub(super) fn missed(pending: &Pending, of: Of<'_>, after: Option<u64>) -> Result<Missed, StoreError> {
+    let (so_far, proposal) = read(pending, of)?;
+    let after = after.unwrap_or(so_far.last).min(so_far.last);
+    let first = so_far.first_kept.max(after + 1);
+    let gap = (first > after + 1).then_some(first);
+    let from = keys::entity_number(Family::Item, of, first);
+    let to = keys::entity_number(Family::Item, of, u64::MAX);
+    let pairs = pending.scan(&from, &to, usize::MAX)?;
+    let items = pairs.into_iter().filter_map(|(key, item)| Some((keys::parse_number(&key)?, item))).collect();
+    Ok(Missed { gap, items, last: so_far.last, proposal })
+}
+
+/// Who listens to which entity.
+#[derive(Default)]
+pub(super) struct Subscribers {
+    by_entity: BTreeMap<(KindIndex, Key), Vec<Listener>>,
+}
+
+struct Listener {
+    to: Subscriber,
+    /// Items up to this revision were sent; `None` until the history was sent.
+    sent: Option<u64>,
+    /// Items that were published before the history was sent.
+    early: Items,
+    number: u64,
+}
+
+impl Subscribers {
+    /// Adds a listener that hears nothing until [`start`](Self::start).
+    pub(super) fn add(&mut self, kind: KindIndex, key: &Key, to: Subscriber, number: u64) {
+        let listeners = self.by_entity.entry((kind, key.clone())).or_default();
+        listeners.push(Listener { to, sent: None, early: Items::new(), number });
+    }
+
+    /// Sends what was missed; from now on the listener hears everything.
+    pub(super) fn start(&mut self, kind: KindIndex, key: &Key, number: u64, missed: Missed) {
+        let Some(listeners) = self.by_entity.get_mut(&(kind, key.clone())) else { return };
+        let Some(listener) = listeners.iter_mut().find(|listener| listener.number == number) else { return };
+        listener.sent = Some(missed.last);
+        let gap = missed.gap.map(|first| Published::Gap { first });
+        let items = missed.items.into_iter().map(|(revision, item)| Published::Item { revision, item });
+        let early = std::mem::take(&mut listener.early);
+        let sent = gap.into_iter().chain(items).all(|published| listener.to.try_send(published).is_ok());
+        if !sent || !listener.hear(&early) {
+            self.remove(kind, key, number);
+        }
+    }
+
+    fn remove(&mut self, kind: KindIndex, key: &Key, number: u64) {
+        let entity = (kind, key.clone());
+        if let Some(listeners) = self.by_entity.get_mut(&entity) {
+            listeners.retain(|listener| listener.number != number);
+            if listeners.is_empty() {
+                self.by_entity.remove(&entity);
+            }
+        }
+    }
+
+    /// Gives items to all listeners. One that is too slow or gone is dropped: its channel closes, and it
+    /// subscribes again behind the last revision that it saw.
+    pub(super) fn publish(&mut self, kind: KindIndex, key: &Key, items: &Items) {
+        let entity = (kind, key.clone());
+        let Some(listeners) = self.by_entity.get_mut(&entity) else { return };
+        listeners.retain_mut(|listener| listener.hear(items));
+        if listeners.is_empty() {
+            self.by_entity.remove(&entity);
+        }
+    }
+
+    /// Drops listeners that are gone.
+    pub(super) fn sweep(&mut self) {
+        self.by_entity.retain(|_, listeners| {
+            listeners.retain(|listener| !listener.to.is_closed());
+            !listeners.is_empty()
+        });
+    }
+
+    /// How many listen.
+    pub(super) fn len(&self) -> usize {
+        self.by_entity.values().map(Vec::len).sum()
+    }
+}
+
+impl Listener {
+    fn hear(&mut self, items: &Items) -> bool {
+        let Some(sent) = self.sent else {
+            self.early.extend(items.iter().cloned());
+            return self.early.len() <= EARLY_MAX;
+        };
+        for (revision, item) in items.iter().filter(|(revision, _)| *revision > sent) {
+            let published = Published::Item { revision: *revision, item: item.clone() };
+            if self.to.try_send(published).is_err() {
+                return false;
+            }
+            self.sent = Some(*revision);
+        }
+        true
+    }
+}

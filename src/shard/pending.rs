@@ -1,0 +1,147 @@
+//! What is stored, with what is executed but not applied yet laid over it.
+//!
+//! The executor writes here; consensus applies it later. Each change remembers the number of its proposal, so a
+//! reply knows what it has to wait for, and a change is dropped when the store has it.
+
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+
+use bytes::Bytes;
+use playhouse_cluster::{
+    consensus::Group,
+    store::{Batch, Pairs, StoreError},
+};
+
+/// The number of a proposal within one term, counting from 1. Not a log index.
+pub(super) type ProposalNumber = u64;
+
+/// What is stored, seen through what is executed.
+pub(super) struct Pending {
+    group: Arc<dyn Group>,
+    changes: BTreeMap<Bytes, (ProposalNumber, Option<Bytes>)>,
+    /// The proposal that is being filled.
+    open: ProposalNumber,
+    open_keys: Vec<Bytes>,
+    open_bytes: usize,
+}
+
+/// A proposal on its way.
+pub(super) struct Sealed {
+    pub(super) number: ProposalNumber,
+    pub(super) keys: Vec<Bytes>,
+    pub(super) batch: Batch,
+}
+
+impl Pending {
+    pub(super) fn new(group: Arc<dyn Group>) -> Self {
+        Self { group, changes: BTreeMap::new(), open: 1, open_keys: Vec::new(), open_bytes: 0 }
+    }
+
+    /// The proposal that changes are part of now.
+    pub(super) fn open_number(&self) -> ProposalNumber {
+        self.open
+    }
+
+    /// How large the open proposal is, in bytes.
+    pub(super) fn open_bytes(&self) -> usize {
+        self.open_bytes
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.open_keys.is_empty()
+    }
+
+    pub(super) fn put(&mut self, key: Bytes, value: impl Into<Bytes>) {
+        self.change(key, Some(value.into()));
+    }
+
+    pub(super) fn remove(&mut self, key: Bytes) {
+        self.change(key, None);
+    }
+
+    fn change(&mut self, key: Bytes, value: Option<Bytes>) {
+        self.open_bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + 9;
+        let before = self.changes.insert(key.clone(), (self.open, value));
+        if before.is_none_or(|(number, _)| number != self.open) {
+            self.open_keys.push(key);
+        }
+    }
+
+    /// The value, and the proposal that it is part of (0: stored).
+    pub(super) fn get(&self, key: &[u8]) -> Result<(Option<Bytes>, ProposalNumber), StoreError> {
+        match self.changes.get(key) {
+            Some((number, value)) => Ok((value.clone(), *number)),
+            None => Ok((self.group.get(key)?, 0)),
+        }
+    }
+
+    /// Up to `limit` pairs with `from <= key < to`, ascending.
+    pub(super) fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Pairs, StoreError> {
+        let mut found = Pairs::new();
+        let mut from = Bytes::copy_from_slice(from);
+        while found.len() < limit && &from[..] < to {
+            let want = limit - found.len();
+            let stored = self.group.scan(&from, to, want)?;
+            // Past this key the store may hold more than it showed.
+            let seen_to = match stored.last() {
+                Some((last, _)) if stored.len() == want => successor(last),
+                _ => Bytes::copy_from_slice(to),
+            };
+            merge(&mut found, stored, self.changes_in(&from, &seen_to));
+            from = seen_to;
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn changes_in(&self, from: &Bytes, to: &Bytes) -> impl Iterator<Item = (&Bytes, &Option<Bytes>)> {
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        self.changes.range::<Bytes, _>(range).map(|(key, (_, value))| (key, value))
+    }
+
+    /// Closes the open proposal and opens the next one.
+    pub(super) fn seal(&mut self) -> Sealed {
+        let number = self.open;
+        let keys = std::mem::take(&mut self.open_keys);
+        let mut batch = Batch::new();
+        for key in &keys {
+            match &self.changes[key].1 {
+                Some(value) => batch.put(key.clone(), value.clone()),
+                None => batch.remove(key.clone()),
+            }
+        }
+        self.open += 1;
+        self.open_bytes = 0;
+        Sealed { number, keys, batch }
+    }
+
+    /// The store has the changes of `number` now.
+    pub(super) fn applied(&mut self, number: ProposalNumber, keys: &[Bytes]) {
+        for key in keys {
+            if self.changes.get(key).is_some_and(|(newest, _)| *newest == number) {
+                self.changes.remove(key);
+            }
+        }
+    }
+}
+
+fn successor(key: &[u8]) -> Bytes {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next.into()
+}
+
+/// Adds stored pairs and changes, both ascending, to `found`; a change hides what is stored.
+fn merge<'a>(found: &mut Pairs, stored: Pairs, changes: impl Iterator<Item = (&'a Bytes, &'a Option<Bytes>)>) {
+    let mut stored = stored.into_iter().peekable();
+    for (key, value) in changes {
+        while let Some(pair) = stored.next_if(|(stored, _)| stored < key) {
+            found.push(pair);
+        }
+        stored.next_if(|(stored, _)| stored == key);
+        if let Some(value) = value {
+            found.push((key.clone(), value.clone()));
+        }
+    }
+    found.extend(stored);
+}

@@ -1,0 +1,145 @@
+//! Durable timers: a command that an entity sends itself at a time of the shard's clock.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use compact_str::CompactString;
+use playhouse_cluster::store::StoreError;
+
+use super::{
+    keys::{self, Family, Of},
+    pending::Pending,
+    records::{decode, encode},
+
+};
+use crate::{
+    entity::{KindIndex, TimerChange},
+    protocol::Key,
+};
+
+/// How many timers fire in one batch at most.
+const FIRED_PER_BATCH_MAX: usize = 256;
+
+/// A timer whose time has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) kind: String,
+    pub(super) key: Key,
+    pub(super) command: Bytes,
+}
+
+/// The timers of one shard. Only the time of the next one is in memory.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    next_ms: Option<u64>,
+    /// Timers of `Volatile` kinds: by time, then by entity and name.
+    volatile: BTreeMap<(u64, KindIndex, Key, CompactString), Bytes>,
+}
+
+impl Timers {
+    pub(super) fn load(pending: &Pending) -> Result<Self, StoreError> {
+        let mut timers = Self::default();
+        timers.find_next(pending)?;
+        Ok(timers)
+    }
+
+    /// When the next timer is due.
+    pub(super) fn next_ms(&self) -> Option<u64> {
+        let volatile = self.volatile.first_key_value().map(|(key, _)| key.0);
+        [self.next_ms, volatile].into_iter().flatten().min()
+    }
+
+    /// Writes a change of a durable timer into the open proposal.
+    pub(super) fn change(
+        &mut self,
+        pending: &mut Pending,
+        of: Of<'_>,
+        change: TimerChange,
+    ) -> Result<(), StoreError> {
+        match change {
+            TimerChange::Cancel { name } => self.remove(pending, of, &name),
+            TimerChange::Set { name, at_ms, command } => {
+                self.remove(pending, of, &name)?;
+                pending.put(keys::entity_name(Family::Timer, of, &name), encode(&at_ms));
+                pending.put(keys::timed(Family::Due, at_ms, of, &name), encode(&command));
+                self.next_ms = Some(self.next_ms.map_or(at_ms, |next| next.min(at_ms)));
+                Ok(())
+            }
+        }
+    }
+
+    fn remove(&mut self, pending: &mut Pending, of: Of<'_>, name: &str) -> Result<(), StoreError> {
+        let by_name = keys::entity_name(Family::Timer, of, name);
+        if let (Some(due), _) = pending.get(&by_name)? {
+            let due_ms: u64 = decode("a timer", &due)?;
+            pending.remove(keys::timed(Family::Due, due_ms, of, name));
+            pending.remove(by_name);
+        }
+        Ok(())
+    }
+
+    /// Removes all durable timers of an entity.
+    pub(super) fn remove_all(&mut self, pending: &mut Pending, of: Of<'_>) -> Result<(), StoreError> {
+        let prefix = keys::entity_name(Family::Timer, of, "");
+        let names = pending.scan(&prefix, &keys::after_prefix(&prefix), usize::MAX)?;
+        for (key, _) in names {
+            let name = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
+            self.remove(pending, of, &name)?;
+        }
+        Ok(())
+    }
+
+    /// Takes durable timers that are due out of the store; removing them is part of the open proposal.
+    pub(super) fn take_due(&mut self, pending: &mut Pending, now_ms: u64) -> Result<Vec<Due>, StoreError> {
+        if self.next_ms.is_none_or(|next| next > now_ms) {
+            return Ok(Vec::new());
+        }
+        let to = keys::timed_end(Family::Due, now_ms);
+        let mut due = Vec::new();
+        for (by_time, command) in pending.scan(&Family::Due.start(), &to, FIRED_PER_BATCH_MAX)? {
+            if let Some((_, kind, key, name)) = keys::parse_timed(&by_time) {
+                pending.remove(keys::entity_name(Family::Timer, Of { kind, key: &key }, name));
+                due.push(Due { kind: kind.to_owned(), key, command: decode("a timer", &command)? });
+            }
+            pending.remove(by_time);
+        }
+        self.find_next(pending)?;
+        Ok(due)
+    }
+
+    fn find_next(&mut self, pending: &Pending) -> Result<(), StoreError> {
+        let first = pending.scan(&Family::Due.start(), &Family::Due.end(), 1)?;
+        self.next_ms = first.first().and_then(|(key, _)| keys::parse_timed(key)).map(|parts| parts.0);
+        Ok(())
+    }
+
+    /// Changes a timer of a `Volatile` entity.
+    pub(super) fn change_volatile(&mut self, kind: KindIndex, key: &Key, change: TimerChange) {
+        let name = match &change {
+            TimerChange::Set { name, .. } | TimerChange::Cancel { name } => name.clone(),
+        };
+        self.volatile.retain(|(_, k, e, n), _| (*k, e, n) != (kind, key, &name));
+        if let TimerChange::Set { name, at_ms, command } = change {
+            self.volatile.insert((at_ms, kind, key.clone(), name), command);
+        }
+    }
+
+    /// Takes timers of `Volatile` entities that are due.
+    pub(super) fn take_due_volatile(&mut self, now_ms: u64) -> Vec<(KindIndex, Key, Bytes)> {
+        let mut due = Vec::new();
+        while due.len() < FIRED_PER_BATCH_MAX
+            && let Some(first) = self.volatile.first_entry()
+            && first.key().0 <= now_ms
+        {
+            let ((_, kind, key, _), command) = first.remove_entry();
+            due.push((kind, key, command));
+        }
+        due
+    }
+
+    /// How many durable timers are set; reads them all.
+    #[cfg(test)]
+    pub(super) fn count(pending: &Pending) -> usize {
+        super::streams::scan_all(pending, Family::Due).map_or(0, |all| all.len())
+    }
+}

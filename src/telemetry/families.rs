@@ -1,0 +1,108 @@
+//! The table of all metrics. A metric that is not declared here does not exist.
+
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+
+use super::declaration::{Declaration, Family, Unit};
+
+/// Makes the table, the struct with one field per metric, and the function that registers them, of one list.
+macro_rules! families {
+    ($($field:ident: $family:ty = $name:literal, $unit:ident, [$($label:literal),*], $help:literal;)*) => {
+        /// One collector per metric. Read the table for names, units and labels.
+        #[derive(Debug)]
+        pub struct Families {
+            $(#[doc = $help] pub $field: $family,)*
+        }
+
+        /// Every metric of the node, in the order in which it is shown in the documentation.
+        pub const TABLE: &[Declaration] = &[
+            $(Declaration { name: $name, help: $help, unit: Unit::$unit, labels: &[$($label),*] },)*
+        ];
+
+        impl Families {
+            pub(super) fn register(registry: &Registry) -> prometheus::Result<Self> {
+                let mut declarations = TABLE.iter();
+                $(let declaration = declarations.next().expect("the table has one row per field");
+                let $field = <$family>::build(declaration)?;
+                registry.register(Box::new($field.clone()))?;)*
+                Ok(Self { $($field,)* })
+            }
+        }
+
+        #[cfg(test)]
+        const GROWS: &[bool] = &[$(<$family as Family>::GROWS,)*];
+    };
+}
+
+families! {
+    // Entities.
+    calls: IntCounterVec = "playhouse_calls_total", Count, ["kind", "code"], "Commands answered, by kind and outcome: `ok` or the stable code of the error.";
+    call_seconds: HistogramVec = "playhouse_call_seconds", Seconds, ["kind"], "From a command's arrival in the mailbox to its reply after the commit.";
+    handler_seconds: HistogramVec = "playhouse_handler_seconds", Seconds, ["kind"], "Time that one handler ran.";
+    slow_handlers: IntCounterVec = "playhouse_slow_handlers_total", Count, ["kind"], "Handlers that ran longer than 100 ms.";
+    crashes: IntCounterVec = "playhouse_handler_crashes_total", Count, ["kind"], "Handlers that panicked; their effects do not exist.";
+    quarantined: IntGaugeVec = "playhouse_quarantined_entities", Count, ["kind"], "Entities that crashed too often and refuse commands for a while.";
+    resident: IntGaugeVec = "playhouse_resident_entities", Count, ["kind"], "Entities that are awake in memory.";
+    resident_bytes: IntGauge = "playhouse_resident_bytes", Bytes, [], "Estimated memory of the entities that are awake.";
+    wakes: IntCounterVec = "playhouse_wakes_total", Count, ["kind"], "Entities woken from the store.";
+    passivations: IntCounterVec = "playhouse_passivations_total", Count, ["kind"], "Entities put to sleep, for idleness or for memory.";
+    dead_letters: IntCounterVec = "playhouse_dead_letters_total", Count, ["kind"], "Casts that could not be delivered.";
+
+    // Shards.
+    mailbox_wait_seconds: Histogram = "playhouse_mailbox_wait_seconds", Seconds, [], "Time that a command waited in its shard's mailbox.";
+    mailbox_messages: IntGauge = "playhouse_mailbox_messages", Count, [], "Commands waiting in the mailboxes of this node.";
+    mailbox_bytes: IntGauge = "playhouse_mailbox_bytes", Bytes, [], "Bytes of the commands waiting in the mailboxes of this node.";
+    batch_messages: Histogram = "playhouse_batch_messages", Count, [], "Commands that one shard took from its mailbox at once.";
+    proposal_bytes: Histogram = "playhouse_proposal_bytes", Bytes, [], "Size of one replicated batch of effects.";
+    commit_seconds: Histogram = "playhouse_commit_seconds", Seconds, [], "From proposing a batch to knowing that it is committed.";
+    outbox_messages: IntGauge = "playhouse_outbox_messages", Count, [], "Casts between entities that are committed and not yet acknowledged.";
+    idempotency_bytes: IntGauge = "playhouse_idempotency_bytes", Bytes, [], "Kept replies of requests with an idempotency key.";
+    shards_led: IntGauge = "playhouse_shards_led", Count, [], "Shards that this node leads.";
+    leadership_changes: IntCounterVec = "playhouse_leadership_changes_total", Count, ["change"], "Leaderships of shards `gained` and `lost` by this node.";
+
+    // Store.
+    store_commits: IntCounter = "playhouse_store_commits_total", Count, [], "Durable commits of the store, each with one sync.";
+    store_sync_seconds: Histogram = "playhouse_store_sync_seconds", Seconds, [], "Time that making one commit durable took.";
+    store_batches: Histogram = "playhouse_store_commit_batches", Count, [], "Batches of all shards that shared one commit.";
+    store_free_bytes: IntGauge = "playhouse_store_free_bytes", Bytes, [], "Free space on the volume of the store.";
+    store_healthy: IntGauge = "playhouse_store_healthy", Count, [], "1 while the store makes commits durable, 0 when it does not.";
+
+    // Gateway.
+    gateway_requests: IntCounterVec = "playhouse_gateway_requests_total", Count, ["route", "status"], "HTTP requests answered, by operation and status.";
+    gateway_request_seconds: HistogramVec = "playhouse_gateway_request_seconds", Seconds, ["route"], "From a request's head to the head of its answer.";
+    connections: IntGaugeVec = "playhouse_http_connections", Count, ["port"], "Open connections: `gateway` or `ops`.";
+    connections_refused: IntCounterVec = "playhouse_http_connections_refused_total", Count, ["port"], "Connections refused at the connection limit.";
+    connections_cut: IntCounterVec = "playhouse_http_connections_cut_total", Count, ["port", "reason"], "Connections that the node ended: `idle`, `slow_head`, `slow_reader`, `drain`.";
+    websockets: IntGauge = "playhouse_websockets", Count, [], "Open WebSocket connections.";
+    websocket_frames: IntCounterVec = "playhouse_websocket_frames_total", Count, ["frame"], "WebSocket frames taken, by what they ask for.";
+    websocket_overflows: IntCounter = "playhouse_websocket_overflows_total", Count, [], "WebSocket connections closed because the client did not read.";
+    token_reload_failures: IntCounterVec = "playhouse_token_reload_failures_total", Count, ["file"], "Token files that could not be read again; the old tokens stay valid.";
+
+    // Process.
+    build_info: IntGaugeVec = "playhouse_build_info", Count, ["release"], "Always 1; says which release runs.";
+    spans_dropped: IntCounter = "playhouse_spans_dropped_total", Count, [], "Spans that were not exported: the queue was full, or the collector refused.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions_of_prometheus() {
+        for (declaration, grows) in TABLE.iter().zip(GROWS) {
+            let Declaration { name, help, unit, .. } = declaration;
+            assert!(name.starts_with("playhouse_"), "{name}");
+            assert!(help.ends_with('.'), "{name}");
+            assert_eq!(name.ends_with("_total"), *grows, "{name}");
+            assert_eq!(name.ends_with("_seconds"), *unit == Unit::Seconds, "{name}");
+            assert_eq!(name.ends_with("_bytes"), *unit == Unit::Bytes, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_name_is_declared_twice() {
+        let names: BTreeSet<_> = TABLE.iter().map(|declaration| declaration.name).collect();
+        assert_eq!(names.len(), TABLE.len());
+    }
+}

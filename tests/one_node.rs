@@ -1,0 +1,59 @@
+//! One node with real rooms: calls, restart, order.
+
+use std::sync::Arc;
+
+use playhouse::{
+    entity::KindRegistry,
+    kinds::Counter,
+    node::{Node, Settings},
+    protocol::Key,
+    telemetry::Metrics,
+};
+use playhouse_cluster::environment::Environment;
+use tokio::runtime::Handle;
+
+async fn start(folder: &std::path::Path) -> Node {
+    let environment = Environment::real(Handle::current(), Handle::current());
+    let mut kinds = KindRegistry::default();
+    playhouse::kinds::register_all(&mut kinds).unwrap();
+    let settings = Settings::new("playhouse-0", folder);
+    Node::start(&settings, kinds, Metrics::new("test"), environment).await.unwrap()
+}
+
+use playhouse::kinds::counter::{Command, Value};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(folder.path()).await;
+    let counter = node.entity::<Counter>(Key::new("visits").unwrap());
+    for expected in 1..=100 {
+        assert_eq!(counter.call(&Command::Add(1)).await, Ok(Value { value: expected }));
+    }
+    node.stop(std::time::Duration::from_secs(5)).await;
+    let node = start(folder.path()).await;
+    let counter = node.entity::<Counter>(Key::new("visits").unwrap());
+    assert_eq!(counter.call(&Command::Get {}).await, Ok(Value { value: 100 }));
+    node.stop(std::time::Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_callers_count_exactly() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = Arc::new(start(folder.path()).await);
+    let callers = (0..64).map(|caller| {
+        let counter = node.entity::<Counter>(Key::new(format!("c{}", caller % 8)).unwrap());
+        async move {
+            for _ in 0..50 {
+                counter.call(&Command::Add(1)).await.unwrap();
+            }
+        }
+    });
+    futures_util::future::join_all(callers).await;
+    for number in 0..8 {
+        let counter = node.entity::<Counter>(Key::new(format!("c{number}")).unwrap());
+        assert_eq!(counter.call(&Command::Get {}).await, Ok(Value { value: 400 }));
+    }
+    let node = Arc::into_inner(node).unwrap();
+    node.stop(std::time::Duration::from_secs(5)).await;
+}
