@@ -105,7 +105,7 @@ async fn node(address: Address, config: &Config) -> Result<Node, Failure> {
     let ops = Ops::new(address, config.clone())?;
     let address = ops.address().to_string();
     let (ready, detail) = match ops.probe("readyz").await {
-        Ok(Probe { ok, detail }) => (ok, detail),
+        Ok(Probe { ok, detail }) => (ok, detail.lines().map(str::trim).collect::<Vec<_>>().join("; ")),
         Err(error) => (false, chain(&error)),
     };
     Ok(Node { ops: address, ready, detail, health: ops.health().await.ok() })
