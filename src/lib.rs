@@ -14,8 +14,9 @@
 //! | [`config`] | parsed once, validated, immutable | – |
 //! | `node` | the only place that assembles, spawns and drains | everything |
 //! | [`testing`] | a stage for kinds: the executor core under a clock that the test holds | `shard` and below |
-//! | `cli` | `run` and `dev` start a node, all else over HTTP | `client`, `config`, `node` |
+//! | [`cli`] | `run` and `dev` start a node, all else over HTTP | `client`, `config`, `node` |
 
+pub mod cli;
 pub mod config;
 pub mod entity;
 pub mod gateway;

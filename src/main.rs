@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The binary: everything is in [`playhouse::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    playhouse::cli::main()
+}

@@ -36,6 +36,21 @@ pub struct Address {
 }
 
 impl Address {
+    /// The same host, at another port and without a path: where the ops port of a gateway's node is, for example.
+    ///
+    /// ```
+    /// use playhouse_client::Address;
+    ///
+    /// let gateway: Address = "http://[::1]:8080/play".parse().unwrap();
+    /// assert_eq!(gateway.with_port(9090).to_string(), "http://[::1]:9090");
+    /// ```
+    #[must_use]
+    pub fn with_port(&self, port: u16) -> Self {
+        let uri: Uri = self.base.parse().expect("an address is a URL");
+        let (scheme, host) = (uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default());
+        Self { base: format!("{scheme}://{host}:{port}"), secure: self.secure }
+    }
+
     /// The URL of `path` (which begins with a slash) below this address.
     pub(crate) fn join(&self, path: &str) -> String {
         format!("{}{path}", self.base)

@@ -1,4 +1,7 @@
+//! Calls, casts, states, lists and subscriptions, from outside of a node.
+//!
 #![doc = include_str!("../README.md")]
+//!
 //! # The floor plan
 //!
 //! | module | what it is for |

@@ -105,7 +105,8 @@ impl Problem {
     /// Whether it was turned away, for the moment only.
     fn may_pass(&self) -> bool {
         let code = self.code.as_str();
-        matches!(code, "overloaded" | "draining" | "not_committed" | "unavailable" | "quarantined")
+        code == "slow_request"
+            || matches!(code, "overloaded" | "draining" | "not_committed" | "unavailable" | "quarantined")
     }
 
     /// Whether it is this gateway that cannot help just now, so that another may.

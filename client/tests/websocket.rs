@@ -278,6 +278,23 @@ async fn a_subscription_goes_on_behind_the_last_item_after_a_lost_connection() {
 }
 
 #[tokio::test]
+async fn an_interrupted_subscription_is_asked_for_again_until_it_goes_on() {
+    let server = Server::start().await;
+    let (connection, mut peer) = server.connect(server.config()).await;
+    let (mut subscription, frame) = subscribe(&connection, &mut peer, Some(4)).await;
+    let id = frame["id"].clone();
+    peer.send(json!({"id": id, "item": "a", "revision": 5})).await;
+    peer.send(json!({"id": id, "ended": {"reason": "stopped"}})).await;
+    assert_eq!(peer.receive().await["subscribe"]["after"], 5);
+    peer.send(json!({"id": id, "error": {"status": 503, "code": "unavailable"}})).await;
+    assert_eq!(peer.receive().await["subscribe"]["after"], 5);
+    peer.send(json!({"id": id, "subscribed": true})).await;
+    peer.send(json!({"id": id, "item": "b", "revision": 6})).await;
+    assert_eq!(subscription.next().await.unwrap(), Notice::Item { revision: 5, item: json!("a") });
+    assert_eq!(subscription.next().await.unwrap(), Notice::Item { revision: 6, item: json!("b") });
+}
+
+#[tokio::test]
 async fn a_dropped_subscription_is_taken_back() {
     let server = Server::start().await;
     let (connection, mut peer) = server.connect(server.config()).await;

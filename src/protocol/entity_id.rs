@@ -15,7 +15,9 @@ pub const KIND_BYTES_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EntityIdError {
     /// Kinds match `[a-z][a-z0-9_-]{0,63}`.
-    #[error("kind {0:?} is not allowed: it must match [a-z][a-z0-9_-]* and have at most {KIND_BYTES_MAX} bytes")]
+    #[error(
+        "kind {0:?} is not allowed: it must match [a-z][a-z0-9_-]* and have at most {KIND_BYTES_MAX} bytes"
+    )]
     Kind(String),
     /// A key has at least one byte.
     #[error("the key is empty")]

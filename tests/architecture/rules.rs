@@ -156,7 +156,8 @@ pub fn one_home_per_engine(tree: &Tree) -> Vec<Violation> {
     found
 }
 
-/// Only `gateway` knows its web framework, only `bench` the codecs that were not chosen.
+/// Only `gateway` knows its web framework, only the two ends of HTTP know its frames, only `bench` the codecs that were
+/// not chosen.
 pub fn private_crates(tree: &Tree) -> Vec<Violation> {
     const PRIVATE: [(&[&str], &[&str], &str); 4] = [
         (&["axum"], &["src/gateway"], "only the gateway serves HTTP"),

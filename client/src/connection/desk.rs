@@ -75,7 +75,12 @@ impl Desk {
                     },
                     None => self.deserted = true,
                 },
-                () = until(deadline) => self.session.expire(Instant::now()),
+                () = until(deadline) => {
+                    self.session.expire(Instant::now());
+                    if let Some(text) = self.session.due(Instant::now()).filter(|_| online) {
+                        return Wish::Send(text);
+                    }
+                }
             }
         }
     }

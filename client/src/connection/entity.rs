@@ -77,6 +77,11 @@ impl ConnectionEntity {
 
     /// Subscribes to what the entity publishes: behind revision `after` as far as history is kept, or from now on.
     ///
+    /// When the connection breaks, the shard moves or the node stops, it goes on behind the last item. Without `after`
+    /// and before the first item there is nothing to go on behind, unless the server said where it began: what is
+    /// published meanwhile may then be missed without a [`Notice::Gap`](crate::Notice::Gap). Give `after` where that
+    /// matters.
+    ///
     /// # Errors
     ///
     /// [`SubscribeError`].

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::{Config, EntityName, Failure, GaveUp, Problem, error::Ended};
 
+/// How long to wait before a subscription that the server turned away for the moment is asked for again.
+const SUBSCRIBE_AGAIN: Duration = Duration::from_millis(250);
+
 /// How a call or cast ends: the reply as JSON (`null` for a cast) with its revision, or why there is none.
 pub(super) type Outcome = Result<(String, Option<u64>), Ended>;
 
@@ -26,6 +29,8 @@ pub(super) struct Session {
     waiting: BTreeMap<u64, Waiting>,
     deadlines: BTreeSet<(Instant, u64)>,
     subscribed: BTreeMap<u64, Subscribed>,
+    /// Which subscriptions are to be asked for again, and when.
+    again: BTreeSet<(Instant, u64)>,
     in_flight_max: usize,
     subscriptions_max: usize,
 }
@@ -51,6 +56,7 @@ impl Session {
             waiting: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             subscribed: BTreeMap::new(),
+            again: BTreeSet::new(),
             in_flight_max: config.in_flight_max.get(),
             subscriptions_max: config.subscriptions_max,
         }
@@ -65,8 +71,9 @@ impl Session {
         self.waiting.is_empty()
     }
 
+    /// When there is something to [`expire`](Self::expire) or to [`ask again`](Self::due).
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        [self.deadlines.first(), self.again.first()].into_iter().flatten().map(|(when, _)| *when).min()
     }
 
     /// Remembers what is asked; returns what to send, if `online`.
@@ -96,19 +103,29 @@ impl Session {
         Some(Request { id, what: What::Unsubscribe {} }.to_text())
     }
 
+    /// A subscription whose time has come to be asked for again: what to send.
+    pub(super) fn due(&mut self, now: Instant) -> Option<String> {
+        while let Some(&(when, id)) = self.again.first().filter(|(when, _)| *when <= now) {
+            self.again.remove(&(when, id));
+            if let Some(subscribed) = self.subscribed.get(&id) {
+                return Some(subscribed.frame(id));
+            }
+        }
+        None
+    }
+
     fn frame(&mut self, id: u64, now: Instant) -> Option<String> {
         if let Some(waiting) = self.waiting.get_mut(&id) {
             waiting.attempts += 1;
             return Some(waiting.frame(id, now));
         }
-        let Subscribed { name, after, .. } = self.subscribed.get(&id)?;
-        let what = What::Subscribe { kind: name.kind(), key: name.key(), after: *after };
-        Some(Request { id, what }.to_text())
+        self.subscribed.get(&id).map(|subscribed| subscribed.frame(id))
     }
 
     /// What to send on a new socket: subscriptions first, so that they see what the commands do; then everything
     /// unanswered, in its order.
     pub(super) fn resume(&mut self, now: Instant) -> Vec<String> {
+        self.again.clear();
         let ids: Vec<u64> = self.subscribed.keys().chain(self.waiting.keys()).copied().collect();
         ids.into_iter().filter_map(|id| self.frame(id, now)).collect()
     }
@@ -188,7 +205,7 @@ impl Session {
             self.answer_waiting(id, answer, now);
             return Ok(None);
         }
-        Ok(self.answer_subscribed(id, answer))
+        Ok(self.answer_subscribed(id, answer, now))
     }
 
     fn answer_waiting(&mut self, id: u64, answer: Answer<'_>, now: Instant) {
@@ -221,8 +238,12 @@ impl Session {
         }
     }
 
-    fn answer_subscribed(&mut self, id: u64, answer: Answer<'_>) -> Option<String> {
+    fn answer_subscribed(&mut self, id: u64, answer: Answer<'_>, now: Instant) -> Option<String> {
         let subscribed = self.subscribed.get_mut(&id)?;
+        if subscribed.goes_on_later(&answer) {
+            self.again.insert((now + SUBSCRIBE_AGAIN, id));
+            return None;
+        }
         if let Some(problem) = answer.error {
             let subscribed = self.subscribed.remove(&id)?;
             subscribed.end(SubscriptionEnd::Rejected(Box::new(problem)));
@@ -281,6 +302,18 @@ impl Waiting {
 }
 
 impl Subscribed {
+    fn frame(&self, id: u64) -> String {
+        let what = What::Subscribe { kind: self.name.kind(), key: self.name.key(), after: self.after };
+        Request { id, what }.to_text()
+    }
+
+    /// Whether it had begun, and is interrupted rather than ended: the shard moves, or the node stops.
+    fn goes_on_later(&self, answer: &Answer<'_>) -> bool {
+        let turned_away = answer.error.as_ref().is_some_and(Problem::is_retryable);
+        let stopped = answer.ended.as_ref().is_some_and(|end| end.reason == "stopped");
+        self.opened.is_none() && (turned_away || stopped)
+    }
+
     /// The server counts from `revision`: what is published behind it must arrive, also over another socket.
     fn start(&mut self, id: u64, revision: Option<u64>) {
         self.after = self.after.or(revision);

@@ -95,7 +95,7 @@ impl Scripted {
 
     #[allow(clippy::disallowed_methods)] // A test has no environment handle.
     pub async fn start_at(at: SocketAddr, script: impl FnMut(&Seen) -> Answer + Send + 'static) -> Self {
-        let listener = TcpListener::bind(at).await.unwrap();
+        let listener = bind(at).await;
         let address = listener.local_addr().unwrap();
         let (seen, connections) = (Arc::default(), Arc::default());
         let script: Script = Arc::new(Mutex::new(script));
@@ -130,6 +130,20 @@ impl Drop for Scripted {
     fn drop(&mut self) {
         self.accepting.abort();
     }
+}
+
+/// A process that another test starts meanwhile holds our sockets from its fork to its exec, so that a port which was
+/// just freed may be taken for a moment.
+async fn bind(at: SocketAddr) -> TcpListener {
+    let mut look = tokio::time::interval(Duration::from_millis(5));
+    for _ in 0..1000 {
+        match TcpListener::bind(at).await {
+            Ok(listener) => return listener,
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => look.tick().await,
+            Err(error) => panic!("{error}"),
+        };
+    }
+    panic!("{at} stays in use");
 }
 
 /// An address at which nobody listens.

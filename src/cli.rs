@@ -1,0 +1,111 @@
+//! The command line.
+//!
+//! Comes in: arguments, environment, files and standard input. Leaves: text or JSON on standard output, what went
+//! wrong on standard error, and an exit code that scripts can rely on (`docs/cli.md`).
+//!
+//! Every command here speaks HTTP through [`playhouse_client`]; none of them looks inside a node. Each is one file
+//! with its `Arguments` and a `run` that returns an [`Exit`] or a [`Failure`].
+
+mod call;
+mod cast;
+mod command;
+mod duration;
+mod exit;
+mod failure;
+mod get;
+mod health;
+mod kinds;
+mod list;
+mod output;
+mod send;
+mod server;
+mod status;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::Exit;
+use failure::Failure;
+use output::Output;
+use server::Server;
+
+/// Playhouse: durable, addressable state machines on a cluster of nodes.
+#[derive(Debug, Parser)]
+#[command(name = "playhouse", version, after_help = exit::HELP)]
+struct Arguments {
+    #[command(flatten)]
+    server: Server,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Send a command to an entity and print its reply
+    Call(call::Arguments),
+    /// Send a command to an entity and wait until it is committed, not for a reply
+    Cast(cast::Arguments),
+    /// Print the state of an entity
+    Get(get::Arguments),
+    /// List entities of a kind
+    List(list::Arguments),
+    /// List the kinds that the node knows
+    Kinds(kinds::Arguments),
+    /// Send many commands from a file of JSON lines
+    Send(send::Arguments),
+    /// Show which servers answer and are ready
+    Status(status::Arguments),
+    /// Show the health of a node, check by check
+    Health(health::Arguments),
+}
+
+/// Parses the arguments of this process and does what they say. What goes wrong is written to standard error.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Arguments { server, command } = Arguments::parse();
+    let output = server.output();
+    let exit = match run(command, &server, &output) {
+        Ok(exit) => exit,
+        Err(failure) => failure.report(&output),
+    };
+    exit.into()
+}
+
+fn run(command: Command, server: &Server, output: &Output) -> Result<Exit, Failure> {
+    match command {
+        Command::Call(arguments) => wait(call::run(arguments, server, output)),
+        Command::Cast(arguments) => wait(cast::run(arguments, server, output)),
+        Command::Get(arguments) => wait(get::run(arguments, server, output)),
+        Command::List(arguments) => wait(list::run(arguments, server, output)),
+        Command::Kinds(arguments) => wait(kinds::run(arguments, server, output)),
+        Command::Send(arguments) => wait(send::run(arguments, server, output)),
+        Command::Status(arguments) => wait(status::run(arguments, server, output)),
+        Command::Health(arguments) => wait(health::run(arguments, server, output)),
+    }
+}
+
+/// Runs a client command on a runtime of its own: one thread, since the work is elsewhere.
+fn wait(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed("could not start", &error))?;
+    let outcome = runtime.block_on(work);
+    // A read of standard input that nobody waits for any more must not keep the process alive.
+    runtime.shutdown_background();
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}
