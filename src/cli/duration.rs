@@ -33,7 +33,7 @@ pub(super) fn show(duration: Duration) -> String {
         s if s < 0.1 => format!("{:.1} ms", s * 1e3),
         s if s < 1.0 => format!("{:.0} ms", s * 1e3),
         s if s < 100.0 => format!("{s:.1} s"),
-        s if s < 6000.0 => format!("{:.0} min", s / 60.0),
+        s if s < 6000.0 => format!("{:.0} min {:.0} s", (s.round() / 60.0).floor(), s.round() % 60.0),
         s if s < 360_000.0 => format!("{:.1} h", s / 3600.0),
         s => format!("{:.1} d", s / 86400.0),
     }
@@ -66,7 +66,8 @@ mod tests {
         assert_eq!(show(0.0123), "12.3 ms");
         assert_eq!(show(0.5), "500 ms");
         assert_eq!(show(12.34), "12.3 s");
-        assert_eq!(show(600.0), "10 min");
+        assert_eq!(show(236.7), "3 min 57 s");
+        assert_eq!(show(119.7), "2 min 0 s");
         assert_eq!(show(7200.0), "2.0 h");
     }
 }
