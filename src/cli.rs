@@ -9,6 +9,7 @@
 mod call;
 mod cast;
 mod command;
+mod config;
 mod duration;
 mod exit;
 mod failure;
@@ -16,6 +17,7 @@ mod get;
 mod health;
 mod kinds;
 mod list;
+mod node;
 mod output;
 mod send;
 mod server;
@@ -31,6 +33,8 @@ use failure::Failure;
 use output::Output;
 use server::Server;
 
+use crate::{config::Profile, entity::KindRegistry, node::Builder};
+
 /// Playhouse: durable, addressable state machines on a cluster of nodes.
 #[derive(Debug, Parser)]
 #[command(name = "playhouse", version, after_help = exit::HELP)]
@@ -43,6 +47,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start a node on this machine to try things out: loopback only, data under .playhouse/
+    Dev(node::Arguments),
+    /// Start a node of a cluster
+    Run(node::Arguments),
+    /// Show the effective configuration and where each value came from
+    Config(config::Arguments),
     /// Send a command to an entity and print its reply
     Call(call::Arguments),
     /// Send a command to an entity and wait until it is committed, not for a reply
@@ -64,17 +74,31 @@ enum Command {
 /// Parses the arguments of this process and does what they say. What goes wrong is written to standard error.
 #[must_use]
 pub fn main() -> ExitCode {
+    main_with(Builder::default().kinds())
+}
+
+/// As [`main`], for a binary with kinds of its own.
+#[must_use]
+pub fn main_with(kinds: KindRegistry) -> ExitCode {
     let Arguments { server, command } = Arguments::parse();
     let output = server.output();
-    let exit = match run(command, &server, &output) {
+    let exit = match run(command, kinds, &server, &output) {
         Ok(exit) => exit,
         Err(failure) => failure.report(&output),
     };
     exit.into()
 }
 
-fn run(command: Command, server: &Server, output: &Output) -> Result<Exit, Failure> {
+fn run(
+    command: Command,
+    kinds: KindRegistry,
+    server: &Server,
+    output: &Output,
+) -> Result<Exit, Failure> {
     match command {
+        Command::Dev(arguments) => node::run(arguments, Profile::Dev, kinds),
+        Command::Run(arguments) => node::run(arguments, Profile::Run, kinds),
+        Command::Config(arguments) => config::run(arguments, output),
         Command::Call(arguments) => wait(call::run(arguments, server, output)),
         Command::Cast(arguments) => wait(cast::run(arguments, server, output)),
         Command::Get(arguments) => wait(get::run(arguments, server, output)),

@@ -2,8 +2,10 @@
 //!
 //! Comes in: settings, kinds, an environment. Leaves: a running [`Node`] with its [`Router`].
 
+mod builder;
 mod error;
 mod groups;
+mod launch;
 mod meters;
 mod settings;
 #[cfg(test)]
@@ -20,7 +22,10 @@ use playhouse_cluster::{
 };
 use tokio::{sync::watch, task::JoinHandle};
 
+pub use builder::Builder;
 pub use error::StartError;
+pub use launch::{Launch, LaunchError, launch};
+pub use meters::Meters;
 pub use settings::Settings;
 
 use crate::{
@@ -30,6 +35,9 @@ use crate::{
     shard::{ShardServices, ShardStatistics},
     telemetry::Metrics,
 };
+
+/// The release of this node.
+pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
 /// A running node: its store, its Raft groups, its router.
 pub struct Node {
@@ -46,6 +54,12 @@ pub struct Node {
 }
 
 impl Node {
+    /// A node with the shipped kinds and your own.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
     /// Opens the volume, recovers, and leads its shards. Returns when every shard has a leader.
     ///
     /// # Errors
@@ -167,8 +181,8 @@ impl Node {
 
     /// Reads the counters of all rooms into the metrics. Call it before each scrape.
     #[must_use]
-    pub fn meters(&self) -> meters::Meters {
-        meters::Meters::new(self.metrics.clone(), self.store.clone(), self.router.clone(), self.statistics.clone())
+    pub fn meters(&self) -> Meters {
+        Meters::new(self.metrics.clone(), self.store.clone(), self.router.clone(), self.statistics.clone())
     }
 
     /// Takes no more requests, waits for those under way at most `budget`, then stops everything in order.

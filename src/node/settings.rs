@@ -8,7 +8,10 @@ use playhouse_cluster::{
     store::{self, EngineKind},
 };
 
-use crate::shard::{self, MailboxConfig};
+use crate::{
+    config::{Config, Engine},
+    shard::{self, MailboxConfig},
+};
 
 /// What a node is told about itself.
 #[derive(Clone, Debug)]
@@ -49,4 +52,32 @@ impl Settings {
             mailbox: MailboxConfig::default(),
         }
     }
+
+    /// What the configuration says.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let mut settings = Self::new(config.node.name.clone(), config.node.data_dir.clone());
+        settings.shards = config.node.shards;
+        settings.engine = match config.store.engine {
+            Engine::Fjall => EngineKind::Fjall,
+            Engine::Sled => EngineKind::Sled,
+            Engine::Memory => EngineKind::Memory,
+        };
+        settings.store.cache_bytes = config.store.cache_bytes.0;
+        let (limits, shard) = (&config.limits, &mut settings.shard);
+        settings.mailbox.bytes_max = size(limits.mailbox_bytes_max.0);
+        shard.limits.state_bytes_max = size(limits.state_bytes_max.0);
+        shard.limits.reply_bytes_max = size(limits.reply_bytes_max.0);
+        shard.limits.effects_bytes_max = size(limits.proposal_bytes_max.0);
+        shard.proposal_bytes_max = size(limits.proposal_bytes_max.0) / 2;
+        shard.resident_bytes_max = size(limits.memory_budget_bytes.0) / usize::from(config.node.shards.get());
+        shard.passivate_after = limits.idle_passivation;
+        shard.idempotency_window = limits.idempotency_window;
+        shard.idempotency_bytes_max = limits.idempotency_bytes_max.0;
+        settings
+    }
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

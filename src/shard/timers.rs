@@ -172,10 +172,4 @@ impl Timers {
         set.sort_by_key(|timer| timer.at_ms);
         Ok(set)
     }
-
-    /// How many durable timers are set; reads them all.
-    #[cfg(test)]
-    pub(super) fn count(pending: &Pending) -> usize {
-        super::streams::scan_all(pending, Family::Due).map_or(0, |all| all.len())
-    }
 }

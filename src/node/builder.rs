@@ -1,0 +1,78 @@
+//! For people who write kinds: their binary has the same command line, configuration, probes and metrics.
+
+use std::process::ExitCode;
+
+use playhouse_cluster::environment::Environment;
+
+use super::{Node, Settings, StartError};
+use crate::{
+    entity::{Entity, KindRegistry},
+    kinds,
+    telemetry::Metrics,
+};
+
+/// Says which kinds a node has.
+///
+/// ```no_run
+/// use playhouse::{kinds::Counter, node::Node};
+///
+/// fn main() -> std::process::ExitCode {
+///     Node::builder().without_shipped_kinds().kind::<Counter>().main()
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Builder {
+    kinds: KindRegistry,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        let mut registry = KindRegistry::default();
+        kinds::register_all(&mut registry).expect("the shipped kinds have distinct, allowed names");
+        Self { kinds: registry }
+    }
+}
+
+impl Builder {
+    /// Leaves out the kinds that ship with the node.
+    #[must_use]
+    pub fn without_shipped_kinds(mut self) -> Self {
+        self.kinds = KindRegistry::default();
+        self
+    }
+
+    /// Adds a kind.
+    ///
+    /// # Panics
+    ///
+    /// When its name is taken or not allowed, or when it cannot read the schema version that it writes: mistakes of
+    /// the program, found at its first start.
+    #[must_use]
+    pub fn kind<E: Entity>(mut self) -> Self {
+        if let Err(error) = self.kinds.register::<E>() {
+            panic!("{error}");
+        }
+        self
+    }
+
+    /// The kinds that were added.
+    #[must_use]
+    pub fn kinds(self) -> KindRegistry {
+        self.kinds
+    }
+
+    /// Starts a node inside this process, without ports.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    pub async fn start(self, settings: &Settings, environment: Environment) -> Result<Node, StartError> {
+        Node::start(settings, self.kinds, Metrics::new(super::RELEASE), environment).await
+    }
+
+    /// Does what the command line says: `dev`, `run`, `call`, and all others of the `playhouse` binary.
+    #[must_use]
+    pub fn main(self) -> ExitCode {
+        crate::cli::main_with(self.kinds)
+    }
+}

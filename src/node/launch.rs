@@ -1,0 +1,185 @@
+//! A process that is a node: logs, runtimes, ports, signals.
+
+mod address;
+mod ports;
+mod signals;
+
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+
+use playhouse_cluster::environment::Environment;
+use tokio::{
+    runtime::{Builder as RuntimeBuilder, Runtime},
+    sync::watch,
+};
+
+use super::{Node, RELEASE, Settings, StartError, meters::Meters};
+use crate::{
+    config::{Config, LogFormat, Profile},
+    entity::KindRegistry,
+    gateway::{self, TokenError, drain},
+    telemetry::{self, LogLevels, Metrics},
+};
+
+/// How often token files are looked at.
+const TOKENS_EVERY: Duration = Duration::from_secs(2);
+/// Threads that run consensus, link, gateway and ops; and threads that run user code: at least this many each.
+const THREADS_MIN: usize = 2;
+
+/// What a node process is told.
+pub struct Launch {
+    /// Its configuration.
+    pub config: Config,
+    /// Whether it is for one person's machine.
+    pub profile: Profile,
+    /// Its kinds.
+    pub kinds: KindRegistry,
+    /// A file that gets the addresses, as JSON, once the node is ready.
+    pub address_file: Option<PathBuf>,
+}
+
+/// The node did not start, or could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LaunchError {
+    /// The node itself did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A port is not free, or may not be used.
+    #[error("could not listen on {address}, set by {key}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The configuration key.
+        key: &'static str,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A token file cannot be used.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// A file or a thread could not be made.
+    #[error("could not {what}")]
+    Io {
+        /// What was to be done.
+        what: String,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Traces cannot be exported.
+    #[error("traces.endpoint: {0}")]
+    Traces(String),
+    /// The node could not go on. What was acknowledged is on the volume.
+    #[error("the node stopped: {reason}; restart it, it recovers from what is on disk")]
+    Fatal {
+        /// Why.
+        reason: String,
+    },
+    /// A second signal came while the node was draining. What was acknowledged is on the volume.
+    #[error("stopped at once by a second signal; requests under way got no answer")]
+    Impatient,
+}
+
+/// Runs a node until it is told to stop.
+///
+/// # Errors
+///
+/// [`LaunchError`]. Nothing on the volume was deleted.
+pub fn launch(launch: Launch) -> Result<(), LaunchError> {
+    install_logs(&launch.config);
+    let core = runtime("playhouse-core")?;
+    let executors = runtime("playhouse-exec")?;
+    let environment = Environment::real(core.handle().clone(), executors.handle().clone());
+    let outcome = core.block_on(serve(launch, environment));
+    // User code may run for ever; it must not keep the process.
+    executors.shutdown_background();
+    core.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+fn install_logs(config: &Config) {
+    let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let format = match (config.log.format, is_terminal) {
+        (LogFormat::Json, _) | (LogFormat::Auto, false) => telemetry::LogFormat::Json,
+        (LogFormat::Human, _) | (LogFormat::Auto, true) => telemetry::LogFormat::Human,
+    };
+    let quiet = format!("{},openraft=warn,fjall=warn,lsm_tree=warn", config.log.level.as_str());
+    let levels: LogLevels = quiet.parse().expect("the configuration checked the level");
+    // A test or an embedding program may have installed its own.
+    drop(telemetry::install(format, levels));
+}
+
+fn runtime(name: &str) -> Result<Runtime, LaunchError> {
+    let threads = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from).max(THREADS_MIN);
+    let built = RuntimeBuilder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build();
+    built.map_err(|source| LaunchError::Io { what: format!("start the threads {name}"), source })
+}
+
+async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchError> {
+    let Launch { config, profile, kinds, address_file } = launch;
+    let metrics = Metrics::new(RELEASE).with_process();
+    let listeners = ports::Listeners::bind(&config).await?;
+    let (publish, stage) = watch::channel(ports::Stage::Starting);
+    let (ops_drain, ops_drained) = drain();
+    let mut signals = signals::Signals::listen()?;
+    let meters: Arc<std::sync::OnceLock<Meters>> = Arc::default();
+    let context = ports::Context { config: &config, profile, metrics: &metrics, environment: &environment };
+    let ops = context.ops_options(stage, ops_drained, Arc::clone(&meters))?;
+    let ops = environment.spawn(gateway::ops::serve(listeners.ops, ops, environment.clone()));
+
+    let settings = Settings::of(&config);
+    let start = Node::start(&settings, kinds, metrics.clone(), environment.clone());
+    let node = tokio::select! {
+        node = start => node?,
+        () = signals.next() => return Ok(()),
+    };
+    drop(meters.set(node.meters()));
+    let (gateway_drain, gateway_drained) = drain();
+    let options = context.gateway_options(gateway_drained)?;
+    let entities = Arc::new(node.router().clone());
+    let gateway = gateway::serve(listeners.gateway, entities, options, environment.clone());
+    let gateway = environment.spawn(gateway);
+    publish.send_replace(ports::Stage::Serving { store: node.store_health(), router: node.router().clone() });
+    let addresses = address::Addresses { gateway: listeners.gateway_at, ops: listeners.ops_at };
+    addresses.announce(&config, profile, address_file.as_deref())?;
+
+    let mut fatal = node.fatal();
+    let failed = tokio::select! {
+        () = signals.next() => None,
+        reason = reason(&mut fatal) => Some(reason),
+    };
+    publish.send_replace(ports::Stage::Draining);
+    tracing::info!(budget_s = config.drain.budget.as_secs(), "draining");
+    gateway_drain.start();
+    let budget = config.drain.budget;
+    let leave = async {
+        let _ = gateway.await;
+        node.stop(budget.mul_f64(0.5)).await;
+        ops_drain.start();
+        let _ = ops.await;
+    };
+    finish(leave, budget, &mut signals).await?;
+    failed.map_or(Ok(()), |reason| Err(LaunchError::Fatal { reason }))
+}
+
+/// Waits for the drain: at most the budget, or until a second signal.
+async fn finish(
+    leave: impl Future<Output = ()>,
+    budget: Duration,
+    signals: &mut signals::Signals,
+) -> Result<(), LaunchError> {
+    tokio::select! {
+        () = leave => tracing::info!("stopped"),
+        () = tokio::time::sleep(budget) => tracing::warn!("the drain budget is over; leaving"),
+        () = signals.next() => return Err(LaunchError::Impatient),
+    }
+    Ok(())
+}
+
+async fn reason(fatal: &mut watch::Receiver<Option<String>>) -> String {
+    match fatal.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone().unwrap_or_default(),
+        Err(_) => std::future::pending().await,
+    }
+}

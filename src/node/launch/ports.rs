@@ -1,0 +1,191 @@
+//! What the two ports are given.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use playhouse_cluster::{environment::Environment, store::Health};
+use tokio::{net::TcpListener, sync::watch};
+
+use super::{LaunchError, TOKENS_EVERY};
+use crate::{
+    config::{Config, Profile},
+    gateway::{
+        DrainSignal, Options, Tokens,
+        ops::{AdminAccess, Check, OpsOptions, Pulse, Runtime, check},
+    },
+    node::{RELEASE, meters::Meters},
+    router::Router,
+    telemetry::{
+        Metrics,
+        traces::{TraceOptions, Traces},
+    },
+};
+
+/// How far the node is.
+#[derive(Clone)]
+pub(super) enum Stage {
+    /// It opens its volume and elects leaders.
+    Starting,
+    /// It takes requests.
+    Serving { store: watch::Receiver<Health>, router: Router },
+    /// It finishes.
+    Draining,
+}
+
+/// The sockets of both ports.
+pub(super) struct Listeners {
+    pub(super) gateway: TcpListener,
+    pub(super) gateway_at: SocketAddr,
+    pub(super) ops: TcpListener,
+    pub(super) ops_at: SocketAddr,
+}
+
+impl Listeners {
+    pub(super) async fn bind(config: &Config) -> Result<Self, LaunchError> {
+        let (gateway, gateway_at) = listen(config.gateway.listen, "gateway.listen").await?;
+        let (ops, ops_at) = listen(config.ops.listen, "ops.listen").await?;
+        Ok(Self { gateway, gateway_at, ops, ops_at })
+    }
+}
+
+async fn listen(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), LaunchError> {
+    let failed = |source| LaunchError::Listen { address, key, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let at = listener.local_addr().map_err(failed)?;
+    Ok((listener, at))
+}
+
+/// What both ports share.
+pub(super) struct Context<'a> {
+    pub(super) config: &'a Config,
+    pub(super) profile: Profile,
+    pub(super) metrics: &'a Metrics,
+    pub(super) environment: &'a Environment,
+}
+
+impl Context<'_> {
+    pub(super) fn gateway_options(&self, drain: DrainSignal) -> Result<Options, LaunchError> {
+        let (gateway, node) = (&self.config.gateway, self.config.node.name.clone());
+        let mut options = Options::new(node, drain, self.metrics.clone());
+        options.server.connections_max = gateway.connections_max;
+        options.server.head_timeout = gateway.head_timeout;
+        options.server.idle_timeout = gateway.idle_timeout;
+        options.server.write_timeout = gateway.write_timeout;
+        options.server.drain_timeout = self.config.drain.budget.mul_f64(0.4);
+        options.requests.body_bytes_max = size(gateway.body_bytes_max.0);
+        options.requests.bodies_bytes_max = size(gateway.bodies_bytes_max.0);
+        options.requests.body_timeout = gateway.body_timeout;
+        options.requests.timeout_default = gateway.request_timeout_default;
+        options.requests.timeout_max = gateway.request_timeout_max;
+        options.tokens = self.tokens(gateway.token_file.as_deref())?;
+        options.traces = self.traces()?;
+        Ok(options)
+    }
+
+    pub(super) fn ops_options(
+        &self,
+        stage: watch::Receiver<Stage>,
+        drain: DrainSignal,
+        meters: Arc<OnceLock<Meters>>,
+    ) -> Result<OpsOptions, LaunchError> {
+        let ops = &self.config.ops;
+        let mut options = OpsOptions::new(self.config.node.name.clone(), RELEASE, drain, self.metrics.clone());
+        options.pulses = [Runtime::Core, Runtime::Executors]
+            .map(|runtime| Pulse::start(runtime, ops.silence_max, self.environment))
+            .into();
+        options.startup = vec![started(stage.clone())];
+        options.ready = vec![serving(stage.clone()), store(stage.clone()), leaders(stage)];
+        options.check_timeout = ops.check_timeout;
+        options.access = AdminAccess {
+            tokens: self.tokens(ops.admin_token_file.as_deref())?,
+            loopback: self.profile == Profile::Dev,
+        };
+        options.before_scrape = Arc::new(move || {
+            if let Some(meters) = meters.get() {
+                meters.read();
+            }
+        });
+        Ok(options)
+    }
+
+    fn tokens(&self, file: Option<&std::path::Path>) -> Result<Option<Tokens>, LaunchError> {
+        let Some(file) = file else { return Ok(None) };
+        let tokens = Tokens::load(file)?;
+        self.environment.spawn(tokens.clone().watch(TOKENS_EVERY, self.metrics.clone()));
+        Ok(Some(tokens))
+    }
+
+    fn traces(&self) -> Result<Traces, LaunchError> {
+        let Some(endpoint) = &self.config.traces.endpoint else { return Ok(Traces::off()) };
+        let options = TraceOptions {
+            endpoint: endpoint.clone(),
+            sample: self.config.traces.sample.get(),
+            node: self.config.node.name.clone(),
+            release: RELEASE.to_owned(),
+            timeout: Duration::from_secs(10),
+        };
+        Traces::export(&options, self.metrics.clone(), self.environment)
+            .map_err(|error| LaunchError::Traces(error.to_string()))
+    }
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// The store is open and every shard had a leader once.
+fn started(stage: watch::Receiver<Stage>) -> Arc<dyn Check> {
+    check("started", move || {
+        let stage = stage.borrow().clone();
+        async move {
+            match stage {
+                Stage::Starting => Err("the node opens its volume and elects leaders".to_owned()),
+                Stage::Serving { .. } | Stage::Draining => Ok(()),
+            }
+        }
+    })
+}
+
+fn serving(stage: watch::Receiver<Stage>) -> Arc<dyn Check> {
+    check("serving", move || {
+        let stage = stage.borrow().clone();
+        async move {
+            match stage {
+                Stage::Starting => Err("the node is starting".to_owned()),
+                Stage::Draining => Err("the node is draining".to_owned()),
+                Stage::Serving { .. } => Ok(()),
+            }
+        }
+    })
+}
+
+fn store(stage: watch::Receiver<Stage>) -> Arc<dyn Check> {
+    check("store", move || {
+        let stage = stage.borrow().clone();
+        async move {
+            let Stage::Serving { store, .. } = stage else { return Err("the store is not open".to_owned()) };
+            let health = store.borrow().clone();
+            match health {
+                Health::Healthy => Ok(()),
+                Health::Full { free_bytes, needed_bytes } => Err(format!(
+                    "the volume is full: {free_bytes} bytes free, {needed_bytes} must stay free; writes wait"
+                )),
+                Health::Failed(error) => Err(error.to_string()),
+            }
+        }
+    })
+}
+
+fn leaders(stage: watch::Receiver<Stage>) -> Arc<dyn Check> {
+    check("leaders", move || {
+        let stage = stage.borrow().clone();
+        async move {
+            let Stage::Serving { router, .. } = stage else { return Err("no shard is led".to_owned()) };
+            let (led, shards) = (router.led_shards(), usize::from(router.shards().get()));
+            if led == shards { Ok(()) } else { Err(format!("{led} of {shards} shards have a leader")) }
+        }
+    })
+}
