@@ -89,12 +89,7 @@ pub fn main_with(kinds: KindRegistry) -> ExitCode {
     exit.into()
 }
 
-fn run(
-    command: Command,
-    kinds: KindRegistry,
-    server: &Server,
-    output: &Output,
-) -> Result<Exit, Failure> {
+fn run(command: Command, kinds: KindRegistry, server: &Server, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Dev(arguments) => node::run(arguments, Profile::Dev, kinds),
         Command::Run(arguments) => node::run(arguments, Profile::Run, kinds),

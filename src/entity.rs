@@ -20,6 +20,6 @@ pub use context::{CallResult, Change, Context, Effects, OutgoingCast, SpawnedFut
 pub use limits::Limits;
 pub use registry::{KindDescription, KindIndex, KindRegistry, RegisterError};
 pub use table::{
-    CallThen, Command, Executed, Image, Loaded, Outcome, RecordChange, Records, Scope, Spawn, Stored, Table,
-    TableStatistics,
+    CallThen, Command, Executed, Image, LoadError, Loaded, Outcome, RecordChange, Records, Scope, Spawn,
+    Stored, Table, TableStatistics,
 };

@@ -7,9 +7,9 @@ mod error;
 mod groups;
 mod launch;
 mod meters;
-mod settings;
 #[cfg(test)]
 mod replicas;
+mod settings;
 mod supervise;
 
 use std::{path::Path, sync::Arc, time::Duration};

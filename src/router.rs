@@ -151,8 +151,7 @@ impl Router {
             return Ok(PendingReply::streamed(outcome, Arc::clone(&route.requests), number));
         }
         let reply = ReplyTo::Caller(tell);
-        let envelope =
-            Envelope { kind, key, body, reply, position: None, deadline: Some(deadline), more };
+        let envelope = Envelope { kind, key, body, reply, position: None, deadline: Some(deadline), more };
         self.push(shard, Message::Command(envelope))?;
         Ok(PendingReply::direct(outcome))
     }

@@ -24,7 +24,9 @@ mod timers;
 
 pub use self::core::{Config, Core, Effect, Proposal};
 pub use driver::{Executor, Outgoing, ShardServices, run};
-pub use envelope::{Answer, Cast, CastOutcome, Envelope, Message, More, Position, ReplyTo, StreamId, Subscriber};
+pub use envelope::{
+    Answer, Cast, CastOutcome, Envelope, Message, More, Position, ReplyTo, StreamId, Subscriber,
+};
 pub use mailbox::{Mailbox, MailboxConfig, MailboxError};
 pub use records::DeadLetter;
 pub use statistics::ShardStatistics;

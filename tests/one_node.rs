@@ -3,24 +3,21 @@
 use std::sync::Arc;
 
 use playhouse::{
-    entity::KindRegistry,
-    kinds::Counter,
+    kinds::{
+        Counter,
+        counter::{Command, Value},
+    },
     node::{Node, Settings},
     protocol::Key,
-    telemetry::Metrics,
 };
 use playhouse_cluster::environment::Environment;
 use tokio::runtime::Handle;
 
 async fn start(folder: &std::path::Path) -> Node {
     let environment = Environment::real(Handle::current(), Handle::current());
-    let mut kinds = KindRegistry::default();
-    playhouse::kinds::register_all(&mut kinds).unwrap();
     let settings = Settings::new("playhouse-0", folder);
-    Node::start(&settings, kinds, Metrics::new("test"), environment).await.unwrap()
+    Node::builder().start(&settings, environment).await.expect("the volume is new or ours")
 }
-
-use playhouse::kinds::counter::{Command, Value};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_is_there_after_a_restart() {

@@ -42,9 +42,7 @@ pub(super) fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure
             output.table(&table)?;
         }
         Format::Json => {
-            let row = |setting: &crate::config::Setting| {
-                json!({"key": setting.key, "value": setting.value, "from": setting.origin.to_string()})
-            };
+            let row = |setting: &crate::config::Setting| json!({"key": setting.key, "value": setting.value, "from": setting.origin.to_string()});
             let settings: Vec<_> = resolved.settings.iter().map(row).collect();
             output.line(&json!({"settings": settings}).to_string())?;
         }

@@ -79,7 +79,8 @@ pub(super) fn resolve(
     let sources = Sources { profile, file, ..Sources::default() };
     let sources = sources.with_env(std::env::vars()).with_flags(flags);
     config::resolve(&sources).map_err(|errors| {
-        not_started(errors.to_string()).next("docs/config.md lists all keys; `playhouse config show` what is in force")
+        not_started(errors.to_string())
+            .next("docs/config.md lists all keys; `playhouse config show` what is in force")
     })
 }
 

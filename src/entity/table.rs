@@ -6,7 +6,6 @@
 use std::any::Any;
 
 use bytes::Bytes;
-use playhouse_cluster::store::StoreError;
 
 use super::{Limits, OutgoingCast, SchemaVersion, TimerChange};
 use crate::protocol::{Body, CallError, Key, RequestId};
@@ -35,6 +34,11 @@ pub struct Scope<'a> {
     pub casts_room: usize,
 }
 
+/// What is stored of an entity could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LoadError(pub String);
+
 /// Reads what is stored of an entity.
 pub trait Records {
     /// The image and the events behind it.
@@ -42,7 +46,7 @@ pub trait Records {
     /// # Errors
     ///
     /// When the store cannot be read.
-    fn load(&self, kind: &str, key: &Key) -> Result<Loaded, StoreError>;
+    fn load(&self, kind: &str, key: &Key) -> Result<Loaded, LoadError>;
 }
 
 /// What was read of an entity.

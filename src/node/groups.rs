@@ -34,8 +34,10 @@ async fn open_one(
 ) -> Result<RaftGroup, OpenError> {
     let transport = Arc::new(Isolated);
     let group = RaftGroup::open(id, own, store.clone(), transport, &settings.consensus, environment).await?;
-    group.found(&BTreeSet::from([own])).await?;
-    // The only voter needs nobody's consent, so it need not wait for the election timeout.
-    group.elect().await?;
+    let is_new = group.found(&BTreeSet::from([own])).await?;
+    if !is_new {
+        // The only voter needs nobody's consent, so it need not wait for the election timeout.
+        group.elect().await?;
+    }
     Ok(group)
 }

@@ -104,7 +104,7 @@ fn install_logs(config: &Config) {
         (LogFormat::Json, _) | (LogFormat::Auto, false) => telemetry::LogFormat::Json,
         (LogFormat::Human, _) | (LogFormat::Auto, true) => telemetry::LogFormat::Human,
     };
-    let quiet = format!("{},openraft=warn,fjall=warn,lsm_tree=warn", config.log.level.as_str());
+    let quiet = format!("{},openraft=error,fjall=warn,lsm_tree=warn", config.log.level.as_str());
     let levels: LogLevels = quiet.parse().expect("the configuration checked the level");
     // A test or an embedding program may have installed its own.
     drop(telemetry::install(format, levels));
@@ -112,7 +112,8 @@ fn install_logs(config: &Config) {
 
 fn runtime(name: &str) -> Result<Runtime, LaunchError> {
     let threads = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from).max(THREADS_MIN);
-    let built = RuntimeBuilder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build();
+    let built =
+        RuntimeBuilder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build();
     built.map_err(|source| LaunchError::Io { what: format!("start the threads {name}"), source })
 }
 

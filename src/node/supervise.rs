@@ -81,7 +81,9 @@ impl Supervisor {
         match ended {
             Ok(Ok(())) => tracing::debug!(shard = self.shard.0, ?term, "a term is over"),
             Ok(Err(error)) => self.unreadable(&error),
-            Err(panic) => tracing::error!(shard = self.shard.0, %panic, "an executor panicked; this is a bug"),
+            Err(panic) => {
+                tracing::error!(shard = self.shard.0, %panic, "an executor panicked; this is a bug")
+            }
         }
         self.leave(term).await;
     }

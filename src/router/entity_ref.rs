@@ -76,7 +76,10 @@ impl<E: Entity> EntityRef<E> {
 }
 
 fn encode<C: serde::Serialize>(command: &C) -> Result<Body, CallError> {
-    let invalid = |error: codec::EncodeError| CallError::InvalidBody { path: ".".to_owned(), message: error.to_string() };
+    let invalid = |error: codec::EncodeError| CallError::InvalidBody {
+        path: ".".to_owned(),
+        message: error.to_string(),
+    };
     codec::encode(command).map(Body::binary).map_err(invalid)
 }
 

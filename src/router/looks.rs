@@ -95,8 +95,7 @@ impl Router {
     ) -> Result<Vec<(ShardId, DeadLetter)>, CallError> {
         let mut all = Vec::new();
         for shard in (0..self.shards().get()).map(ShardId) {
-            let letters =
-                self.ask(shard, timeout, |reply| Message::DeadLetters { limit, reply }).await?;
+            let letters = self.ask(shard, timeout, |reply| Message::DeadLetters { limit, reply }).await?;
             all.extend(letters.into_iter().map(|letter| (shard, letter)));
         }
         all.sort_by_key(|(_, letter)| letter.at_ms);

@@ -119,7 +119,9 @@ impl Stream {
         drop(lock);
         match Self::settle(flushed, stuck) {
             Flushed::All => Ok(number),
-            Flushed::Full => Err(CallError::Overloaded { what: "the mailbox of this shard is full".to_owned() }),
+            Flushed::Full => {
+                Err(CallError::Overloaded { what: "the mailbox of this shard is full".to_owned() })
+            }
         }
     }
 
@@ -138,7 +140,16 @@ impl Stream {
         let Outbound { kind, key, body, deadline, more, waiter } = outbound;
         state.last_number = number;
         let known = CallError::DeadlineExceeded;
-        state.entries.push_back(Entry { number, kind, key, body, deadline, more, waiter: Some(waiter), known });
+        state.entries.push_back(Entry {
+            number,
+            kind,
+            key,
+            body,
+            deadline,
+            more,
+            waiter: Some(waiter),
+            known,
+        });
     }
 
     /// Tries again after [`Flushed::Full`].
@@ -200,7 +211,8 @@ impl Stream {
     }
 
     fn envelope(self: &Arc<Self>, entry: &Entry, position: Position, generation: u64) -> Envelope {
-        let mut pending = PendingAnswer { stream: Arc::clone(self), number: entry.number, generation, is_done: false };
+        let mut pending =
+            PendingAnswer { stream: Arc::clone(self), number: entry.number, generation, is_done: false };
         Envelope {
             kind: entry.kind,
             key: entry.key.clone(),
@@ -219,7 +231,9 @@ impl Stream {
             match answer {
                 Answer::Moved(known) => {
                     // A later word that it never happened does not take back an earlier unknown outcome.
-                    if state.entries[at].known != CallError::OutcomeUnknown && known == CallError::OutcomeUnknown {
+                    if state.entries[at].known != CallError::OutcomeUnknown
+                        && known == CallError::OutcomeUnknown
+                    {
                         state.entries[at].known = known;
                     }
                     return;

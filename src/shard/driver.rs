@@ -285,7 +285,8 @@ impl Running {
 
     async fn propose(&mut self) {
         let now = self.services.environment.now();
-        let waited = self.housekeeping_since.is_some_and(|since| since + self.core_config().housekeeping_after <= now);
+        let waited =
+            self.housekeeping_since.is_some_and(|since| since + self.core_config().housekeeping_after <= now);
         if let Some(proposal) = self.core.seal(waited) {
             self.made.push_back((proposal.number, now));
             let watcher = Watcher { number: proposal.number, news: Arc::clone(&self.news) };
@@ -371,7 +372,9 @@ impl Running {
         self.services.environment.spawn_executor(async move {
             let command = match spawn {
                 Spawn::Future(future) => future.await,
-                Spawn::Call { target, body, timeout, then } => then(outgoing.call(target, body, timeout).await),
+                Spawn::Call { target, body, timeout, then } => {
+                    then(outgoing.call(target, body, timeout).await)
+                }
             };
             // A closed mailbox means that the term is over, and with it everything that is not durable.
             drop(mailbox.push(Message::Returned { kind, key, command }));

@@ -75,6 +75,7 @@ impl Mailbox {
     /// # Errors
     ///
     /// [`MailboxError`], with the message.
+    #[allow(clippy::result_large_err)] // The message goes back to the sender; boxing it would cost every push.
     pub fn push(&self, message: Message) -> Result<(), MailboxError> {
         let shared = &*self.shared;
         let bytes = message.bytes();

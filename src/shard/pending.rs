@@ -138,7 +138,11 @@ fn successor(key: &[u8]) -> Bytes {
 }
 
 /// Adds stored pairs and changes, both ascending, to `found`; a change hides what is stored.
-fn merge<'a>(found: &mut Pairs, stored: Pairs, changes: impl Iterator<Item = (&'a Bytes, &'a Option<Bytes>)>) {
+fn merge<'a>(
+    found: &mut Pairs,
+    stored: Pairs,
+    changes: impl Iterator<Item = (&'a Bytes, &'a Option<Bytes>)>,
+) {
     let mut stored = stored.into_iter().peekable();
     for (key, value) in changes {
         while let Some(pair) = stored.next_if(|(stored, _)| stored < key) {

@@ -4,9 +4,13 @@ use bytes::Bytes;
 use playhouse_cluster::store::StoreError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{keys::{Family, Of}, keys, pending::Pending};
+use super::{
+    keys,
+    keys::{Family, Of},
+    pending::Pending,
+};
 use crate::{
-    entity::{Image, Loaded, RecordChange, Records, SchemaVersion, Stored},
+    entity::{Image, LoadError, Loaded, RecordChange, Records, SchemaVersion, Stored},
     protocol::{Body, EntityId, Key, codec},
 };
 
@@ -70,7 +74,14 @@ pub(super) fn encode<T: Serialize>(record: &T) -> Bytes {
 }
 
 impl Records for Pending {
-    fn load(&self, kind: &str, key: &Key) -> Result<Loaded, StoreError> {
+    fn load(&self, kind: &str, key: &Key) -> Result<Loaded, LoadError> {
+        self.read_entity(kind, key).map_err(|error| LoadError(error.to_string()))
+    }
+}
+
+impl Pending {
+    /// The image of an entity and the events behind it, with the newest proposal that they are part of.
+    pub(super) fn read_entity(&self, kind: &str, key: &Key) -> Result<Loaded, StoreError> {
         let of = Of { kind, key };
         let (image, proposal) = self.get(&keys::entity(Family::Image, of))?;
         let Some(image) = image else { return Ok(Loaded { stored: None, proposal }) };

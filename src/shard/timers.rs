@@ -10,7 +10,6 @@ use super::{
     keys::{self, Family, Of},
     pending::Pending,
     records::{decode, encode},
-
 };
 use crate::{
     entity::{KindIndex, TimerChange},

@@ -6,11 +6,14 @@
 
 use std::{collections::VecDeque, ops::Range};
 
+/// Entries with their sizes in bytes.
+type Entries<T> = VecDeque<(T, usize)>;
+
 /// Entries `first..first + entries.len()`.
 #[derive(Debug)]
 pub(crate) struct Tail<T> {
     first: u64,
-    entries: VecDeque<(T, usize)>,
+    entries: Entries<T>,
     bytes: usize,
     bytes_max: usize,
     /// Entries up to this index are on disk.
@@ -82,7 +85,7 @@ impl<T: Clone> Tail<T> {
         }
     }
 
-    fn drop_entry(&mut self, take: fn(&mut VecDeque<(T, usize)>) -> Option<(T, usize)>) {
+    fn drop_entry(&mut self, take: fn(&mut Entries<T>) -> Option<(T, usize)>) {
         if let Some((_, bytes)) = take(&mut self.entries) {
             self.bytes -= bytes;
         }

@@ -92,7 +92,8 @@ impl Context<'_> {
         meters: Arc<OnceLock<Meters>>,
     ) -> Result<OpsOptions, LaunchError> {
         let ops = &self.config.ops;
-        let mut options = OpsOptions::new(self.config.node.name.clone(), RELEASE, drain, self.metrics.clone());
+        let mut options =
+            OpsOptions::new(self.config.node.name.clone(), RELEASE, drain, self.metrics.clone());
         options.pulses = [Runtime::Core, Runtime::Executors]
             .map(|runtime| Pulse::start(runtime, ops.silence_max, self.environment))
             .into();

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use super::{Core, Effect, Of, gate::StartSubscription};
 use crate::{
-    entity::{Image, KindIndex, Records, Scope},
+    entity::{Image, KindIndex, Scope},
     protocol::{CallError, EntityId, EntityView, Key, Page},
     shard::{
         DeadLetter,
@@ -85,7 +85,7 @@ impl Core {
         if !has_events {
             return Ok(image.revision);
         }
-        let stored = self.pending.load(kind, key)?.stored;
+        let stored = self.pending.read_entity(kind, key)?.stored;
         Ok(stored.map_or(image.revision, |stored| stored.image.revision + stored.events.len() as u64))
     }
 

@@ -151,20 +151,22 @@ impl RaftGroup {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Founds the group with these voters, if it has none yet. Exactly one replica may be told to.
+    /// Founds the group with these voters, if it has none yet; then it elects a leader at once. Exactly one replica may
+    /// be told to. `false` when the group was founded before.
     ///
     /// # Errors
     ///
     /// When consensus stopped.
-    pub async fn found(&self, voters: &BTreeSet<RaftId>) -> Result<(), OpenError> {
+    pub async fn found(&self, voters: &BTreeSet<RaftId>) -> Result<bool, OpenError> {
         let failed = |reason: String| OpenError::Start { group: self.inner.id, reason };
         let raft = &self.inner.raft;
         if raft.is_initialized().await.map_err(|error| failed(error.to_string()))? {
-            return Ok(());
+            return Ok(false);
         }
         let voters = voters.iter().map(|id| (id.0, EmptyNode {}));
         let voters: std::collections::BTreeMap<_, _> = voters.collect();
-        raft.initialize(voters).await.map_err(|error| failed(error.to_string()))
+        raft.initialize(voters).await.map_err(|error| failed(error.to_string()))?;
+        Ok(true)
     }
 
     /// Asks for an election now instead of after the timeout; for a group with one voter.

@@ -54,7 +54,8 @@ impl Log {
         let found = store.last(&range.start..&range.end).map_err(io_error)?;
         let found = found.map(|(_, bytes)| decode::<Entry>(&bytes)).transpose()?.map(|entry| entry.log_id());
         // A crash in the middle of a purge leaves entries below its mark.
-        let last = found.filter(|found| purged.is_none_or(|purged| purged.index() < found.index())).or(purged);
+        let last =
+            found.filter(|found| purged.is_none_or(|purged| purged.index() < found.index())).or(purged);
         let shared = Shared { tail: Tail::new(tail_bytes_max), vote, last, purged, committed };
         Ok(Self { store, keys, shared: Arc::new(Mutex::new(shared)) })
     }

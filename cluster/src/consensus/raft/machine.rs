@@ -223,15 +223,9 @@ impl Machine {
 /// A snapshot on its way.
 pub(crate) enum SnapshotData {
     /// Here, to be read for a follower.
-    Taken {
-        view: Arc<dyn View>,
-        keys: Keys,
-        generation: u32,
-    },
+    Taken { view: Arc<dyn View>, keys: Keys, generation: u32 },
     /// Arrived under a generation that is not current yet.
-    Received {
-        generation: u32,
-    },
+    Received { generation: u32 },
 }
 
 impl SnapshotData {

@@ -36,9 +36,16 @@ pub(crate) enum Question {
     PreVote(VoteRequest<Types>),
     Transfer(TransferLeaderRequest<Types>),
     /// The next pairs of a snapshot; `number` counts from 0, which starts a new one.
-    SnapshotPairs { number: u64, pairs: Pairs },
+    SnapshotPairs {
+        number: u64,
+        pairs: Pairs,
+    },
     /// All `count` messages of pairs were sent.
-    SnapshotEnd { vote: VoteOf<Types>, meta: SnapshotMeta, count: u64 },
+    SnapshotEnd {
+        vote: VoteOf<Types>,
+        meta: SnapshotMeta,
+        count: u64,
+    },
 }
 
 /// What the other replica answers, or why it could not.
@@ -75,8 +82,7 @@ impl Peer {
     async fn ask<T: DeserializeOwned>(&self, lane: Lane, question: &Question) -> Result<T, AskError> {
         let sent = self.network.transport.send(self.target, self.network.group, lane, encode(question));
         let bytes = sent.await.map_err(AskError::Transport)?;
-        let answer: Answer<T> =
-            codec::decode(&bytes).map_err(|error| AskError::Answer(error.to_string()))?;
+        let answer: Answer<T> = codec::decode(&bytes).map_err(|error| AskError::Answer(error.to_string()))?;
         answer.map_err(AskError::Answer)
     }
 
