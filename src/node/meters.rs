@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use playhouse_cluster::store::Store;
+use playhouse_cluster::store::Health;
 use tokio::sync::watch;
 
 use crate::{
@@ -21,7 +21,8 @@ pub(super) fn commit_observer(metrics: &Metrics) -> CommitObserver {
 #[derive(Clone)]
 pub struct Meters {
     metrics: Metrics,
-    store: Store,
+    /// Not the store: whoever holds that keeps its files open.
+    store: watch::Receiver<Health>,
     router: Router,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
 }
@@ -29,7 +30,7 @@ pub struct Meters {
 impl Meters {
     pub(super) fn new(
         metrics: Metrics,
-        store: Store,
+        store: watch::Receiver<Health>,
         router: Router,
         statistics: Vec<watch::Receiver<ShardStatistics>>,
     ) -> Self {
@@ -48,6 +49,6 @@ impl Meters {
             .idempotency_bytes
             .set(sum(|shard| usize::try_from(shard.idempotency_bytes).unwrap_or(usize::MAX)));
         self.metrics.shards_led.set(i64::try_from(self.router.led_shards()).unwrap_or(i64::MAX));
-        self.metrics.store_healthy.set(i64::from(self.store.health().borrow().is_healthy()));
+        self.metrics.store_healthy.set(i64::from(self.store.borrow().is_healthy()));
     }
 }

@@ -69,7 +69,15 @@ impl Store {
         let queue = Queue::new(config.queue_bytes_max.get(), statistics.clone());
         let (health, _) = watch::channel(Health::Healthy);
         let environment = environment.clone();
-        let shared = Arc::new(Shared { engine, environment, config, queue, health, statistics });
+        let shared = Arc::new(Shared {
+            engine,
+            environment,
+            config,
+            queue,
+            health,
+            statistics,
+            alive: watch::Sender::default(),
+        });
         let mode = if shared.engine.is_inline() {
             Mode::Inline(Inline::new(shared.clone()))
         } else {
@@ -263,6 +271,15 @@ impl Store {
             // An error means that the writer is gone, which is what we wait for.
             drop(ended.clone().changed().await);
         }
+    }
+
+    /// As [`shutdown`](Self::shutdown), then waits until every other handle is gone and the engine has released its
+    /// files: the folder may be opened again. A [`View`] that somebody still holds may keep them longer.
+    pub async fn release(self) {
+        let mut alive = self.shared.alive.subscribe();
+        self.shutdown().await;
+        // Nothing is ever sent: the only news is that the engine is gone.
+        drop(alive.changed().await);
     }
 }
 
