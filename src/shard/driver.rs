@@ -82,6 +82,8 @@ pub struct Executor {
     pub mailbox: Mailbox,
     /// What was counted, once per second.
     pub statistics: watch::Sender<ShardStatistics>,
+    /// Becomes `true` when the node stops.
+    pub stopped: watch::Receiver<bool>,
 }
 
 /// How far proposals have come; filled by consensus, emptied by the executor.
@@ -175,7 +177,7 @@ impl Running {
         let mut leadership = self.executor.group.leadership();
         let ours = Leadership::Leader { term: self.executor.term };
         loop {
-            if *leadership.borrow_and_update() != ours {
+            if *leadership.borrow_and_update() != ours || *self.executor.stopped.borrow_and_update() {
                 return End::TermOver;
             }
             if let Err(end) = self.turn().await {
@@ -193,8 +195,10 @@ impl Running {
     async fn park(&mut self, leadership: &mut watch::Receiver<Leadership>) {
         let wake_at = self.wake_at();
         let takes_messages = self.takes_messages();
+        let mut stopped = self.executor.stopped.clone();
         tokio::select! {
             biased;
+            _ = stopped.wait_for(|stopped| *stopped) => {}
             changed = leadership.changed() => {
                 if changed.is_err() {
                     tracing::debug!(shard = self.executor.shard.0, "the replica is gone");

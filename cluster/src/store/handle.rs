@@ -1,6 +1,6 @@
 //! The store as everybody else sees it.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
@@ -39,6 +39,9 @@ pub struct Store {
     shared: Arc<Shared>,
     owner: Arc<Owner>,
 }
+
+/// How long [`Store::shutdown`] waits for others to let go of the store.
+pub const RELEASED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Held by the handles only: when the last is gone, the writer ends.
 struct Owner {
@@ -257,12 +260,23 @@ impl Store {
     }
 
     /// Writes and syncs what waits, then accepts nothing more. Reads still work on other handles.
-    pub async fn shutdown(self) {
+    ///
+    /// Returns when all other handles are gone, so that the folder can be opened again; `false` when some are still
+    /// held after [`RELEASED_WITHIN`].
+    pub async fn shutdown(self) -> bool {
         self.owner.close();
         if let Mode::Thread { ended } = &self.owner.mode {
             // An error means that the writer is gone, which is what we wait for.
             drop(ended.clone().changed().await);
         }
+        let until = self.shared.environment.now() + RELEASED_WITHIN;
+        while Arc::strong_count(&self.owner) > 1 {
+            if self.shared.environment.now() > until {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        true
     }
 }
 
