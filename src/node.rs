@@ -204,7 +204,7 @@ impl Node {
             group.shutdown().await;
         }
         drop(self.groups);
-        if !self.store.shutdown().await {
+        if !self.store.release().await {
             tracing::warn!("something still holds the store; its folder is free when the process ends");
         }
     }

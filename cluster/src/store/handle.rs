@@ -40,7 +40,7 @@ pub struct Store {
     owner: Arc<Owner>,
 }
 
-/// How long [`Store::shutdown`] waits for others to let go of the store.
+/// How long [`Store::release`] waits for others to let go of the store.
 pub const RELEASED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Held by the handles only: when the last is gone, the writer ends.
@@ -260,15 +260,14 @@ impl Store {
     }
 
     /// Writes and syncs what waits, then accepts nothing more. Reads still work on other handles.
-    ///
-    /// Returns when all other handles are gone, so that the folder can be opened again; `false` when some are still
-    /// held after [`RELEASED_WITHIN`].
-    pub async fn shutdown(self) -> bool {
-        self.owner.close();
-        if let Mode::Thread { ended } = &self.owner.mode {
-            // An error means that the writer is gone, which is what we wait for.
-            drop(ended.clone().changed().await);
-        }
+    pub async fn shutdown(self) {
+        self.end().await;
+    }
+
+    /// As [`shutdown`](Self::shutdown); then waits until all other handles are gone, so that the folder can be opened
+    /// again. `false` when some are still held after [`RELEASED_WITHIN`].
+    pub async fn release(self) -> bool {
+        self.end().await;
         let until = self.shared.environment.now() + RELEASED_WITHIN;
         while Arc::strong_count(&self.owner) > 1 {
             if self.shared.environment.now() > until {
@@ -277,6 +276,14 @@ impl Store {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         true
+    }
+
+    async fn end(&self) {
+        self.owner.close();
+        if let Mode::Thread { ended } = &self.owner.mode {
+            // An error means that the writer is gone, which is what we wait for.
+            drop(ended.clone().changed().await);
+        }
     }
 }
 
