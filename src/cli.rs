@@ -33,7 +33,7 @@ use failure::Failure;
 use output::Output;
 use server::Server;
 
-use crate::{config::Profile, entity::KindRegistry, node::Builder};
+use crate::{config::Profile, node::Builder};
 
 /// Playhouse: durable, addressable state machines on a cluster of nodes.
 #[derive(Debug, Parser)]
@@ -74,15 +74,15 @@ enum Command {
 /// Parses the arguments of this process and does what they say. What goes wrong is written to standard error.
 #[must_use]
 pub fn main() -> ExitCode {
-    main_with(Builder::default().kinds())
+    main_with(Builder::default())
 }
 
 /// As [`main`], for a binary with kinds of its own.
 #[must_use]
-pub fn main_with(kinds: KindRegistry) -> ExitCode {
+pub fn main_with(node: Builder) -> ExitCode {
     let Arguments { server, command } = Arguments::parse();
     let output = server.output();
-    let exit = match run(command, kinds, &server, &output) {
+    let exit = match run(command, node, &server, &output) {
         Ok(exit) => exit,
         Err(failure) => failure.report(&output),
     };
@@ -91,8 +91,8 @@ pub fn main_with(kinds: KindRegistry) -> ExitCode {
 
 fn run(command: Command, kinds: KindRegistry, server: &Server, output: &Output) -> Result<Exit, Failure> {
     match command {
-        Command::Dev(arguments) => node::run(arguments, Profile::Dev, kinds),
-        Command::Run(arguments) => node::run(arguments, Profile::Run, kinds),
+        Command::Dev(arguments) => node::run(arguments, Profile::Dev, node),
+        Command::Run(arguments) => node::run(arguments, Profile::Run, node),
         Command::Config(arguments) => config::run(arguments, output),
         Command::Call(arguments) => wait(call::run(arguments, server, output)),
         Command::Cast(arguments) => wait(cast::run(arguments, server, output)),

@@ -10,8 +10,7 @@ use clap::Args;
 use super::{Exit, Failure};
 use crate::{
     config::{self, ConfigFile, Profile, Resolved, Sources},
-    entity::KindRegistry,
-    node::{self, Launch},
+    node::{self, Builder, Launch},
 };
 
 /// Where settings come from.
@@ -54,10 +53,10 @@ impl Arguments {
 }
 
 /// Runs a node until it is told to stop.
-pub(super) fn run(arguments: Arguments, profile: Profile, kinds: KindRegistry) -> Result<Exit, Failure> {
+pub(super) fn run(arguments: Arguments, profile: Profile, node: Builder) -> Result<Exit, Failure> {
     let flags = arguments.flags();
     let Resolved { config, .. } = resolve(&arguments.sourced, profile, flags)?;
-    let launch = Launch { config, profile, kinds, address_file: arguments.address_file };
+    let launch = Launch { config, profile, node, address_file: arguments.address_file };
     node::launch(launch).map_err(|error| {
         Failure::failed("the node does not run", &error).state("what was acknowledged is on the volume")
     })?;

@@ -73,6 +73,6 @@ impl Builder {
     /// Does what the command line says: `dev`, `run`, `call`, and all others of the `playhouse` binary.
     #[must_use]
     pub fn main(self) -> ExitCode {
-        crate::cli::main_with(self.kinds)
+        crate::cli::main_with(self)
     }
 }

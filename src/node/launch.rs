@@ -12,10 +12,9 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Node, RELEASE, Settings, StartError, meters::Meters};
+use super::{Builder, Node, RELEASE, Settings, StartError, meters::Meters};
 use crate::{
     config::{Config, LogFormat, Profile},
-    entity::KindRegistry,
     gateway::{self, TokenError, drain},
     telemetry::{self, LogLevels, Metrics},
 };
@@ -32,7 +31,7 @@ pub struct Launch {
     /// Whether it is for one person's machine.
     pub profile: Profile,
     /// Its kinds.
-    pub kinds: KindRegistry,
+    pub node: Builder,
     /// A file that gets the addresses, as JSON, once the node is ready.
     pub address_file: Option<PathBuf>,
 }
@@ -118,7 +117,7 @@ fn runtime(name: &str) -> Result<Runtime, LaunchError> {
 }
 
 async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchError> {
-    let Launch { config, profile, kinds, address_file } = launch;
+    let Launch { config, profile, node, address_file } = launch;
     let metrics = Metrics::new(RELEASE).with_process();
     let listeners = ports::Listeners::bind(&config).await?;
     let (publish, stage) = watch::channel(ports::Stage::Starting);
@@ -130,7 +129,7 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let ops = environment.spawn(gateway::ops::serve(listeners.ops, ops, environment.clone()));
 
     let settings = Settings::of(&config);
-    let start = Node::start(&settings, kinds, metrics.clone(), environment.clone());
+    let start = Node::start(&settings, node.kinds(), metrics.clone(), environment.clone());
     let node = tokio::select! {
         node = start => node?,
         () = signals.next() => return Ok(()),
