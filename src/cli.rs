@@ -89,7 +89,7 @@ pub fn main_with(node: Builder) -> ExitCode {
     exit.into()
 }
 
-fn run(command: Command, kinds: KindRegistry, server: &Server, output: &Output) -> Result<Exit, Failure> {
+fn run(command: Command, node: Builder, server: &Server, output: &Output) -> Result<Exit, Failure> {
     match command {
         Command::Dev(arguments) => node::run(arguments, Profile::Dev, node),
         Command::Run(arguments) => node::run(arguments, Profile::Run, node),

@@ -128,7 +128,8 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let ops = context.ops_options(stage, ops_drained, Arc::clone(&meters))?;
     let ops = environment.spawn(gateway::ops::serve(listeners.ops, ops, environment.clone()));
 
-    let settings = Settings::of(&config);
+    let traces = context.traces()?;
+    let settings = Settings { traces: traces.clone(), ..Settings::of(&config) };
     let start = Node::start(&settings, node.kinds(), metrics.clone(), environment.clone());
     let node = tokio::select! {
         node = start => node?,
@@ -136,7 +137,7 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     };
     drop(meters.set(node.meters()));
     let (gateway_drain, gateway_drained) = drain();
-    let options = context.gateway_options(gateway_drained)?;
+    let options = context.gateway_options(gateway_drained, traces.clone())?;
     let entities = Arc::new(node.router().clone());
     let gateway = gateway::serve(listeners.gateway, entities, options, environment.clone());
     let gateway = environment.spawn(gateway);
@@ -156,6 +157,7 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let leave = async {
         let _ = gateway.await;
         node.stop(budget.mul_f64(0.5)).await;
+        traces.flush().await;
         ops_drain.start();
         let _ = ops.await;
     };

@@ -9,7 +9,7 @@ use std::{
 
 use playhouse::{
     config::{self, Profile, Sources},
-    node::{self, Launch, Node},
+    node::{Launch, Node, launch as node_launch},
 };
 use playhouse_client::{Client, Config};
 use tokio::process::{Child, Command};
@@ -39,8 +39,8 @@ fn a_child_is_a_node() {
     let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let sources = Sources { profile: Profile::Dev, ..Sources::default() }.with_flags(flags);
     let config = config::resolve(&sources).unwrap().config;
-    let kinds = Node::builder().kind::<Account>().kind::<Transfer>().kinds();
-    node::launch(Launch { config, profile: Profile::Dev, kinds, address_file: None }).unwrap();
+    let node = Node::builder().kind::<Account>().kind::<Transfer>();
+    node_launch(Launch { config, profile: Profile::Dev, node, address_file: None }).unwrap();
 }
 
 fn start(data_dir: &Path, [gateway, ops]: [SocketAddr; 2]) -> Child {

@@ -11,6 +11,7 @@ use super::{
     inline::Inline,
     queue::Queue,
     request::{Request, Until, Waiter},
+    space,
     writer::{Shared, Writer},
 };
 use crate::environment::Environment;
@@ -251,6 +252,12 @@ impl Store {
     #[must_use]
     pub fn engine_name(&self) -> &'static str {
         self.shared.engine.name()
+    }
+
+    /// What is free on the volume, in bytes; `None` for engines without one, or when the volume does not answer.
+    #[must_use]
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.shared.engine.path().and_then(|path| space::free_bytes(path).ok())
     }
 
     /// Whether a commit survives the loss of power, not only the death of the process.
