@@ -11,7 +11,6 @@ use std::{
     ops::{Bound, Range},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -43,7 +42,7 @@ impl Sled {
             .cache_capacity(config.cache_bytes)
             .mode(sled::Mode::HighThroughput)
             .flush_every_ms(None);
-        let tree = open_tree(&options).map_err(|error| translate(folder, error))?;
+        let tree = options.open().map_err(|error| translate(folder, error))?;
         let view_bytes_max = config.view_bytes_max.get();
         let engine =
             Self { tree, folder: folder.to_owned(), whole: RwLock::new(()), view_bytes_max, _in_use: in_use };
@@ -151,25 +150,14 @@ impl View for Copied {
     }
 }
 
-/// Opens the tree. The folder is ours by now, so a lock on the tree is the last breath of a former instance of this
-/// process: sled lets go of its files on threads of its own, some time after it was dropped.
-fn open_tree(options: &sled::Config) -> sled::Result<sled::Db> {
-    const TRIES: u32 = 200;
-    const AGAIN: Duration = Duration::from_millis(10);
-    let is_locked = |error: &sled::Error| matches!(error, sled::Error::Io(io) if io.to_string().contains("could not acquire lock"));
-    for _ in 1..TRIES {
-        match options.open() {
-            Err(error) if is_locked(&error) => std::thread::sleep(AGAIN),
-            opened => return opened,
-        }
-    }
-    options.open()
-}
-
 /// Says in our words what the crate says.
 fn translate(folder: &Path, error: sled::Error) -> StoreError {
     let path = folder.join("tree");
     match error {
+        // sled has no variant of its own for a held lock.
+        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
+            StoreError::InUse { path }
+        }
         sled::Error::Io(error) => StoreError::io(&path, error),
         sled::Error::Unsupported(found) => {
             StoreError::ForeignFormat { path, found, supported: "sled 0.34".to_owned() }
