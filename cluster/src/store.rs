@@ -28,6 +28,7 @@ mod inline;
 mod memory;
 mod open;
 mod queue;
+mod released;
 mod request;
 mod sled;
 mod space;

@@ -1,6 +1,6 @@
 //! From a folder to a store.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use super::{Config, Engine, Fjall, Memory, Sled, Store, StoreError, format::Format};
 use crate::{environment::Environment, volume};
@@ -60,25 +60,9 @@ pub fn open(
 ) -> Result<Store, StoreError> {
     let engine = match kind {
         EngineKind::Memory => kind.start(folder, config)?,
-        EngineKind::Fjall | EngineKind::Sled => {
-            when_released(|| open_on_disk(kind, folder, config, environment))?
-        }
+        EngineKind::Fjall | EngineKind::Sled => open_on_disk(kind, folder, config, environment)?,
     };
     Store::start(engine, environment, config.clone())
-}
-
-/// Tries again while the folder is in use, for two seconds: engines let go of their files on threads of their own, some
-/// time after the store was dropped.
-fn when_released<T>(open: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    const TRIES: u32 = 200;
-    const AGAIN: Duration = Duration::from_millis(10);
-    for _ in 1..TRIES {
-        match open() {
-            Err(StoreError::InUse { .. }) => std::thread::sleep(AGAIN),
-            opened => return opened,
-        }
-    }
-    open()
 }
 
 fn open_on_disk(
