@@ -184,10 +184,11 @@ impl Node {
     /// Reads the counters of all rooms into the metrics. Call it before each scrape.
     #[must_use]
     pub fn meters(&self) -> Meters {
-        Meters::new(self.metrics.clone(), self.store.clone(), self.router.clone(), self.statistics.clone())
+        Meters::new(self.metrics.clone(), self.store.probe(), self.router.clone(), self.statistics.clone())
     }
 
     /// Takes no more requests, waits for those under way at most `budget`, then stops everything in order.
+    /// Another node may use the volume when it returns, unless a handler runs on for ever.
     pub async fn stop(self, budget: Duration) {
         self.router.drain();
         let deadline = self.environment.now() + budget;
@@ -206,11 +207,16 @@ impl Node {
             group.shutdown().await;
         }
         drop(self.groups);
-        if !self.store.release().await {
-            tracing::warn!("something still holds the store; its folder is free when the process ends");
+        // Executors that were asked to end may hold the store a moment longer.
+        let released = tokio::time::timeout(RELEASED_WITHIN, self.store.release()).await;
+        if released.is_err() {
+            tracing::warn!("a handler does not return; the files stay open until the process ends");
         }
     }
 }
+
+/// How long executors may take to notice that the node stopped.
+const RELEASED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a start may take from an open store to a leader of every shard.
 const LEADERS_WITHIN: Duration = Duration::from_secs(60);

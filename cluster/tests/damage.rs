@@ -34,8 +34,16 @@ async fn filled(kind: EngineKind) -> tempfile::TempDir {
         (0..20).for_each(|n| batch.put(format!("{round:04}/{n:04}"), format!("{round} {n} ").repeat(200)));
         store.commit(batch).await.unwrap();
     }
-    assert!(store.release().await);
+    store.release().await;
     folder
+}
+
+/// What is in the store of `folder`, which is closed again.
+async fn content_of(kind: EngineKind, folder: &Path) -> Vec<(Bytes, Bytes)> {
+    let store = open(kind, folder).unwrap();
+    let content = content(&store);
+    store.release().await;
+    content
 }
 
 fn content(store: &Store) -> Vec<(Bytes, Bytes)> {
@@ -85,7 +93,7 @@ async fn a_damaged_journal_is_refused_by_name() {
     assert!(error.to_string().contains("nothing was deleted"));
 
     flip(journal, 1_000); // Repaired: nothing was lost by the refusal.
-    assert_eq!(content(&open(EngineKind::Fjall, folder.path()).unwrap()).len(), 2_000);
+    assert_eq!(content_of(EngineKind::Fjall, folder.path()).await.len(), 2_000);
 }
 
 #[tokio::test]
@@ -105,7 +113,7 @@ async fn a_lost_tail_of_acknowledged_batches_is_refused() {
 #[tokio::test]
 async fn a_torn_tail_is_cut() {
     let folder = filled(EngineKind::Fjall).await;
-    let before = content(&open(EngineKind::Fjall, folder.path()).unwrap());
+    let before = content_of(EngineKind::Fjall, folder.path()).await;
     let journals = with_extension(folder.path(), "jnl");
     let mut bytes = fs::read(journals.last().unwrap()).unwrap();
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
@@ -116,12 +124,18 @@ async fn a_torn_tail_is_cut() {
     assert_eq!(content(&after), before);
 }
 
+/// sled starts from a snapshot of where its pages are, made from its log. It writes a new one, then removes the old one,
+/// before it has looked at everything.
+fn is_renewed(path: &Path, after: &BTreeMap<PathBuf, u64>) -> bool {
+    let is_snapshot =
+        |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"snap."));
+    is_snapshot(path) && after.keys().any(|path| is_snapshot(path))
+}
+
 /// Whatever byte of whatever file changes: the store is refused, or nothing is missing.
 async fn damage_never_goes_unnoticed(kind: EngineKind) {
     let folder = filled(kind).await;
-    // Of a copy: an engine goes on tidying its folder for a moment after it was dropped.
-    let first = copied(folder.path());
-    let complete = content(&open(kind, first.path()).unwrap());
+    let complete = content_of(kind, folder.path()).await;
     let mut random = SmallRng::seed_from_u64(7);
     let mut refused = 0;
     for _ in 0..60 {
@@ -136,7 +150,10 @@ async fn damage_never_goes_unnoticed(kind: EngineKind) {
             Ok(store) => assert_eq!(content(&store), complete, "byte {at} of {}", path.display()),
             Err(error) => {
                 let after = files(copy.path());
-                let lost: Vec<_> = before.keys().filter(|path| !after.contains_key(*path)).collect();
+                let lost: Vec<_> = before
+                    .keys()
+                    .filter(|path| !after.contains_key(*path) && !is_renewed(path, &after))
+                    .collect();
                 assert!(lost.is_empty(), "{lost:?} deleted after byte {at} of {}: {error}", path.display());
                 refused += 1;
             }
@@ -230,7 +247,7 @@ async fn a_second_opening_is_refused() {
         let folder = filled(kind).await;
         let first = open(kind, folder.path()).unwrap();
         assert!(matches!(open(kind, folder.path()), Err(StoreError::InUse { .. })));
-        first.shutdown().await;
+        first.release().await;
         open(kind, folder.path()).unwrap();
     }
 }
@@ -249,10 +266,10 @@ async fn a_full_volume_acknowledges_nothing() {
         let commit = writer.commit(batch);
         let (outcome, ()) = tokio::join!(commit, async {
             health.wait_for(|health| matches!(health, Health::Full { .. })).await.unwrap();
-            assert!(store.release().await);
+            store.shutdown().await;
         });
         assert!(matches!(outcome, Err(StoreError::Closed { .. })));
-        drop(writer);
-        assert!(content(&open(kind, folder.path()).unwrap()).is_empty());
+        writer.release().await;
+        assert!(content_of(kind, folder.path()).await.is_empty());
     }
 }

@@ -64,6 +64,9 @@ sections! {
     Store as store {
         /// Which engine. Fixed when the volume is first used.
         engine: Engine = "fjall",
+        /// How much of the volume stays free. Below it the node is not ready and writes wait unacknowledged until space
+        /// returns; an engine cannot survive a volume that is full to the last byte. Keep it above 32 MiB.
+        reserve_bytes: ByteSize = "64MiB",
         /// Memory for blocks read from disk. Entities that are awake are not in it; give it what
         /// `limits.memory_budget_bytes` leaves of the node's memory, minus a fifth.
         cache_bytes: ByteSize = "64MiB",

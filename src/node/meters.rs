@@ -6,7 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use playhouse_cluster::store::{SYNC_BOUNDS_US, Store};
+use playhouse_cluster::store::{Probe, SYNC_BOUNDS_US};
 use tokio::sync::watch;
 
 use crate::{
@@ -34,7 +34,8 @@ pub(super) fn answer_observer(metrics: &Metrics, kinds: &KindRegistry) -> Answer
 #[derive(Clone)]
 pub struct Meters {
     metrics: Metrics,
-    store: Store,
+    /// Not the store: whoever holds that keeps its files open.
+    store: Probe,
     router: Router,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
     told: Arc<Mutex<Told>>,
@@ -50,7 +51,7 @@ struct Told {
 impl Meters {
     pub(super) fn new(
         metrics: Metrics,
-        store: Store,
+        store: Probe,
         router: Router,
         statistics: Vec<watch::Receiver<ShardStatistics>>,
     ) -> Self {
@@ -76,7 +77,7 @@ impl Meters {
     }
 
     fn read_store(&self) {
-        self.metrics.store_healthy.set(i64::from(self.store.health().borrow().is_healthy()));
+        self.metrics.store_healthy.set(i64::from(self.store.is_healthy()));
         if let Some(free) = self.store.free_bytes() {
             self.metrics.store_free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
         }

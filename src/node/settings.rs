@@ -67,6 +67,7 @@ impl Settings {
             Engine::Sled => EngineKind::Sled,
             Engine::Memory => EngineKind::Memory,
         };
+        settings.store.reserve_bytes = config.store.reserve_bytes.0;
         settings.store.cache_bytes = config.store.cache_bytes.0;
         let (limits, shard) = (&config.limits, &mut settings.shard);
         settings.mailbox.bytes_max = size(limits.mailbox_bytes_max.0);

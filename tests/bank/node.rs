@@ -5,11 +5,11 @@ use std::{path::Path, time::Duration};
 use futures_util::future::join_all;
 use playhouse::{
     entity::KindRegistry,
-    node::{Node, Settings, StartError},
+    node::{Node, Settings},
     protocol::{CallError, Key},
     telemetry::Metrics,
 };
-use playhouse_cluster::{environment::Environment, store::StoreError};
+use playhouse_cluster::environment::Environment;
 use serde_json::json;
 use tokio::{runtime::Handle, time::timeout};
 
@@ -21,7 +21,6 @@ use crate::{
 const ACCOUNTS: u64 = 8;
 const TRANSFERS: u64 = 200;
 const OPENED_WITH: u64 = 100;
-const RETRY: Duration = Duration::from_millis(10);
 
 async fn start(folder: &Path) -> Node {
     let environment = Environment::real(Handle::current(), Handle::current());
@@ -29,15 +28,7 @@ async fn start(folder: &Path) -> Node {
     kinds.register::<Account>().unwrap();
     kinds.register::<Transfer>().unwrap();
     let settings = Settings::new("playhouse-0", folder);
-    for _ in 0..500 {
-        let started = Node::start(&settings, kinds.clone(), Metrics::new("test"), environment.clone()).await;
-        match started {
-            // Executors of the node that was stopped may hold the files a moment longer.
-            Err(StartError::Store(StoreError::InUse { .. })) => tokio::time::sleep(RETRY).await,
-            started => return started.unwrap(),
-        }
-    }
-    panic!("the node that was stopped still holds its files");
+    Node::start(&settings, kinds, Metrics::new("test"), environment).await.unwrap()
 }
 
 fn key(name: &str, number: u64) -> Key {

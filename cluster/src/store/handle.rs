@@ -1,17 +1,16 @@
 //! The store as everybody else sees it.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Batch, Callback, Config, Engine, Health, KEY_BYTES_MAX, Pairs, RESERVED_PREFIX, Statistics, StoreError,
-    View,
+    Batch, Callback, Config, Engine, Health, KEY_BYTES_MAX, Pairs, Probe, RESERVED_PREFIX, Statistics,
+    StoreError, View,
     inline::Inline,
     queue::Queue,
     request::{Request, Until, Waiter},
-    space,
     writer::{Shared, Writer},
 };
 use crate::environment::Environment;
@@ -40,9 +39,6 @@ pub struct Store {
     shared: Arc<Shared>,
     owner: Arc<Owner>,
 }
-
-/// How long [`Store::release`] waits for others to let go of the store.
-pub const RELEASED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Held by the handles only: when the last is gone, the writer ends.
 struct Owner {
@@ -73,7 +69,15 @@ impl Store {
         let queue = Queue::new(config.queue_bytes_max.get(), statistics.clone());
         let (health, _) = watch::channel(Health::Healthy);
         let environment = environment.clone();
-        let shared = Arc::new(Shared { engine, environment, config, queue, health, statistics });
+        let shared = Arc::new(Shared {
+            engine,
+            environment,
+            config,
+            queue,
+            health,
+            statistics,
+            alive: watch::Sender::default(),
+        });
         let mode = if shared.engine.is_inline() {
             Mode::Inline(Inline::new(shared.clone()))
         } else {
@@ -254,10 +258,14 @@ impl Store {
         self.shared.engine.name()
     }
 
-    /// What is free on the volume, in bytes; `None` for engines without one, or when the volume does not answer.
+    /// Watches the store without keeping it open.
     #[must_use]
-    pub fn free_bytes(&self) -> Option<u64> {
-        self.shared.engine.path().and_then(|path| space::free_bytes(path).ok())
+    pub fn probe(&self) -> Probe {
+        Probe {
+            health: self.health(),
+            statistics: self.statistics(),
+            path: self.shared.engine.path().map(std::path::Path::to_owned),
+        }
     }
 
     /// Whether a commit survives the loss of power, not only the death of the process.
@@ -271,26 +279,21 @@ impl Store {
         self.end().await;
     }
 
-    /// As [`shutdown`](Self::shutdown); then waits until all other handles are gone, so that the folder can be opened
-    /// again. `false` when some are still held after [`RELEASED_WITHIN`].
-    pub async fn release(self) -> bool {
-        self.end().await;
-        let until = self.shared.environment.now() + RELEASED_WITHIN;
-        while Arc::strong_count(&self.owner) > 1 {
-            if self.shared.environment.now() > until {
-                return false;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        true
-    }
-
     async fn end(&self) {
         self.owner.close();
         if let Mode::Thread { ended } = &self.owner.mode {
             // An error means that the writer is gone, which is what we wait for.
             drop(ended.clone().changed().await);
         }
+    }
+
+    /// As [`shutdown`](Self::shutdown), then waits until every other handle is gone and the engine has released its
+    /// files: the folder may be opened again. A [`View`] that somebody still holds may keep them longer.
+    pub async fn release(self) {
+        let mut alive = self.shared.alive.subscribe();
+        self.shutdown().await;
+        // Nothing is ever sent: the only news is that the engine is gone.
+        drop(alive.changed().await);
     }
 }
 

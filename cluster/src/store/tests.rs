@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::mpsc as unbounded;
+use tokio::{runtime::Handle, sync::mpsc as unbounded};
 
 use super::*;
 use crate::environment::Environment;
@@ -182,6 +182,24 @@ async fn shutdown_makes_everything_durable_and_refuses_the_rest() {
     let restarted = memory.crash(Crash::LoseUnsynced);
     assert!(restarted.get(b"a").unwrap().is_some());
     assert!(restarted.get(b"b").unwrap().is_none());
+}
+
+/// A node that was started again in the same process found its files in use: `shutdown` waited for the writer, not for
+/// the tasks that still held the store.
+#[tokio::test]
+async fn a_folder_may_be_opened_again_when_its_store_is_released() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = Environment::real(Handle::current(), Handle::current());
+    let open = || super::open(EngineKind::Fjall, folder.path(), &Config::default(), &environment);
+    let store = open().unwrap();
+    let held = store.clone();
+    let releasing = store.release();
+    tokio::pin!(releasing);
+    assert!(futures_util::poll!(&mut releasing).is_pending());
+    assert!(matches!(open(), Err(StoreError::InUse { .. })));
+    drop(held);
+    releasing.await;
+    open().unwrap().release().await;
 }
 
 #[tokio::test(start_paused = true)]

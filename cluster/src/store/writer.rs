@@ -21,6 +21,8 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) health: watch::Sender<Health>,
     pub(super) statistics: Arc<Statistics>,
+    /// Closes when the engine is released: fields are dropped in their order, so keep it behind `engine`.
+    pub(super) alive: watch::Sender<()>,
 }
 
 impl Shared {
