@@ -82,14 +82,16 @@ impl Node {
         let router_identity =
             RouterIdentity { node: identity.raft_id().0, incarnation: identity.incarnation().0 };
         let kinds = Arc::new(kinds);
-        let commits = meters::commit_observer(&metrics);
+        let answers = meters::answer_observer(&metrics, &kinds);
         let router =
-            Router::new(router_identity, settings.shards, Arc::clone(&kinds), environment.clone(), commits);
+            Router::new(router_identity, settings.shards, Arc::clone(&kinds), environment.clone(), answers);
         let services = ShardServices {
             kinds,
             config: settings.shard.clone(),
             outgoing: Arc::new(router.clone()),
             environment: environment.clone(),
+            metrics: metrics.clone(),
+            traces: settings.traces.clone(),
         };
         let groups = groups::open_all(settings, identity.raft_id(), &store, &environment).await?;
         let (stop, stopped) = watch::channel(false);
@@ -182,7 +184,7 @@ impl Node {
     /// Reads the counters of all rooms into the metrics. Call it before each scrape.
     #[must_use]
     pub fn meters(&self) -> Meters {
-        Meters::new(self.metrics.clone(), self.store.health(), self.router.clone(), self.statistics.clone())
+        Meters::new(self.metrics.clone(), self.store.probe(), self.router.clone(), self.statistics.clone())
     }
 
     /// Takes no more requests, waits for those under way at most `budget`, then stops everything in order.

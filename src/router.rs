@@ -26,8 +26,8 @@ use tokio::sync::{oneshot, watch};
 
 pub use entity_ref::{CALL_TIMEOUT, EntityRef};
 pub use looks::Subscription;
-pub use outgoing::CommitObserver;
-pub use pending_reply::PendingReply;
+use pending_reply::Observed;
+pub use pending_reply::{AnswerObserver, PendingReply};
 pub use stream::Destination;
 use stream::{FULL_AGAIN, Flushed, Outbound, Stream, Waiter};
 
@@ -49,7 +49,7 @@ struct Inner {
     shards: NonZeroU16,
     routes: Vec<Route>,
     is_draining: AtomicBool,
-    commits: CommitObserver,
+    answered: AnswerObserver,
 }
 
 /// The way to one shard.
@@ -78,7 +78,7 @@ impl Router {
         shards: NonZeroU16,
         kinds: Arc<KindRegistry>,
         environment: Environment,
-        commits: CommitObserver,
+        answered: AnswerObserver,
     ) -> Self {
         let id = StreamId::Router { node: identity.node, incarnation: identity.incarnation };
         let route = |shard| Route {
@@ -88,7 +88,7 @@ impl Router {
         };
         let routes = (0..shards.get()).map(route).collect();
         let is_draining = AtomicBool::new(false);
-        Self { inner: Arc::new(Inner { environment, kinds, shards, routes, is_draining, commits }) }
+        Self { inner: Arc::new(Inner { environment, kinds, shards, routes, is_draining, answered }) }
     }
 
     /// The shard is executed there from now on; `None`: nowhere that is known. Unanswered requests are sent again.
@@ -118,6 +118,16 @@ impl Router {
         self.inner.routes.iter().map(|route| route.requests.len()).sum()
     }
 
+    /// How many messages and bytes wait in the mailboxes of this node.
+    #[must_use]
+    pub fn mailbox_depth(&self) -> (usize, usize) {
+        let depth = |route: &Route| {
+            route.destination.borrow().as_ref().map_or((0, 0), |destination| destination.mailbox.depth())
+        };
+        let add = |sum: (usize, usize), next: (usize, usize)| (sum.0 + next.0, sum.1 + next.1);
+        self.inner.routes.iter().map(depth).fold((0, 0), add)
+    }
+
     /// How many shards have a leader that this node knows.
     #[must_use]
     pub fn led_shards(&self) -> usize {
@@ -138,22 +148,25 @@ impl Router {
         let (tell, outcome) = oneshot::channel();
         let shard = request.target.shard(self.inner.shards);
         let route = self.route(shard);
-        let deadline = self.inner.environment.now() + request.timeout;
+        let now = self.inner.environment.now();
+        let deadline = now + request.timeout;
         let more = More {
+            arrived: Some(now),
             request_id: Some(request.request_id),
             idempotency_key: request.idempotency_key,
             trace: request.trace,
         };
+        let observed = Observed { observer: Arc::clone(&self.inner.answered), kind, arrived: now };
         let (key, body, more) = (request.target.key, request.body, Some(Box::new(more)));
         if self.inner.kinds.description(kind).durable {
             let (deadline, waiter) = (Some(deadline), Waiter::Caller(tell));
             let number = route.requests.send(Outbound { kind, key, body, deadline, more, waiter })?;
-            return Ok(PendingReply::streamed(outcome, Arc::clone(&route.requests), number));
+            return Ok(PendingReply::new(outcome, Some((Arc::clone(&route.requests), number)), observed));
         }
         let reply = ReplyTo::Caller(tell);
         let envelope = Envelope { kind, key, body, reply, position: None, deadline: Some(deadline), more };
         self.push(shard, Message::Command(envelope))?;
-        Ok(PendingReply::direct(outcome))
+        Ok(PendingReply::new(outcome, None, observed))
     }
 
     /// Sends the request and waits for the reply, at most `request.timeout`.

@@ -15,6 +15,7 @@ mod history;
 mod idempotency;
 mod keys;
 mod mailbox;
+mod meter;
 mod outbox;
 mod pending;
 mod records;

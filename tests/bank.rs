@@ -3,10 +3,14 @@
 
 #[path = "../examples/bank/account.rs"]
 mod account;
+#[path = "bank/killed.rs"]
+mod killed;
 #[path = "bank/lanes.rs"]
 mod lanes;
 #[path = "bank/node.rs"]
 mod node;
+#[path = "../examples/bank/rush.rs"]
+mod rush;
 #[path = "../examples/bank/transfer.rs"]
 mod transfer;
 

@@ -27,7 +27,9 @@ mod health;
 mod inline;
 mod memory;
 mod open;
+mod probe;
 mod queue;
+mod released;
 mod request;
 mod sled;
 mod space;
@@ -44,6 +46,7 @@ pub use handle::Store;
 pub use health::Health;
 pub use memory::{Crash, Faults, Memory};
 pub use open::{EngineKind, open};
+pub use probe::Probe;
 pub use request::Callback;
 pub use statistics::{SYNC_BOUNDS_US, Statistics};
 

@@ -56,7 +56,7 @@ impl Arguments {
 pub(super) fn run(arguments: Arguments, profile: Profile, node: Builder) -> Result<Exit, Failure> {
     let flags = arguments.flags();
     let Resolved { config, .. } = resolve(&arguments.sourced, profile, flags)?;
-    let launch = Launch { config, profile, kinds: node.kinds(), address_file: arguments.address_file };
+    let launch = Launch { config, profile, node, address_file: arguments.address_file };
     node::launch(launch).map_err(|error| {
         Failure::failed("the node does not run", &error).state("what was acknowledged is on the volume")
     })?;

@@ -57,6 +57,11 @@ impl Crashes {
         }
     }
 
+    /// How many entities refuse commands at `now_ms`.
+    pub(crate) fn quarantined(&self, now_ms: u64) -> usize {
+        self.by_key.values().filter(|record| now_ms < record.quarantined_until_ms).count()
+    }
+
     fn make_room(&mut self) {
         while self.order.len() >= ENTITIES_MAX {
             if let Some(oldest) = self.order.pop_front() {

@@ -169,6 +169,8 @@ pub struct TableStatistics {
     pub passivated: u64,
     /// Handlers that panicked so far.
     pub crashed: u64,
+    /// Entities that refuse commands for a while.
+    pub quarantined: usize,
 }
 
 /// The resident entities of one kind; the shard knows only this.
@@ -186,6 +188,6 @@ pub trait Table: Send {
     /// applied (their proposals are at most `applied`). Returns how many.
     fn passivate(&mut self, idle_before_ms: u64, applied: u64, count_max: usize) -> usize;
 
-    /// Counts.
-    fn statistics(&self) -> TableStatistics;
+    /// Counts, at a time of the shard's clock.
+    fn statistics(&self, now_ms: u64) -> TableStatistics;
 }

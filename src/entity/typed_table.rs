@@ -240,11 +240,12 @@ impl<E: Entity> Table for TypedTable<E> {
         keys.len()
     }
 
-    fn statistics(&self) -> TableStatistics {
+    fn statistics(&self, now_ms: u64) -> TableStatistics {
         let overhead = size_of::<Resident<E>>() + size_of::<Key>() + 16;
         TableStatistics {
             resident: self.residents.len(),
             resident_bytes: self.statistics.resident_bytes + self.residents.len() * overhead,
+            quarantined: self.crashes.quarantined(now_ms),
             ..self.statistics
         }
     }

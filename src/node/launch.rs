@@ -12,10 +12,9 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Node, RELEASE, Settings, StartError, meters::Meters};
+use super::{Builder, Node, RELEASE, Settings, StartError, meters::Meters};
 use crate::{
     config::{Config, LogFormat, Profile},
-    entity::KindRegistry,
     gateway::{self, TokenError, drain},
     telemetry::{self, LogLevels, Metrics},
 };
@@ -32,7 +31,7 @@ pub struct Launch {
     /// Whether it is for one person's machine.
     pub profile: Profile,
     /// Its kinds.
-    pub kinds: KindRegistry,
+    pub node: Builder,
     /// A file that gets the addresses, as JSON, once the node is ready.
     pub address_file: Option<PathBuf>,
 }
@@ -118,7 +117,7 @@ fn runtime(name: &str) -> Result<Runtime, LaunchError> {
 }
 
 async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchError> {
-    let Launch { config, profile, kinds, address_file } = launch;
+    let Launch { config, profile, node, address_file } = launch;
     let metrics = Metrics::new(RELEASE).with_process();
     let listeners = ports::Listeners::bind(&config).await?;
     let (publish, stage) = watch::channel(ports::Stage::Starting);
@@ -129,15 +128,16 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let ops = context.ops_options(stage, ops_drained, Arc::clone(&meters))?;
     let ops = environment.spawn(gateway::ops::serve(listeners.ops, ops, environment.clone()));
 
-    let settings = Settings::of(&config);
-    let start = Node::start(&settings, kinds, metrics.clone(), environment.clone());
+    let traces = context.traces()?;
+    let settings = Settings { traces: traces.clone(), ..Settings::of(&config) };
+    let start = Node::start(&settings, node.kinds(), metrics.clone(), environment.clone());
     let node = tokio::select! {
         node = start => node?,
         () = signals.next() => return Ok(()),
     };
     drop(meters.set(node.meters()));
     let (gateway_drain, gateway_drained) = drain();
-    let options = context.gateway_options(gateway_drained)?;
+    let options = context.gateway_options(gateway_drained, traces.clone())?;
     let entities = Arc::new(node.router().clone());
     let gateway = gateway::serve(listeners.gateway, entities, options, environment.clone());
     let gateway = environment.spawn(gateway);
@@ -157,6 +157,7 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let leave = async {
         let _ = gateway.await;
         node.stop(budget.mul_f64(0.5)).await;
+        traces.flush().await;
         ops_drain.start();
         let _ = ops.await;
     };

@@ -1,20 +1,33 @@
 //! Reads what the rooms counted into the metrics.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
-use playhouse_cluster::store::Health;
+use parking_lot::Mutex;
+use playhouse_cluster::store::{Probe, SYNC_BOUNDS_US};
 use tokio::sync::watch;
 
 use crate::{
-    router::{CommitObserver, Router},
+    entity::{KindDescription, KindIndex, KindRegistry},
+    router::{AnswerObserver, Router},
     shard::ShardStatistics,
-    telemetry::Metrics,
+    telemetry::{KindMetrics, Metrics},
 };
 
-/// Observes the latency of each proposal.
-pub(super) fn commit_observer(metrics: &Metrics) -> CommitObserver {
-    let metrics = metrics.clone();
-    Arc::new(move |latency: Duration| metrics.commit_seconds.observe(latency.as_secs_f64()))
+/// Counts each answer to a client.
+pub(super) fn answer_observer(metrics: &Metrics, kinds: &KindRegistry) -> AnswerObserver {
+    let name = |kind: &KindDescription| metrics.kind(kind.kind.as_str());
+    let kinds: Vec<KindMetrics> = kinds.descriptions().map(name).collect();
+    Arc::new(move |kind: KindIndex, outcome, took: Duration| {
+        let metrics = &kinds[usize::from(kind.0)];
+        metrics.call_seconds.observe(took.as_secs_f64());
+        match outcome {
+            Ok(()) => metrics.calls_ok.inc(),
+            Err(code) => metrics.call_failed(code),
+        }
+    })
 }
 
 /// Reads counters of the rooms into the metrics of the node.
@@ -22,19 +35,27 @@ pub(super) fn commit_observer(metrics: &Metrics) -> CommitObserver {
 pub struct Meters {
     metrics: Metrics,
     /// Not the store: whoever holds that keeps its files open.
-    store: watch::Receiver<Health>,
+    store: Probe,
     router: Router,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
+    told: Arc<Mutex<Told>>,
+}
+
+/// What was already added to counters that only grow.
+#[derive(Default)]
+struct Told {
+    syncs: u64,
+    buckets: [u64; SYNC_BOUNDS_US.len() + 1],
 }
 
 impl Meters {
     pub(super) fn new(
         metrics: Metrics,
-        store: watch::Receiver<Health>,
+        store: Probe,
         router: Router,
         statistics: Vec<watch::Receiver<ShardStatistics>>,
     ) -> Self {
-        Self { metrics, store, router, statistics }
+        Self { metrics, store, router, statistics, told: Arc::default() }
     }
 
     /// Reads everything now.
@@ -49,6 +70,31 @@ impl Meters {
             .idempotency_bytes
             .set(sum(|shard| usize::try_from(shard.idempotency_bytes).unwrap_or(usize::MAX)));
         self.metrics.shards_led.set(i64::try_from(self.router.led_shards()).unwrap_or(i64::MAX));
-        self.metrics.store_healthy.set(i64::from(self.store.borrow().is_healthy()));
+        let (messages, bytes) = self.router.mailbox_depth();
+        self.metrics.mailbox_messages.set(i64::try_from(messages).unwrap_or(i64::MAX));
+        self.metrics.mailbox_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.read_store();
     }
+
+    fn read_store(&self) {
+        self.metrics.store_healthy.set(i64::from(self.store.is_healthy()));
+        if let Some(free) = self.store.free_bytes() {
+            self.metrics.store_free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
+        }
+        let (statistics, mut told) = (self.store.statistics(), self.told.lock());
+        let syncs = statistics.syncs.load(Relaxed);
+        self.metrics.store_commits.inc_by(syncs.saturating_sub(told.syncs));
+        told.syncs = syncs;
+        // The store counts in buckets of its own; each sync counts as long as the bound of its bucket.
+        let bounds = SYNC_BOUNDS_US.iter().chain([&1_000_000]);
+        for ((count, told), bound) in statistics.sync_buckets.iter().zip(&mut told.buckets).zip(bounds) {
+            let now = count.load(Relaxed);
+            (*told..now).for_each(|_| self.metrics.store_sync_seconds.observe(seconds(*bound)));
+            *told = now;
+        }
+    }
+}
+
+fn seconds(us: u64) -> f64 {
+    Duration::from_micros(us).as_secs_f64()
 }

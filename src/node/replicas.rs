@@ -24,7 +24,7 @@ use crate::{
     protocol::{Body, CallError, EntityId, Key, Request, RequestId, ShardId, codec},
     router::{EntityRef, PendingReply, Router, RouterIdentity},
     shard::{self, MailboxConfig, ShardServices, ShardStatistics},
-    telemetry::Metrics,
+    telemetry::{Metrics, traces::Traces},
 };
 
 /// Who cannot send to whom.
@@ -177,13 +177,15 @@ impl Replica {
         kinds.register::<Counter>().unwrap();
         let (kinds, metrics) = (Arc::new(kinds), Metrics::new("test"));
         let identity = RouterIdentity { node: number, incarnation: 1 };
-        let commits = meters::commit_observer(&metrics);
-        let router = Router::new(identity, ONE, Arc::clone(&kinds), environment.clone(), commits);
+        let answers = meters::answer_observer(&metrics, &kinds);
+        let router = Router::new(identity, ONE, Arc::clone(&kinds), environment.clone(), answers);
         let services = ShardServices {
             kinds,
             config: shard::Config::default(),
             outgoing: Arc::new(router.clone()),
             environment: environment.clone(),
+            metrics: metrics.clone(),
+            traces: Traces::off(),
         };
         let supervisor = Supervisor {
             shard: ShardId(0),

@@ -11,6 +11,7 @@ use playhouse_cluster::{
 use crate::{
     config::{Config, Engine},
     shard::{self, MailboxConfig},
+    telemetry::traces::Traces,
 };
 
 /// What a node is told about itself.
@@ -34,6 +35,8 @@ pub struct Settings {
     pub shard: shard::Config,
     /// Bounds of mailboxes.
     pub mailbox: MailboxConfig,
+    /// Where spans go.
+    pub traces: Traces,
 }
 
 impl Settings {
@@ -50,6 +53,7 @@ impl Settings {
             consensus: consensus::Config::default(),
             shard: shard::Config::default(),
             mailbox: MailboxConfig::default(),
+            traces: Traces::off(),
         }
     }
 

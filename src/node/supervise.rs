@@ -31,36 +31,27 @@ pub(super) struct Supervisor {
 const FAILED_AGAIN: Duration = Duration::from_millis(200);
 
 impl Supervisor {
-    /// Runs until the node stops or the replica is gone.
+    /// Runs until the node stops or the replica is gone. No executor runs any more when it returns.
     pub(super) async fn run(self, mut stopped: watch::Receiver<bool>) {
-        tokio::select! {
-            () = self.follow() => {}
-            _ = stopped.wait_for(|stopped| *stopped) => {}
+        let mut leadership = self.group.leadership();
+        while !*stopped.borrow() {
+            let now = *leadership.borrow_and_update();
+            match now {
+                Leadership::Leader { term } => self.lead(term, &stopped).await,
+                Leadership::Follower { .. } => tokio::select! {
+                    _ = stopped.wait_for(|stopped| *stopped) => {}
+                    _ = leadership.changed() => {}
+                },
+                Leadership::Stopped => {
+                    self.fail(&format!("the Raft group of shard {} stopped", self.shard));
+                    break;
+                }
+            }
         }
         self.router.set_leader(self.shard, None);
     }
 
-    async fn follow(&self) {
-        let mut leadership = self.group.leadership();
-        loop {
-            let now = *leadership.borrow_and_update();
-            match now {
-                Leadership::Leader { term } => self.lead(term).await,
-                Leadership::Follower { .. } => {
-                    if leadership.changed().await.is_err() {
-                        return;
-                    }
-                }
-                Leadership::Stopped => {
-                    let reason = format!("the Raft group of shard {} stopped", self.shard);
-                    self.fail(&reason);
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn lead(&self, term: Term) {
+    async fn lead(&self, term: Term, stopped: &watch::Receiver<bool>) {
         let mailbox = Mailbox::new(self.mailbox);
         let executor = Executor {
             shard: self.shard,
@@ -68,6 +59,7 @@ impl Supervisor {
             group: std::sync::Arc::new(self.group.clone()),
             mailbox: mailbox.clone(),
             statistics: self.statistics.clone(),
+            stopped: stopped.clone(),
         };
         let (services, hasher) = (self.services.clone(), self.services.environment.hasher());
         let environment = &self.services.environment;
@@ -85,16 +77,16 @@ impl Supervisor {
                 tracing::error!(shard = self.shard.0, %panic, "an executor panicked; this is a bug")
             }
         }
-        self.leave(term).await;
+        self.leave(term, stopped).await;
     }
 
     /// What an executor had in flight is unknown, so the next one needs another term.
-    async fn leave(&self, term: Term) {
+    async fn leave(&self, term: Term, stopped: &watch::Receiver<bool>) {
         let mut leadership = self.group.leadership();
-        while *leadership.borrow_and_update() == (Leadership::Leader { term }) {
+        while !*stopped.borrow() && *leadership.borrow_and_update() == (Leadership::Leader { term }) {
             if let Err(error) = self.group.elect().await {
                 self.fail(&error.to_string());
-                return std::future::pending().await;
+                return;
             }
             drop(tokio::time::timeout(FAILED_AGAIN, leadership.changed()).await);
         }

@@ -15,9 +15,6 @@ use crate::{
     shard::{Cast, CastOutcome, Message, Outgoing, StreamId},
 };
 
-/// Hears how long each proposal took from its making to its commit.
-pub type CommitObserver = Arc<dyn Fn(Duration) + Send + Sync>;
-
 /// Casts of one shard to another, in one term of the sender.
 pub(super) struct CastStream {
     term: Term,
@@ -57,10 +54,6 @@ impl Outgoing for Router {
         let request = Request { target, body, request_id, idempotency_key: None, timeout, trace: None };
         let router = self.clone();
         Box::pin(async move { router.call(request).await })
-    }
-
-    fn committed(&self, latency: Duration) {
-        (self.inner.commits)(latency);
     }
 }
 

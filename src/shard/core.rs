@@ -94,6 +94,8 @@ pub struct Core {
     volatile_revision: u64,
     gate: Gate,
     statistics: ShardStatistics,
+    /// The kinds of dead letters that were not counted yet.
+    buried: Vec<String>,
 }
 
 /// What the driver proposes.
@@ -145,6 +147,7 @@ impl Core {
             volatile_revision: 0,
             gate: Gate::default(),
             statistics: ShardStatistics::default(),
+            buried: Vec::new(),
         };
         Ok((core, casts.into_iter().map(cast).collect()))
     }
@@ -299,7 +302,7 @@ impl Core {
 
     /// Passivates residents that nobody used lately, or more when memory is short; looks at `count_max` per kind.
     pub fn passivate(&mut self, count_max: usize) -> usize {
-        let used: usize = self.tables.iter().map(|table| table.statistics().resident_bytes).sum();
+        let used: usize = self.table_statistics().map(|table| table.resident_bytes).sum();
         let idle_ms = match used.cmp(&self.config.resident_bytes_max) {
             std::cmp::Ordering::Greater => 0,
             _ => u64::try_from(self.config.passivate_after.as_millis()).unwrap_or(u64::MAX),
@@ -319,12 +322,13 @@ impl Core {
     #[must_use]
     pub fn statistics(&self) -> ShardStatistics {
         let mut tables = TableStatistics::default();
-        for table in self.tables.iter().map(|table| table.statistics()) {
+        for table in self.table_statistics() {
             tables.resident += table.resident;
             tables.resident_bytes += table.resident_bytes;
             tables.woken += table.woken;
             tables.passivated += table.passivated;
             tables.crashed += table.crashed;
+            tables.quarantined += table.quarantined;
         }
         ShardStatistics {
             outbox: self.outbox.len(),
@@ -334,6 +338,22 @@ impl Core {
             tables,
             ..self.statistics
         }
+    }
+
+    /// What was counted of each kind, in the order of the registry.
+    pub fn table_statistics(&self) -> impl Iterator<Item = TableStatistics> {
+        self.tables.iter().map(|table| table.statistics(self.meta.clock_ms))
+    }
+
+    /// The proposal that is being filled, and how large it is by now, in bytes.
+    #[must_use]
+    pub fn open_proposal(&self) -> (u64, usize) {
+        (self.pending.open_number(), self.pending.open_bytes())
+    }
+
+    /// The kinds that messages were meant for that could not be delivered, since the last call.
+    pub fn take_dead_letters(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.buried)
     }
 
     /// Which term this executor belongs to.
@@ -361,6 +381,7 @@ impl Core {
 
     fn bury(&mut self, letter: DeadLetter) {
         self.statistics.dead_letters += 1;
+        self.buried.push(letter.target.kind.to_string());
         outbox::bury(&mut self.pending, &mut self.meta, &letter);
     }
 }

@@ -19,11 +19,13 @@ use super::{
     core::{Config, Core, Effect},
     envelope::{Cast, Message},
     mailbox::Mailbox,
+    meter::Meter,
     statistics::ShardStatistics,
 };
 use crate::{
     entity::{KindIndex, KindRegistry, Spawn},
     protocol::{Body, CallError, EntityId, Key, Reply, ShardId},
+    telemetry::{Metrics, traces::Traces},
 };
 
 /// How many messages are executed before other tasks of the thread get a turn.
@@ -34,9 +36,6 @@ const BARRIERS_MAX: usize = 64;
 const TICK: Duration = Duration::from_secs(1);
 /// How many residents per kind are looked at in one tick.
 const PASSIVATE_PER_TICK: usize = 10_000;
-/// Handlers that run longer are counted and logged.
-const SLOW_HANDLER: Duration = Duration::from_millis(100);
-
 /// Where an executor sends what leaves its shard.
 pub trait Outgoing: Send + Sync + 'static {
     /// Sends a cast of the outbox until it is acknowledged; the outcome comes back as [`Message::CastDone`].
@@ -52,9 +51,6 @@ pub trait Outgoing: Send + Sync + 'static {
         body: Body,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<Reply, CallError>>;
-
-    /// A proposal took this long from its making to its commit.
-    fn committed(&self, latency: Duration);
 }
 
 /// What executors of one node share.
@@ -68,6 +64,10 @@ pub struct ShardServices {
     pub outgoing: Arc<dyn Outgoing>,
     /// Clock, tasks, hash seed.
     pub environment: Environment,
+    /// Where to count.
+    pub metrics: Metrics,
+    /// Where spans go.
+    pub traces: Traces,
 }
 
 /// One term of one shard, to be run.
@@ -82,6 +82,8 @@ pub struct Executor {
     pub mailbox: Mailbox,
     /// What was counted, once per second.
     pub statistics: watch::Sender<ShardStatistics>,
+    /// Becomes `true` when the node stops.
+    pub stopped: watch::Receiver<bool>,
 }
 
 /// How far proposals have come; filled by consensus, emptied by the executor.
@@ -117,6 +119,7 @@ struct Running {
     /// Since when acknowledgements wait for a proposal.
     housekeeping_since: Option<Instant>,
     next_tick: Instant,
+    meter: Meter,
 }
 
 /// Why an executor ended.
@@ -143,6 +146,8 @@ pub async fn run(executor: Executor, services: ShardServices, hasher: &Hasher) -
         }
     };
     let next_tick = services.environment.now() + TICK;
+    let (metrics, traces, environment) = (&services.metrics, &services.traces, &services.environment);
+    let meter = Meter::new(metrics, traces, environment, executor.shard, &services.kinds);
     let mut running = Running {
         core,
         executor,
@@ -153,6 +158,7 @@ pub async fn run(executor: Executor, services: ShardServices, hasher: &Hasher) -
         backlog: Vec::new().into_iter(),
         housekeeping_since: None,
         next_tick,
+        meter,
     };
     running.act(effects);
     let end = running.serve().await;
@@ -175,7 +181,7 @@ impl Running {
         let mut leadership = self.executor.group.leadership();
         let ours = Leadership::Leader { term: self.executor.term };
         loop {
-            if *leadership.borrow_and_update() != ours {
+            if *leadership.borrow_and_update() != ours || *self.executor.stopped.borrow_and_update() {
                 return End::TermOver;
             }
             if let Err(end) = self.turn().await {
@@ -193,8 +199,10 @@ impl Running {
     async fn park(&mut self, leadership: &mut watch::Receiver<Leadership>) {
         let wake_at = self.wake_at();
         let takes_messages = self.takes_messages();
+        let mut stopped = self.executor.stopped.clone();
         tokio::select! {
             biased;
+            _ = stopped.wait_for(|stopped| *stopped) => {}
             changed = leadership.changed() => {
                 if changed.is_err() {
                     tracing::debug!(shard = self.executor.shard.0, "the replica is gone");
@@ -254,23 +262,30 @@ impl Running {
                 return Ok(());
             }
             let Some(message) = self.next_message() else { return Ok(()) };
-            self.core.deliver(message, now).map_err(End::Store)?;
-            let after = self.services.environment.now();
-            if after.duration_since(now) > SLOW_HANDLER {
-                self.slow(after.duration_since(now));
-            }
-            now = after;
+            now = self.deliver(message, now)?;
             if self.core.is_full() {
                 self.propose().await;
+                now = self.services.environment.now();
             }
         }
         Ok(())
     }
 
-    fn slow(&mut self, took: Duration) {
-        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        tracing::warn!(shard = self.executor.shard.0, ms, "a handler ran for too long; it stops its shard");
-        self.core.note_slow_handler();
+    /// Executes one message and returns the time after it.
+    fn deliver(&mut self, message: Message, now: Instant) -> Result<Instant, End> {
+        let started = self.meter.start(&message, now);
+        let before = self.core.open_proposal();
+        let kind = message.kind();
+        self.core.deliver(message, now).map_err(End::Store)?;
+        let after = self.services.environment.now();
+        if let Some(started) = started {
+            let (number, bytes) = self.core.open_proposal();
+            self.meter.ran(&started, (now, after), (bytes > before.1).then_some(number));
+        }
+        if self.meter.slow(after.duration_since(now), kind) {
+            self.core.note_slow_handler();
+        }
+        Ok(after)
     }
 
     fn next_message(&mut self) -> Option<Message> {
@@ -279,6 +294,9 @@ impl Running {
         }
         let mut batch = Vec::new();
         self.executor.mailbox.take(&mut batch);
+        if !batch.is_empty() {
+            self.meter.batch(batch.len());
+        }
         self.backlog = batch.into_iter();
         self.backlog.next()
     }
@@ -289,6 +307,7 @@ impl Running {
             self.housekeeping_since.is_some_and(|since| since + self.core_config().housekeeping_after <= now);
         if let Some(proposal) = self.core.seal(waited) {
             self.made.push_back((proposal.number, now));
+            self.meter.proposed(proposal.changes.bytes());
             let watcher = Watcher { number: proposal.number, news: Arc::clone(&self.news) };
             self.executor.group.propose(self.executor.term, proposal.changes, Box::new(watcher)).await;
         }
@@ -344,7 +363,7 @@ impl Running {
             && made <= number
         {
             self.made.pop_front();
-            self.services.outgoing.committed(now.duration_since(at));
+            self.meter.committed(made, at, now);
         }
         let effects = self.core.committed(number);
         self.act(effects);
@@ -387,6 +406,8 @@ impl Running {
             self.next_tick = now + TICK;
             self.core.passivate(PASSIVATE_PER_TICK);
             self.executor.statistics.send_replace(self.core.statistics());
+            self.meter.tables(&self.core);
+            self.meter.dead_letters(self.core.take_dead_letters());
         }
     }
 

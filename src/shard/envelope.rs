@@ -102,6 +102,8 @@ pub struct Envelope {
 /// What only some messages have.
 #[derive(Clone, Debug, Default)]
 pub struct More {
+    /// When it arrived at this node.
+    pub arrived: Option<Instant>,
     /// Its name in logs and traces.
     pub request_id: Option<RequestId>,
     /// Given by the client.
@@ -184,6 +186,15 @@ impl Message {
         match self {
             Self::Command(envelope) => size_of::<Self>() + envelope.body.len(),
             _ => size_of::<Self>(),
+        }
+    }
+
+    /// The kind of the entity that it is for, if it is a command.
+    #[must_use]
+    pub fn kind(&self) -> Option<KindIndex> {
+        match self {
+            Self::Command(Envelope { kind, .. }) | Self::Returned { kind, .. } => Some(*kind),
+            _ => None,
         }
     }
 

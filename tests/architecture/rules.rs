@@ -39,7 +39,7 @@ const FLOOR_PLAN: &[MayUse] = &[
     MayUse { room: "entity", rooms: &["protocol"], cluster: &[] },
     MayUse {
         room: "shard",
-        rooms: &["entity", "protocol"],
+        rooms: &["entity", "protocol", "telemetry"],
         cluster: &["consensus", "store", "codec", "identity"],
     },
     MayUse { room: "router", rooms: &["shard", "protocol", "entity"], cluster: ALL },

@@ -32,7 +32,7 @@ use bytes::Bytes;
 use fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
 use self::mark::{Mark, SyncedFile};
-use super::{Batch, Config, Engine, Op, Pairs, RESERVED_PREFIX, StoreError, View};
+use super::{Batch, Config, Engine, Op, Pairs, RESERVED_PREFIX, StoreError, View, released::when_released};
 use crate::{collections::Set, volume};
 
 const KEYSPACE: &str = "playhouse";
@@ -70,6 +70,10 @@ impl Fjall {
     ///
     /// When another process has it open, when it is damaged, or when the disk refuses. Nothing was deleted.
     pub fn open(folder: &Path, config: &Config) -> Result<Arc<Self>, StoreError> {
+        when_released(|| Self::open_now(folder, config))
+    }
+
+    fn open_now(folder: &Path, config: &Config) -> Result<Arc<Self>, StoreError> {
         let in_use = volume::Lock::take(folder).map_err(|error| StoreError::in_use(folder, error))?;
         let synced_file = SyncedFile::open(folder).map_err(|error| StoreError::io(folder, error))?;
         let synced = synced_file.read().map_err(|error| StoreError::io(folder, error))?;

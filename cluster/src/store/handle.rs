@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Batch, Callback, Config, Engine, Health, KEY_BYTES_MAX, Pairs, RESERVED_PREFIX, Statistics, StoreError,
-    View,
+    Batch, Callback, Config, Engine, Health, KEY_BYTES_MAX, Pairs, Probe, RESERVED_PREFIX, Statistics,
+    StoreError, View,
     inline::Inline,
     queue::Queue,
     request::{Request, Until, Waiter},
@@ -258,6 +258,16 @@ impl Store {
         self.shared.engine.name()
     }
 
+    /// Watches the store without keeping it open.
+    #[must_use]
+    pub fn probe(&self) -> Probe {
+        Probe {
+            health: self.health(),
+            statistics: self.statistics(),
+            path: self.shared.engine.path().map(std::path::Path::to_owned),
+        }
+    }
+
     /// Whether a commit survives the loss of power, not only the death of the process.
     #[must_use]
     pub fn is_durable_against_power_loss(&self) -> bool {
@@ -266,6 +276,10 @@ impl Store {
 
     /// Writes and syncs what waits, then accepts nothing more. Reads still work on other handles.
     pub async fn shutdown(self) {
+        self.end().await;
+    }
+
+    async fn end(&self) {
         self.owner.close();
         if let Mode::Thread { ended } = &self.owner.mode {
             // An error means that the writer is gone, which is what we wait for.

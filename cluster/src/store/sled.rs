@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{Batch, Config, Engine, Op, Pairs, StoreError, View};
+use super::{Batch, Config, Engine, Op, Pairs, StoreError, View, released::when_released};
 use crate::volume;
 
 /// See the [module](self).
@@ -36,6 +36,10 @@ impl Sled {
     ///
     /// When another process has it open, when it is damaged, or when the disk refuses. Nothing was deleted.
     pub fn open(folder: &Path, config: &Config) -> Result<Arc<Self>, StoreError> {
+        when_released(|| Self::open_now(folder, config))
+    }
+
+    fn open_now(folder: &Path, config: &Config) -> Result<Arc<Self>, StoreError> {
         let in_use = volume::Lock::take(folder).map_err(|error| StoreError::in_use(folder, error))?;
         let options = sled::Config::new()
             .path(folder.join("tree"))
@@ -154,6 +158,10 @@ impl View for Copied {
 fn translate(folder: &Path, error: sled::Error) -> StoreError {
     let path = folder.join("tree");
     match error {
+        // sled has no variant of its own for a held lock.
+        sled::Error::Io(error) if error.to_string().contains("could not acquire lock") => {
+            StoreError::InUse { path }
+        }
         sled::Error::Io(error) => StoreError::io(&path, error),
         sled::Error::Unsupported(found) => {
             StoreError::ForeignFormat { path, found, supported: "sled 0.34".to_owned() }

@@ -66,7 +66,7 @@ impl Space {
 }
 
 /// What an ordinary process may still write to the volume of `path`, in bytes.
-fn free_bytes(path: &Path) -> Result<u64, StoreError> {
+pub(super) fn free_bytes(path: &Path) -> Result<u64, StoreError> {
     let volume = rustix::fs::statvfs(path).map_err(|error| StoreError::io(path, error.into()))?;
     Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
 }

@@ -67,7 +67,7 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    pub(super) fn gateway_options(&self, drain: DrainSignal) -> Result<Options, LaunchError> {
+    pub(super) fn gateway_options(&self, drain: DrainSignal, traces: Traces) -> Result<Options, LaunchError> {
         let (gateway, node) = (&self.config.gateway, self.config.node.name.clone());
         let mut options = Options::new(node, drain, self.metrics.clone());
         options.server.connections_max = gateway.connections_max;
@@ -81,7 +81,7 @@ impl Context<'_> {
         options.requests.timeout_default = gateway.request_timeout_default;
         options.requests.timeout_max = gateway.request_timeout_max;
         options.tokens = self.tokens(gateway.token_file.as_deref())?;
-        options.traces = self.traces()?;
+        options.traces = traces;
         Ok(options)
     }
 
@@ -119,7 +119,8 @@ impl Context<'_> {
         Ok(Some(tokens))
     }
 
-    fn traces(&self) -> Result<Traces, LaunchError> {
+    /// Where spans go.
+    pub(super) fn traces(&self) -> Result<Traces, LaunchError> {
         let Some(endpoint) = &self.config.traces.endpoint else { return Ok(Traces::off()) };
         let options = TraceOptions {
             endpoint: endpoint.clone(),
