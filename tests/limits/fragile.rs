@@ -97,8 +97,7 @@ async fn a_handler_that_panics_changes_nothing_and_is_closed_after_too_many() {
     assert_eq!((status, &problem["code"]), (503, &json!("quarantined")));
     assert_eq!(call(&node, "fragile/other", "", &add).await, Some((200, json!(1))), "others go on");
     assert_eq!(node.ops("/readyz").await.0, 200);
-    let (_, metrics) = node.ops("/metrics").await;
-    assert!(metrics.contains(r#"playhouse_quarantined_entities{kind="fragile"} 1"#), "{metrics}");
+    node.until_counted(r#"playhouse_quarantined_entities{kind="fragile"} 1"#).await;
 
     node.kill().await;
     node.start_again().await;

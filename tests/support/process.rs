@@ -124,6 +124,17 @@ impl NodeProcess {
         timeout(PATIENCE, wanted).await.expect("the readiness changes in time")
     }
 
+    /// Returns once `/metrics` has this line.
+    pub async fn until_counted(&self, line: &str) {
+        let mut look = interval(LOOK_EVERY);
+        let counted = async {
+            while !self.ops("/metrics").await.1.lines().any(|found| found == line) {
+                look.tick().await;
+            }
+        };
+        timeout(PATIENCE, counted).await.unwrap_or_else(|_| panic!("{line} is counted in time"));
+    }
+
     async fn wait_until_ready(&mut self) {
         let mut look = interval(LOOK_EVERY);
         let ready = async {
