@@ -58,7 +58,6 @@ async fn a_full_volume_acknowledges_nothing_and_continues_when_space_returns() {
     std::fs::write(volume.ballast(), vec![1; 192 << 20]).unwrap(); // Less than the reserve is left.
     let keyed = "idempotency-key: once\r\nrequest-timeout: 1s\r\n";
     let (status, problem) = call(&node, "counter/c", keyed, &add(10)).await.unwrap();
-    assert!([503, 504].contains(&status), "{status} {problem}");
     let code = problem["code"].as_str().unwrap();
     assert!(
         ["deadline_exceeded", "outcome_unknown", "overloaded", "unavailable"].contains(&code),
