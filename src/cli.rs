@@ -4,7 +4,7 @@
 //! wrong on standard error, and an exit code that scripts can rely on (`docs/cli.md`).
 //!
 //! Every command here speaks HTTP through [`playhouse_client`]; none of them looks inside a node. Each is one file
-//! with its `Arguments` and a `run` that returns an [`Exit`] or a [`Failure`].
+//! with its `Arguments` and a `run` that returns an [`Exit`] or a `Failure`.
 
 mod call;
 mod cast;

@@ -14,7 +14,7 @@ use crate::protocol::{Body, CallError, Key, RequestId};
 pub enum Command {
     /// From a client, another entity or a timer.
     Encoded(Body),
-    /// The result of [`Context::spawn`]: the kind's own command type.
+    /// The result of [`Context::spawn`](super::Context::spawn): the kind's own command type.
     Typed(Box<dyn Any + Send>),
 }
 

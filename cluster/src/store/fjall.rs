@@ -50,7 +50,7 @@ const UNMERGED_TABLES_MAX: usize = 24;
 /// How often a writer that waits looks again.
 const BACKLOG_POLL: Duration = Duration::from_millis(1);
 
-/// See the [module](self).
+/// The first lines of its module say how.
 pub struct Fjall {
     database: Database,
     keyspace: fjall::Keyspace,

@@ -19,7 +19,7 @@ use parking_lot::RwLock;
 use super::{Batch, Config, Engine, Op, Pairs, StoreError, View, released::when_released};
 use crate::volume;
 
-/// See the [module](self).
+/// The first lines of its module say how.
 pub struct Sled {
     tree: sled::Db,
     folder: PathBuf,
