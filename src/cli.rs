@@ -24,7 +24,7 @@ mod server;
 mod status;
 mod table;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -74,13 +74,13 @@ enum Command {
 /// Parses the arguments of this process and does what they say. What goes wrong is written to standard error.
 #[must_use]
 pub fn main() -> ExitCode {
-    main_with(Builder::default())
+    main_with(Builder::default(), std::env::args_os())
 }
 
-/// As [`main`], for a binary with kinds of its own.
+/// As [`main`], for a binary with kinds of its own. The first argument is its name.
 #[must_use]
-pub fn main_with(node: Builder) -> ExitCode {
-    let Arguments { server, command } = Arguments::parse();
+pub fn main_with(node: Builder, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Arguments { server, command } = Arguments::parse_from(arguments);
     let output = server.output();
     let exit = match run(command, node, &server, &output) {
         Ok(exit) => exit,

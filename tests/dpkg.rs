@@ -8,11 +8,12 @@
 mod commands;
 #[path = "../examples/dpkg/control.rs"]
 mod control;
+#[path = "support/process.rs"]
+mod process;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -20,16 +21,14 @@ use std::{
 
 use commands::Package;
 use control::Paragraphs;
-use playhouse_client::{Client, Config, ListQuery};
+use playhouse_client::{Client, ListQuery};
+use process::{NodeProcess, PATIENCE, forget_environment, playhouse};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     process::{Child, Command},
     time::{interval, timeout},
 };
-
-/// How long a start, a load or a check may take before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What the cluster must hold in the end.
 #[derive(Default)]
@@ -80,86 +79,8 @@ fn invented() -> String {
     })
 }
 
-/// A node of the real binary that can be killed and started again on the same ports and volume.
-struct Node {
-    directory: PathBuf,
-    gateway: SocketAddr,
-    ops: SocketAddr,
-    process: Child,
-}
-
-impl Node {
-    async fn start(directory: &Path) -> Self {
-        let [gateway, ops] = free_addresses();
-        let process = spawn(directory, gateway, ops);
-        let mut node = Self { directory: directory.to_owned(), gateway, ops, process };
-        node.wait_until_ready().await;
-        node
-    }
-
-    /// As a power cut for the process: nothing is flushed, nobody is told.
-    async fn kill(&mut self) {
-        self.process.kill().await.unwrap();
-    }
-
-    async fn start_again(&mut self) {
-        std::fs::remove_file(self.address_file()).unwrap();
-        self.process = spawn(&self.directory, self.gateway, self.ops);
-        self.wait_until_ready().await;
-    }
-
-    fn address_file(&self) -> PathBuf {
-        self.directory.join("address.json")
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.gateway)
-    }
-
-    async fn wait_until_ready(&mut self) {
-        let mut look = interval(Duration::from_millis(20));
-        let ready = async {
-            loop {
-                look.tick().await;
-                if let Some(status) = self.process.try_wait().unwrap() {
-                    panic!("the node ended with {status} before it was ready; its log is above");
-                }
-                let text = std::fs::read(self.address_file()).unwrap_or_default();
-                if let Ok(address) = serde_json::from_slice::<Value>(&text) {
-                    return address;
-                }
-            }
-        };
-        let address = timeout(PATIENCE, ready).await.expect("the node is ready in time");
-        assert_eq!(address["gateway"], self.url());
-    }
-}
-
-fn spawn(directory: &Path, gateway: SocketAddr, ops: SocketAddr) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_playhouse"));
-    command.arg("dev").arg("--data-dir").arg(directory.join("data"));
-    command.args(["--listen", &gateway.to_string(), "--ops-listen", &ops.to_string()]);
-    command.arg("--address-file").arg(directory.join("address.json"));
-    forget_environment(&mut command);
-    command.stdin(Stdio::null()).kill_on_drop(true).spawn().unwrap()
-}
-
-/// The restarted node must have the ports of the first one, so they cannot be chosen by it. Both are held until both
-/// are known; a client that connects elsewhere meanwhile is given others by the system.
-fn free_addresses() -> [SocketAddr; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap())
-}
-
-fn forget_environment(command: &mut Command) {
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PLAYHOUSE_"))
-    {
-        command.env_remove(name);
-    }
-}
-
 /// Few lines in flight, so that there is a middle of the file to be killed in.
-fn send(node: &Node, file: &Path) -> Child {
+fn send(node: &NodeProcess, file: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_playhouse"));
     command.args(["--server", &node.url(), "--output", "json", "send", file.to_str().unwrap()]);
     command.args(["--in-flight", "8", "--retry-for", "120s"]);
@@ -248,8 +169,8 @@ async fn every_package_is_there_exactly_once_although_the_node_was_killed_and_th
     let packages = packages();
     let expected = Expected::of(&packages);
     let (file, lines) = write_commands(&packages, &directory);
-    let mut node = Node::start(directory.path()).await;
-    let client = Client::new(Config::new([node.url()]).unwrap()).unwrap();
+    let mut node = NodeProcess::start(playhouse, directory.path(), &[]).await;
+    let client = node.client();
 
     let mut sending = send(&node, &file);
     written(&client, &packages[packages.len() / 8].name).await;

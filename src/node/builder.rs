@@ -1,6 +1,6 @@
 //! For people who write kinds: their binary has the same command line, configuration, probes and metrics.
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use playhouse_cluster::environment::Environment;
 
@@ -73,6 +73,12 @@ impl Builder {
     /// Does what the command line says: `dev`, `run`, `call`, and all others of the `playhouse` binary.
     #[must_use]
     pub fn main(self) -> ExitCode {
-        crate::cli::main_with(self)
+        self.main_with(std::env::args_os())
+    }
+
+    /// As [`main`](Self::main), with arguments that are not those of this process. The first is its name.
+    #[must_use]
+    pub fn main_with(self, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+        crate::cli::main_with(self, arguments)
     }
 }

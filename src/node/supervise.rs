@@ -73,6 +73,8 @@ impl Supervisor {
         match ended {
             Ok(Ok(())) => tracing::debug!(shard = self.shard.0, ?term, "a term is over"),
             Ok(Err(error)) => self.unreadable(&error),
+            // Its threads are shut down: the process ends, and nobody leads any more.
+            Err(error) if error.is_cancelled() => return std::future::pending().await,
             Err(panic) => {
                 tracing::error!(shard = self.shard.0, %panic, "an executor panicked; this is a bug")
             }
