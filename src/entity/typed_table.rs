@@ -254,8 +254,9 @@ impl<E: Entity> Table for TypedTable<E> {
 fn check_casts<E: Entity>(effects: &Effects<E>, scope: &Scope<'_>) -> Result<(), CallError> {
     let (count, count_max) = (effects.casts.len(), scope.limits.casts_max);
     if count > count_max {
-        let what = format!("one command states {count} casts, at most {count_max} are allowed");
-        return Err(CallError::Overloaded { what });
+        // No later time makes it fit, so it is not a matter of load.
+        let what = "the list of casts that one command states (counted, not in bytes)".to_owned();
+        return Err(CallError::TooLarge { what, bytes: count as u64, bytes_max: count_max as u64 });
     }
     if count > scope.casts_room {
         let what = "the outbox of this shard is full: casts wait for their acknowledgement".to_owned();
@@ -288,11 +289,17 @@ fn decode_command<E: Entity>(command: Command) -> Result<(E::Command, Content), 
         Command::Encoded(Body { content: Content::Json, bytes }) => {
             let mut json = serde_json::Deserializer::from_slice(&bytes);
             let decoded = serde_path_to_error::deserialize(&mut json)
-                .map_err(|error| invalid(&error.path().to_string(), error.inner()))?;
+                .map_err(|error| invalid(&json_path(error.path()), error.inner()))?;
             json.end().map_err(|error| invalid(".", &error))?;
             Ok((decoded, Content::Json))
         }
     }
+}
+
+/// `.items[2].name`; `.` for the whole body.
+fn json_path(path: &serde_path_to_error::Path) -> String {
+    let text = path.to_string();
+    if text.starts_with(['.', '[']) { text } else { format!(".{text}") }
 }
 
 fn invalid(path: &str, message: &impl ToString) -> CallError {

@@ -34,8 +34,12 @@ pub trait Entities: Send + Sync + 'static {
     /// Entities of a kind, by key.
     fn list(&self, query: ListQuery, timeout: Duration) -> BoxFuture<'static, Result<Page, CallError>>;
 
-    /// Items with a revision above `after`; `None`: from now on.
-    fn subscribe(&self, id: EntityId, after: Option<u64>) -> BoxFuture<'static, Result<Items, CallError>>;
+    /// Items with a revision above `after`; `None`: from now on. The number is the revision behind which they are.
+    fn subscribe(
+        &self,
+        id: EntityId,
+        after: Option<u64>,
+    ) -> BoxFuture<'static, Result<(u64, Items), CallError>>;
 
     /// The kinds of this node.
     fn kinds(&self) -> Vec<KindDescription>;
@@ -56,14 +60,19 @@ impl Entities for Router {
         async move { router.list(query, timeout).await }.boxed()
     }
 
-    fn subscribe(&self, id: EntityId, after: Option<u64>) -> BoxFuture<'static, Result<Items, CallError>> {
+    fn subscribe(
+        &self,
+        id: EntityId,
+        after: Option<u64>,
+    ) -> BoxFuture<'static, Result<(u64, Items), CallError>> {
         let router = self.clone();
         async move {
             let subscription = router.subscribe(id, after).await?;
+            let revision = subscription.revision();
             let items = stream::unfold(subscription, async |mut subscription| {
                 subscription.next().await.map(|item| (item, subscription))
             });
-            Ok(items.boxed())
+            Ok((revision, items.boxed()))
         }
         .boxed()
     }

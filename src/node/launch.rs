@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{Builder, Node, RELEASE, Settings, StartError, meters::Meters};
 use crate::{
-    config::{Config, LogFormat, Profile},
+    config::{Config, Engine, LogFormat, Profile},
     gateway::{self, TokenError, drain},
     telemetry::{self, LogLevels, Metrics},
 };
@@ -75,6 +75,11 @@ pub enum LaunchError {
         /// Why.
         reason: String,
     },
+    /// The engine loses what it acknowledged when power is lost, and there is no other replica. Nothing was started.
+    #[error(
+        "store.engine = sled does not survive a loss of power, and this node has no peers that would; use fjall"
+    )]
+    NotDurable,
     /// A second signal came while the node was draining. What was acknowledged is on the volume.
     #[error("stopped at once by a second signal; requests under way got no answer")]
     Impatient,
@@ -87,6 +92,9 @@ pub enum LaunchError {
 /// [`LaunchError`]. Nothing on the volume was deleted.
 pub fn launch(launch: Launch) -> Result<(), LaunchError> {
     install_logs(&launch.config);
+    if launch.profile == Profile::Run && launch.config.store.engine == Engine::Sled {
+        return Err(LaunchError::NotDurable);
+    }
     let core = runtime("playhouse-core")?;
     let executors = runtime("playhouse-exec")?;
     let environment = Environment::real(core.handle().clone(), executors.handle().clone());

@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use super::{meters, supervise::Supervisor};
 use crate::{
     entity::KindRegistry,
-    kinds::{Counter, counter},
-    protocol::{Body, CallError, EntityId, Key, Request, RequestId, ShardId, codec},
+    kinds::{Counter, Room, counter},
+    protocol::{Body, CallError, EntityId, Key, Published, Request, RequestId, ShardId, codec},
     router::{EntityRef, PendingReply, Router, RouterIdentity},
     shard::{self, MailboxConfig, ShardServices, ShardStatistics},
     telemetry::{Metrics, traces::Traces},
@@ -154,6 +154,19 @@ impl Cluster {
         self.replicas[at].router.start(request).unwrap()
     }
 
+    /// Publishes `item` in the room `lobby`.
+    async fn publish(&self, at: usize, item: &str) {
+        let request = Request {
+            target: EntityId::new("room", "lobby").unwrap(),
+            body: Body::json(format!(r#"{{"publish": {{"item": "{item}"}}}}"#)),
+            request_id: RequestId::random(&self.environment),
+            idempotency_key: None,
+            timeout: Duration::from_secs(60),
+            trace: None,
+        };
+        self.replicas[at].router.call(request).await.unwrap();
+    }
+
     async fn value(&self, at: usize) -> Result<i64, CallError> {
         let router = self.replicas[at].router.clone();
         let counter = EntityRef::<Counter>::new(router, Key::new("visits").unwrap());
@@ -175,6 +188,7 @@ impl Replica {
         let group = RaftGroup::open(GroupId(0), own, store.clone(), link, config, environment).await.unwrap();
         let mut kinds = KindRegistry::default();
         kinds.register::<Counter>().unwrap();
+        kinds.register::<Room>().unwrap();
         let (kinds, metrics) = (Arc::new(kinds), Metrics::new("test"));
         let identity = RouterIdentity { node: number, incarnation: 1 };
         let answers = meters::answer_observer(&metrics, &kinds);
@@ -296,4 +310,32 @@ async fn the_log_is_bounded_while_the_shard_works() {
     assert_eq!(cluster.value(next).await, Ok(300));
     let keys = cluster.replicas[leader].store.scan(&b"g"[..]..&b"h"[..], 10_000).unwrap().len();
     assert!(keys < 600, "log and records are bounded: {keys} keys");
+}
+
+/// A subscription goes on with the first item that it has not seen when its shard is led here again.
+#[tokio::test(start_paused = true)]
+async fn a_subscription_survives_a_move_without_loss_or_repetition() {
+    let cluster = Cluster::start(Config::default()).await;
+    let here = cluster.leader_among(&[0, 1, 2]).await;
+    let lobby = EntityId::new("room", "lobby").unwrap();
+    let mut subscription = cluster.replicas[here].router.subscribe(lobby, None).await.unwrap();
+    cluster.publish(here, "first").await;
+    assert!(shown(&within(subscription.next()).await).contains("first"));
+    let there = (here + 1) % 3;
+    cluster.move_to(there).await;
+    cluster.publish(there, "meanwhile").await;
+    let next =
+        cluster.environment.spawn(async move { (subscription.next().await, subscription.next().await) });
+    cluster.move_to(here).await;
+    cluster.publish(here, "last").await;
+    let (second, third) = within(next).await.unwrap();
+    assert!(shown(&second).contains("meanwhile"), "{second:?}");
+    assert!(shown(&third).contains("last"), "{third:?}");
+}
+
+fn shown(published: &Option<Published>) -> String {
+    match published {
+        Some(Published::Item { item, .. }) => String::from_utf8_lossy(item).into_owned(),
+        other => format!("{other:?}"),
+    }
 }

@@ -16,16 +16,38 @@ use crate::{
 /// How many items a subscriber may be behind before its subscription ends.
 const SUBSCRIPTION_ITEMS_MAX: usize = 1_024;
 
-/// Items of one entity from some revision on, in order, at least once. Dropping it ends the subscription.
+/// Items of one entity from some revision on, in order, at least once. It goes on when leadership moves. Dropping it
+/// ends it.
 pub struct Subscription {
+    router: Router,
+    id: EntityId,
+    /// Everything up to this revision was given out, or a gap was.
+    seen: u64,
     items: mpsc::Receiver<Published>,
 }
 
 impl Subscription {
-    /// The next item; `None` when the subscription ended (too slow, leadership moved, or the node stops): subscribe
-    /// again behind the last revision that was seen.
+    /// The revision behind which items are given.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.seen
+    }
+
+    /// The next item; `None` when the subscription cannot go on because the shard has no leader: subscribe again
+    /// behind the last revision that was seen. A reader that is too slow for what is kept receives a gap.
     pub async fn next(&mut self) -> Option<Published> {
-        self.items.recv().await
+        loop {
+            if let Some(published) = self.items.recv().await {
+                self.seen = match &published {
+                    Published::Item { revision, .. } => *revision,
+                    Published::Gap { first } => first.saturating_sub(1),
+                };
+                return Some(published);
+            }
+            // The executor ended, or dropped us because we were too slow: its kept history has what we missed.
+            let resumed = self.router.subscribe(self.id.clone(), Some(self.seen)).await.ok()?;
+            self.items = resumed.items;
+        }
     }
 }
 
@@ -72,15 +94,16 @@ impl Router {
         let kind = self.kind(&id)?;
         let shard = id.shard(self.shards());
         let (subscriber, items) = mpsc::channel(SUBSCRIPTION_ITEMS_MAX);
-        self.ask(shard, super::INTERNAL_TIMEOUT, |reply| Message::Subscribe {
-            kind,
-            key: id.key.clone(),
-            after,
-            subscriber: subscriber.clone(),
-            reply,
-        })
-        .await?;
-        Ok(Subscription { items })
+        let seen = self
+            .ask(shard, super::INTERNAL_TIMEOUT, |reply| Message::Subscribe {
+                kind,
+                key: id.key.clone(),
+                after,
+                subscriber: subscriber.clone(),
+                reply,
+            })
+            .await?;
+        Ok(Subscription { router: self.clone(), id, seen, items })
     }
 
     /// The newest dead letters of all shards that this node leads, with their shard.

@@ -281,7 +281,7 @@ impl Core {
         match effect {
             Effect::Publish { kind, key, items } => self.subscribers.publish(kind, &key, &items),
             Effect::StartSubscription(start) => {
-                if start.reply.send(Ok(())).is_ok() {
+                if start.reply.send(Ok(start.missed.after)).is_ok() {
                     self.subscribers.start(start.kind, &start.key, start.number, start.missed);
                 }
             }

@@ -167,8 +167,8 @@ pub enum Message {
         after: Option<u64>,
         /// Where they go.
         subscriber: Subscriber,
-        /// Hears that the subscription stands.
-        reply: oneshot::Sender<Result<(), CallError>>,
+        /// Hears that the subscription stands, and behind which revision.
+        reply: oneshot::Sender<Result<u64, CallError>>,
     },
     /// Reads dead letters.
     DeadLetters {

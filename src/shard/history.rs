@@ -74,6 +74,8 @@ pub(super) fn clear(pending: &mut Pending, of: Of<'_>) -> Result<(), StoreError>
 
 /// What a new subscriber has missed.
 pub(super) struct Missed {
+    /// Everything behind this revision is told, or a gap is.
+    pub(super) after: u64,
     pub(super) gap: Option<u64>,
     pub(super) items: Items,
     /// The last revision so far.
@@ -91,7 +93,7 @@ pub(super) fn missed(pending: &Pending, of: Of<'_>, after: Option<u64>) -> Resul
     let to = keys::entity_number(Family::Item, of, u64::MAX);
     let pairs = pending.scan(&from, &to, usize::MAX)?;
     let items = pairs.into_iter().filter_map(|(key, item)| Some((keys::parse_number(&key)?, item))).collect();
-    Ok(Missed { gap, items, last: so_far.last, proposal })
+    Ok(Missed { after, gap, items, last: so_far.last, proposal })
 }
 
 /// Who listens to which entity.

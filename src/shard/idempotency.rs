@@ -48,7 +48,7 @@ pub(super) struct Idempotency {
 impl Idempotency {
     pub(super) fn load(pending: &Pending, window_ms: u64, bytes_max: u64) -> Result<Self, StoreError> {
         let mut records = Self { window_ms, bytes_max, next_expiry_ms: None };
-        records.find_next_expiry(pending)?;
+        records.find_next_expiry(pending, &Family::Expiry.start())?;
         Ok(records)
     }
 
@@ -105,18 +105,18 @@ impl Idempotency {
 
     /// Removes records past their window.
     pub(super) fn expire(&mut self, pending: &mut Pending, meta: &mut Meta) -> Result<(), StoreError> {
-        if self.next_expiry_ms.is_none_or(|next| next > meta.clock_ms) {
-            return Ok(());
-        }
+        let Some(next) = self.next_expiry_ms.filter(|next| *next <= meta.clock_ms) else { return Ok(()) };
+        // Nothing expires earlier, so the search need not pass the remains of what has expired.
+        let from = keys::number(Family::Expiry, next);
         let to = keys::timed_end(Family::Expiry, meta.clock_ms);
-        for (by_time, _) in pending.scan(&Family::Expiry.start(), &to, EXPIRED_PER_BATCH_MAX)? {
+        for (by_time, _) in pending.scan(&from, &to, EXPIRED_PER_BATCH_MAX)? {
             if let Some((until_ms, kind, key, name)) = keys::parse_timed(&by_time) {
                 let by_time_bytes = by_time.len();
                 self.forget(pending, meta, Of { kind, key: &key }, name, until_ms, by_time_bytes)?;
             }
             pending.remove(by_time);
         }
-        self.find_next_expiry(pending)
+        self.find_next_expiry(pending, &from)
     }
 
     /// Removes the record unless the key was used again since.
@@ -140,8 +140,8 @@ impl Idempotency {
         Ok(())
     }
 
-    fn find_next_expiry(&mut self, pending: &Pending) -> Result<(), StoreError> {
-        let first = pending.scan(&Family::Expiry.start(), &Family::Expiry.end(), 1)?;
+    fn find_next_expiry(&mut self, pending: &Pending, from: &[u8]) -> Result<(), StoreError> {
+        let first = pending.scan(from, &Family::Expiry.end(), 1)?;
         self.next_expiry_ms = first.first().and_then(|(key, _)| keys::parse_timed(key)).map(|parts| parts.0);
         Ok(())
     }

@@ -50,7 +50,7 @@ pub(super) struct Timers {
 impl Timers {
     pub(super) fn load(pending: &Pending) -> Result<Self, StoreError> {
         let mut timers = Self::default();
-        timers.find_next(pending)?;
+        timers.find_next(pending, &Family::Due.start())?;
         Ok(timers)
     }
 
@@ -102,12 +102,14 @@ impl Timers {
 
     /// Takes durable timers that are due out of the store; removing them is part of the open proposal.
     pub(super) fn take_due(&mut self, pending: &mut Pending, now_ms: u64) -> Result<Vec<Due>, StoreError> {
+        // Nothing is set for an earlier time, so the search need not pass the remains of what has fired.
+        let from = keys::number(Family::Due, self.next_ms.unwrap_or_default());
         if self.next_ms.is_none_or(|next| next > now_ms) {
             return Ok(Vec::new());
         }
         let to = keys::timed_end(Family::Due, now_ms);
         let mut due = Vec::new();
-        for (by_time, command) in pending.scan(&Family::Due.start(), &to, FIRED_PER_BATCH_MAX)? {
+        for (by_time, command) in pending.scan(&from, &to, FIRED_PER_BATCH_MAX)? {
             if let Some((_, kind, key, name)) = keys::parse_timed(&by_time) {
                 pending.remove(keys::entity_name(Family::Timer, Of { kind, key: &key }, name));
                 let (kind, name) = (kind.to_owned(), name.into());
@@ -115,12 +117,12 @@ impl Timers {
             }
             pending.remove(by_time);
         }
-        self.find_next(pending)?;
+        self.find_next(pending, &from)?;
         Ok(due)
     }
 
-    fn find_next(&mut self, pending: &Pending) -> Result<(), StoreError> {
-        let first = pending.scan(&Family::Due.start(), &Family::Due.end(), 1)?;
+    fn find_next(&mut self, pending: &Pending, from: &[u8]) -> Result<(), StoreError> {
+        let first = pending.scan(from, &Family::Due.end(), 1)?;
         self.next_ms = first.first().and_then(|(key, _)| keys::parse_timed(key)).map(|parts| parts.0);
         Ok(())
     }

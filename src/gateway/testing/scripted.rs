@@ -123,14 +123,18 @@ impl Entities for Scripted {
         future::ready(found).boxed()
     }
 
-    fn subscribe(&self, _: EntityId, after: Option<u64>) -> BoxFuture<'static, Result<Items, CallError>> {
+    fn subscribe(
+        &self,
+        _: EntityId,
+        after: Option<u64>,
+    ) -> BoxFuture<'static, Result<(u64, Items), CallError>> {
         if after == Some(u64::MAX) {
             let reason = "no such revision".to_owned();
             return future::ready(Err(CallError::Subscription { reason })).boxed();
         }
         let items = stream::iter(self.items.clone());
         let items = if self.items_stay_open { items.chain(stream::pending()).boxed() } else { items.boxed() };
-        future::ready(Ok(items)).boxed()
+        future::ready(Ok((after.unwrap_or_default(), items))).boxed()
     }
 
     fn kinds(&self) -> Vec<KindDescription> {

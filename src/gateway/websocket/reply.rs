@@ -25,9 +25,9 @@ pub(super) fn accepted(id: &Id) -> Message {
     text(id, r#""accepted":true"#)
 }
 
-/// `{"id":3,"subscribed":true}`.
-pub(super) fn subscribed(id: &Id) -> Message {
-    text(id, r#""subscribed":true"#)
+/// `{"id":3,"subscribed":true,"revision":17}`.
+pub(super) fn subscribed(id: &Id, revision: u64) -> Message {
+    text(id, &format!(r#""subscribed":true,"revision":{revision}"#))
 }
 
 /// `{"id":3,"item":{…},"revision":18}` or `{"id":3,"gap":{"first":40}}`.

@@ -184,7 +184,7 @@ impl<'a> Session<'a> {
 
     fn tell(&self, id: &Id, news: News) {
         let message = match news {
-            News::Subscribed => reply::subscribed(id),
+            News::Subscribed { revision } => reply::subscribed(id, revision),
             News::Published(published) => reply::published(id, &published),
             News::Ended => reply::ended(id, "stopped"),
             News::Refused(error) => return self.refuse(Some(id), &error.into()),

@@ -15,7 +15,10 @@ use crate::protocol::{CallError, Published};
 #[derive(Debug)]
 pub(super) enum News {
     /// It began.
-    Subscribed,
+    Subscribed {
+        /// Items behind this one follow.
+        revision: u64,
+    },
     /// It could not begin.
     Refused(CallError),
     /// Something was published.
@@ -41,7 +44,7 @@ impl Subscriptions {
     }
 
     /// Begins one. Its first news say whether it did.
-    pub(super) fn add(&mut self, id: Id, subscribing: BoxFuture<'static, Result<Items, CallError>>) {
+    pub(super) fn add(&mut self, id: Id, subscribing: BoxFuture<'static, Result<(u64, Items), CallError>>) {
         let name = id.clone();
         let news = stream::once(subscribing).flat_map(news).map(move |news| (name.clone(), news));
         let (news, handle) = abortable(news);
@@ -65,11 +68,11 @@ impl Subscriptions {
     }
 }
 
-fn news(outcome: Result<Items, CallError>) -> impl Stream<Item = News> + Send {
+fn news(outcome: Result<(u64, Items), CallError>) -> impl Stream<Item = News> + Send {
     match outcome {
         Err(error) => stream::once(async { News::Refused(error) }).boxed(),
-        Ok(items) => {
-            let begin = stream::once(async { News::Subscribed });
+        Ok((revision, items)) => {
+            let begin = stream::once(async move { News::Subscribed { revision } });
             let end = async { News::Ended }.into_stream();
             begin.chain(items.map(News::Published)).chain(end).boxed()
         }

@@ -63,7 +63,7 @@ pub struct StartSubscription {
     pub(in crate::shard) key: Key,
     pub(in crate::shard) number: u64,
     pub(in crate::shard) missed: Missed,
-    pub(in crate::shard) reply: oneshot::Sender<Result<(), CallError>>,
+    pub(in crate::shard) reply: oneshot::Sender<Result<u64, CallError>>,
 }
 
 impl Effect {

@@ -95,7 +95,7 @@ impl Core {
         key: Key,
         after: Option<u64>,
         subscriber: Subscriber,
-        reply: oneshot::Sender<Result<(), CallError>>,
+        reply: oneshot::Sender<Result<u64, CallError>>,
     ) -> Result<(), StoreError> {
         if self.subscribers.len() >= self.config.subscribers_max {
             let what = format!("this shard has {} subscribers already", self.subscribers.len());
@@ -103,7 +103,8 @@ impl Core {
             return Ok(());
         }
         let missed = if self.tables[usize::from(kind.0)].is_volatile() {
-            Missed { gap: None, items: Vec::new(), last: self.volatile_revision, proposal: 0 }
+            let last = self.volatile_revision;
+            Missed { after: last, gap: None, items: Vec::new(), last, proposal: 0 }
         } else {
             let name = self.kinds.description(kind).kind.clone();
             history::missed(&self.pending, Of { kind: name.as_str(), key: &key }, after)?
