@@ -4,13 +4,13 @@
 
 #![allow(missing_docs)] // The macros of the crate write functions.
 
-use std::{hint::black_box, sync::Arc};
+use std::{collections::VecDeque, hint::black_box, sync::Arc};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use playhouse::{
     entity::{Entity, KindIndex, KindRegistry},
     kinds::{Counter, counter},
-    protocol::{Body, Key, ShardId, codec},
+    protocol::{Key, Payload, ShardId},
     shard::{Config, Core, Envelope, Mailbox, MailboxConfig, Message, ReplyTo},
 };
 use playhouse_bench::{
@@ -26,7 +26,7 @@ const BATCH: usize = 1_024;
 fn messages<C: serde::Serialize>(command: impl Fn(u64) -> C) -> Vec<Message> {
     let message = |number: usize| {
         let key = Key::new(format!("entity-{number:09}")).expect("it is allowed");
-        let body = Body::binary(codec::encode(&command(number as u64)).expect("commands are encodable"));
+        let body = Payload::encode(&command(number as u64)).expect("commands are encodable");
         let (kind, reply) = (KindIndex(0), ReplyTo::Nobody);
         let envelope = Envelope { kind, key, body, reply, position: None, deadline: None, more: None };
         Message::Command(envelope)
@@ -38,7 +38,7 @@ fn mailbox(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mailbox");
     group.throughput(Throughput::Elements(BATCH as u64));
     let mailbox = Mailbox::new(MailboxConfig::default());
-    let mut taken = Vec::new();
+    let mut taken = VecDeque::new();
     group.bench_function("push and take", |bencher| {
         let push = |messages: Vec<Message>| {
             for message in messages {

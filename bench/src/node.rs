@@ -9,13 +9,37 @@ use playhouse::{
     router::{EntityRef, Router},
     telemetry::Metrics,
 };
-use playhouse_cluster::{environment::Environment, store::EngineKind};
+use playhouse_cluster::{consensus::RaftId, environment::Environment, store::EngineKind};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::sink::Sink;
 
-/// Threads of each runtime, at least; as `playhouse run`.
-const THREADS_MIN: usize = 2;
+/// How many threads each of the two runtimes of a node has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// As `playhouse run`: one per core, at least two.
+    AsRun,
+    /// One for all but user code and one for user code: as many as this machine has cores, if it has two.
+    One,
+}
+
+impl Threads {
+    fn count(self) -> usize {
+        match self {
+            Self::AsRun => std::thread::available_parallelism().map_or(2, usize::from).max(2),
+            Self::One => 1,
+        }
+    }
+
+    /// What the name of a row says of it.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::AsRun => "",
+            Self::One => ", 1 + 1 threads",
+        }
+    }
+}
 
 /// A node and the runtimes that it runs on.
 pub struct TestNode {
@@ -39,8 +63,11 @@ pub fn settings(folder: &Path, engine: EngineKind) -> Settings {
 /// When the operating system refuses threads.
 #[must_use]
 pub fn runtime() -> Runtime {
-    let threads = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from).max(THREADS_MIN);
-    let built = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    runtime_of(Threads::AsRun)
+}
+
+fn runtime_of(threads: Threads) -> Runtime {
+    let built = Builder::new_multi_thread().worker_threads(threads.count()).enable_all().build();
     built.expect("the operating system gives threads")
 }
 
@@ -52,7 +79,17 @@ impl TestNode {
     /// When the node does not start.
     #[must_use]
     pub fn start(settings: &Settings) -> Self {
-        let (core, executors) = (runtime(), runtime());
+        Self::start_on(settings, Threads::AsRun)
+    }
+
+    /// As [`start`](Self::start), on fewer threads.
+    ///
+    /// # Panics
+    ///
+    /// When the node does not start.
+    #[must_use]
+    pub fn start_on(settings: &Settings, threads: Threads) -> Self {
+        let (core, executors) = (runtime_of(threads), runtime_of(threads));
         let environment = Environment::real(core.handle().clone(), executors.handle().clone());
         let metrics = Metrics::new("bench");
         let kinds = Node::builder().kind::<Sink>().kinds();
@@ -74,6 +111,12 @@ impl TestNode {
     #[must_use]
     pub fn router(&self) -> &Router {
         self.node.router()
+    }
+
+    /// Its id in its groups.
+    #[must_use]
+    pub fn raft_id(&self) -> RaftId {
+        self.node.identity().raft_id()
     }
 
     /// What the node counts; all that is read on demand was read now.

@@ -1,6 +1,6 @@
 //! Runs a core: brings time and messages, proposes, acts on what leaves the gate.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use parking_lot::Mutex;
@@ -36,6 +36,10 @@ const TICK: Duration = Duration::from_secs(1);
 const PASSIVATE_PER_TICK: usize = 10_000;
 /// Handlers that run longer are counted and logged.
 const SLOW_HANDLER: Duration = Duration::from_millis(100);
+/// How many messages are executed between two looks at the clock, while they are short.
+const UNTIMED_MAX: u32 = 16;
+/// An idle executor keeps memory for this many messages.
+const BACKLOG_KEPT: usize = 1_024;
 
 /// Where an executor sends what leaves its shard.
 pub trait Outgoing: Send + Sync + 'static {
@@ -112,11 +116,14 @@ struct Running {
     news: Arc<News>,
     barriers: FuturesOrdered<Barrier>,
     /// When each proposal on its way was made.
-    made: std::collections::VecDeque<(u64, Instant)>,
-    backlog: std::vec::IntoIter<Message>,
+    made: VecDeque<(u64, Instant)>,
+    /// What was taken from the mailbox and not executed yet.
+    backlog: VecDeque<Message>,
     /// Since when acknowledgements wait for a proposal.
     housekeeping_since: Option<Instant>,
     next_tick: Instant,
+    /// How many messages are executed between two looks at the clock.
+    untimed_max: u32,
 }
 
 /// Why an executor ended.
@@ -149,10 +156,11 @@ pub async fn run(executor: Executor, services: ShardServices, hasher: &Hasher) -
         services,
         news: Arc::default(),
         barriers: FuturesOrdered::new(),
-        made: std::collections::VecDeque::new(),
-        backlog: Vec::new().into_iter(),
+        made: VecDeque::new(),
+        backlog: VecDeque::new(),
         housekeeping_since: None,
         next_tick,
+        untimed_max: 1,
     };
     running.act(effects);
     let end = running.serve().await;
@@ -212,7 +220,7 @@ impl Running {
     }
 
     fn has_work(&self) -> bool {
-        self.takes_messages() && (self.backlog.len() > 0 || !self.executor.mailbox.is_empty())
+        self.takes_messages() && (!self.backlog.is_empty() || !self.executor.mailbox.is_empty())
     }
 
     /// The next time at which something is due without a message.
@@ -248,23 +256,34 @@ impl Running {
     }
 
     async fn execute(&mut self) -> Result<(), End> {
-        let mut now = self.services.environment.now();
+        let (mut now, mut untimed) = (self.services.environment.now(), 0);
         for _ in 0..MESSAGES_PER_TURN {
             if !self.takes_messages() {
                 return Ok(());
             }
             let Some(message) = self.next_message() else { return Ok(()) };
             self.core.deliver(message, now).map_err(End::Store)?;
-            let after = self.services.environment.now();
-            if after.duration_since(now) > SLOW_HANDLER {
-                self.slow(after.duration_since(now));
+            untimed += 1;
+            if untimed >= self.untimed_max {
+                let after = self.services.environment.now();
+                self.timed(after.duration_since(now), untimed);
+                (now, untimed) = (after, 0);
             }
-            now = after;
             if self.core.is_full() {
                 self.propose().await;
             }
         }
         Ok(())
+    }
+
+    /// Looks at how long the last messages took. Reading the clock costs as much as a short handler, so it is read
+    /// once for several, until they take long enough for one of them to be slow.
+    fn timed(&mut self, took: Duration, messages: u32) {
+        if took > SLOW_HANDLER {
+            self.slow(took);
+        }
+        let is_slow = took > SLOW_HANDLER / UNTIMED_MAX * messages;
+        self.untimed_max = if is_slow { 1 } else { UNTIMED_MAX };
     }
 
     fn slow(&mut self, took: Duration) {
@@ -274,13 +293,10 @@ impl Running {
     }
 
     fn next_message(&mut self) -> Option<Message> {
-        if let Some(message) = self.backlog.next() {
-            return Some(message);
+        if self.backlog.is_empty() {
+            self.executor.mailbox.take(&mut self.backlog);
         }
-        let mut batch = Vec::new();
-        self.executor.mailbox.take(&mut batch);
-        self.backlog = batch.into_iter();
-        self.backlog.next()
+        self.backlog.pop_front()
     }
 
     async fn propose(&mut self) {
@@ -386,13 +402,15 @@ impl Running {
         if now >= self.next_tick {
             self.next_tick = now + TICK;
             self.core.passivate(PASSIVATE_PER_TICK);
+            // The mailbox and the backlog swap their memory, so this reaches both in time.
+            self.backlog.shrink_to(BACKLOG_KEPT);
             self.executor.statistics.send_replace(self.core.statistics());
         }
     }
 
     fn finish(self) {
         let Self { core, executor, backlog, mut barriers, .. } = self;
-        refuse_all(backlog.chain(executor.mailbox.close()), &executor);
+        refuse_all(backlog.into_iter().chain(executor.mailbox.close()), &executor);
         while let Some(Some((effects, _))) = futures_util::FutureExt::now_or_never(barriers.next()) {
             effects.into_iter().for_each(|effect| effect.refuse(CallError::NotCommitted));
         }

@@ -11,7 +11,7 @@ use tokio::{
 use super::{key, volume};
 use crate::{
     Figures, Unit,
-    node::{TestNode, runtime, settings},
+    node::{TestNode, Threads, runtime, settings},
     sink::{Command, Sink},
 };
 
@@ -19,16 +19,21 @@ use crate::{
 const LOADS: [(usize, usize); 2] = [(1, 50_000), (64, 640_000)];
 
 pub(super) fn run(folder: &Path, runs: usize, figures: &mut Figures) {
-    let volume = volume(folder);
-    let node = TestNode::start(&settings(volume.path(), EngineKind::Memory));
     for _ in 0..runs {
+        for threads in [Threads::AsRun, Threads::One] {
+            let volume = volume(folder);
+            let node = TestNode::start_on(&settings(volume.path(), EngineKind::Memory), threads);
+            for (callers, calls) in LOADS {
+                let name = format!("local call, {callers} callers{}", threads.suffix());
+                figures.note(name, Unit::PerSecond, entities(&node, callers, calls));
+            }
+            node.stop();
+        }
         for (callers, calls) in LOADS {
             let named = |what: &str| format!("{what}, {callers} callers");
-            figures.note(named("local call"), Unit::PerSecond, entities(&node, callers, calls));
             figures.note(named("tokio mpsc + oneshot"), Unit::PerSecond, channels(callers, calls));
         }
     }
-    node.stop();
 }
 
 /// Each caller calls an entity of its own.

@@ -9,7 +9,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{key, volume};
 use crate::{
     Figures, Unit,
-    node::{TestNode, runtime, settings},
+    node::{TestNode, Threads, runtime, settings},
     sink::{Command, Sink},
 };
 
@@ -21,15 +21,19 @@ const PER_TURN: usize = 256;
 const CHANNEL: usize = 65_536;
 
 pub(super) fn run(folder: &Path, runs: usize, figures: &mut Figures) {
-    let volume = volume(folder);
-    let node = TestNode::start(&settings(volume.path(), EngineKind::Memory));
     for _ in 0..runs {
-        figures.note("local cast, 1 sender", Unit::PerSecond, casts(&node, 1));
-        figures.note("local cast, 2 senders", Unit::PerSecond, casts(&node, 2));
+        for threads in [Threads::AsRun, Threads::One] {
+            let volume = volume(folder);
+            let node = TestNode::start_on(&settings(volume.path(), EngineKind::Memory), threads);
+            for senders in [1, 2] {
+                let name = format!("local cast, {senders} senders{}", threads.suffix());
+                figures.note(name, Unit::PerSecond, casts(&node, senders));
+            }
+            node.stop();
+        }
         figures.note("tokio mpsc, recv", Unit::PerSecond, channel(false));
         figures.note("tokio mpsc, recv_many", Unit::PerSecond, channel(true));
     }
-    node.stop();
 }
 
 fn casts(node: &TestNode, senders: usize) -> f64 {
