@@ -44,6 +44,10 @@ dev *arguments:
 bench *names:
     cargo bench -p playhouse-bench {{ if names == "" { "" } else { "--bench " + names } }}
 
+# A whole node beside tokio and the disk: the table of docs/benchmarks.md. `just measure cast call` makes some rows only.
+measure *groups:
+    cargo run --release -p playhouse-bench --bin playhouse_bench -- {{groups}}
+
 # Fuzzes one target for some seconds. Needs `cargo install cargo-fuzz --locked`; works with the stable toolchain.
 fuzz target seconds="60":
     cd fuzz && mkdir -p corpus/{{target}} seeds/{{target}} && \

@@ -12,7 +12,7 @@ mod json;
 mod page;
 mod request;
 
-pub use body::{Body, Content};
+pub use body::{Body, Content, Payload, SmallBody};
 pub use entity_id::{EntityId, EntityIdError, KEY_BYTES_MAX, Key, KindName, ShardId, shard_of};
 pub use error::{CallError, ErrorCode, RefusalClass, Refused};
 pub use json::{JSON_DEPTH_MAX, Json, JsonError};

@@ -22,7 +22,10 @@ use std::{
 
 use parking_lot::Mutex;
 use playhouse_cluster::environment::Environment;
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 pub use entity_ref::{CALL_TIMEOUT, EntityRef};
 pub use looks::Subscription;
@@ -33,7 +36,7 @@ use stream::{FULL_AGAIN, Flushed, Outbound, Stream, Waiter};
 
 use crate::{
     entity::{KindDescription, KindIndex, KindRegistry},
-    protocol::{Body, CallError, EntityId, Reply, Request, ShardId},
+    protocol::{Body, CallError, EntityId, Key, Payload, Reply, Request, ShardId},
     shard::{Envelope, MailboxError, Message, More, ReplyTo, StreamId},
 };
 
@@ -163,10 +166,23 @@ impl Router {
             let number = route.requests.send(Outbound { kind, key, body, deadline, more, waiter })?;
             return Ok(PendingReply::new(outcome, Some((Arc::clone(&route.requests), number)), observed));
         }
-        let reply = ReplyTo::Caller(tell);
+        let (body, reply) = (body.into(), ReplyTo::Caller(tell));
         let envelope = Envelope { kind, key, body, reply, position: None, deadline: Some(deadline), more };
         self.push(shard, Message::Command(envelope))?;
         Ok(PendingReply::new(outcome, None, observed))
+    }
+
+    /// As [`start`](Self::start), for Rust code on this node that calls a `Volatile` entity: it has no request id.
+    fn start_volatile(&self, to: Place, body: Payload, deadline: Instant) -> Result<PendingReply, CallError> {
+        if self.inner.is_draining.load(Ordering::Acquire) {
+            return Err(CallError::Draining);
+        }
+        let (tell, outcome) = oneshot::channel();
+        let deadline = Some(deadline);
+        let (Place { kind, shard, key }, reply) = (to, ReplyTo::Caller(tell));
+        let envelope = Envelope { kind, key, body, reply, position: None, deadline, more: None };
+        self.push(shard, Message::Command(envelope))?;
+        Ok(PendingReply::unobserved(outcome))
     }
 
     /// Sends the request and waits for the reply, at most `request.timeout`.
@@ -191,15 +207,12 @@ impl Router {
     /// [`CallError`], at once, when it cannot be taken.
     pub fn post(&self, target: EntityId, kind: KindIndex, body: Body) -> Result<(), CallError> {
         let shard = target.shard(self.inner.shards);
-        let envelope = Envelope {
-            kind,
-            key: target.key,
-            body,
-            reply: ReplyTo::Nobody,
-            position: None,
-            deadline: None,
-            more: None,
-        };
+        self.post_to(Place { kind, shard, key: target.key }, body.into())
+    }
+
+    fn post_to(&self, to: Place, body: Payload) -> Result<(), CallError> {
+        let (Place { kind, shard, key }, reply) = (to, ReplyTo::Nobody);
+        let envelope = Envelope { kind, key, body, reply, position: None, deadline: None, more: None };
         self.push(shard, Message::Command(envelope))
     }
 
@@ -259,6 +272,13 @@ impl Router {
             }
         });
     }
+}
+
+/// Where an entity is found: what its id was hashed and looked up for, once.
+struct Place {
+    kind: KindIndex,
+    shard: ShardId,
+    key: Key,
 }
 
 fn no_leader(shard: ShardId) -> CallError {

@@ -3,11 +3,17 @@
 //! Comes in: times and counts. Leaves: a [`Report`] that says on what machine, with which commit and in how many
 //! runs they were found. Criterion's measurements of single rooms are in `benches/`.
 
+pub mod figures;
 mod machine;
+pub mod node;
 pub mod raw_file;
 mod report;
+pub mod rows;
+pub mod sink;
+pub mod solo;
 pub mod store;
 
+pub use figures::Figures;
 pub use machine::Machine;
 pub use report::{RUNS_MIN, Report, ReportError, Row, Summary, Unit};
 

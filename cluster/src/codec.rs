@@ -35,7 +35,37 @@ pub struct DecodeError {
 ///
 /// When the type contains something that the format cannot express, such as a sequence of unknown length.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
-    encode_into(value, Vec::new())
+    let mut small = [0; SMALL_BYTES];
+    match encode_small(value, &mut small)? {
+        // Exactly as long as it must be: growing it, and making `Bytes` of a longer one, would allocate again.
+        Some(length) => Ok(small[..length].to_vec()),
+        None => encode_into(value, Vec::new()),
+    }
+}
+
+/// What [`encode`] encodes on the stack first.
+const SMALL_BYTES: usize = 128;
+
+/// Encodes `value` into `buffer` and returns its length; `None` when it does not fit.
+///
+/// ```
+/// let mut buffer = [0; 2];
+/// assert_eq!(playhouse_cluster::codec::encode_small(&7u8, &mut buffer).unwrap(), Some(1));
+/// assert_eq!(playhouse_cluster::codec::encode_small("seven", &mut buffer).unwrap(), None);
+/// ```
+///
+/// # Errors
+///
+/// As [`encode`].
+pub fn encode_small<T: Serialize + ?Sized>(
+    value: &T,
+    buffer: &mut [u8],
+) -> Result<Option<usize>, EncodeError> {
+    match postcard::to_slice(value, buffer) {
+        Ok(encoded) => Ok(Some(encoded.len())),
+        Err(postcard::Error::SerializeBufferFull) => Ok(None),
+        Err(source) => Err(EncodeError { what: std::any::type_name::<T>(), source }),
+    }
 }
 
 /// Encodes `value` behind what `buffer` already holds.

@@ -8,12 +8,12 @@ use std::any::Any;
 use bytes::Bytes;
 
 use super::{Limits, OutgoingCast, SchemaVersion, TimerChange};
-use crate::protocol::{Body, CallError, Key, RequestId};
+use crate::protocol::{Body, CallError, Content, Key, RequestId};
 
 /// A command on its way into a handler.
-pub enum Command {
+pub enum Command<'a> {
     /// From a client, another entity or a timer.
-    Encoded(Body),
+    Encoded(Content, &'a [u8]),
     /// The result of [`Context::spawn`](super::Context::spawn): the kind's own command type.
     Typed(Box<dyn Any + Send>),
 }
@@ -32,6 +32,8 @@ pub struct Scope<'a> {
     pub proposal: u64,
     /// How many casts the outbox has room for.
     pub casts_room: usize,
+    /// Whether somebody waits for the reply. That of a `Volatile` kind is not encoded for nobody.
+    pub wants_reply: bool,
 }
 
 /// What is stored of an entity could not be read.
@@ -179,7 +181,7 @@ pub trait Table: Send {
     fn is_volatile(&self) -> bool;
 
     /// Executes a command and keeps its new state; the caller must propose its effects.
-    fn execute(&mut self, key: &Key, command: Command, scope: &Scope<'_>) -> Outcome;
+    fn execute(&mut self, key: &Key, command: Command<'_>, scope: &Scope<'_>) -> Outcome;
 
     /// The state as the kind shows it, as JSON; [`Outcome::executed`] is `None`.
     fn view(&mut self, key: &Key, scope: &Scope<'_>) -> Outcome;

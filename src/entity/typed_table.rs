@@ -9,12 +9,12 @@ use bytes::Bytes;
 use playhouse_cluster::collections::Hasher;
 
 use super::{
-    Change, Command, Context, Durability, Effects, Entity, Executed, Loaded, Outcome, RecordChange, Refusal,
-    Scope, Spawn, SpawnedFuture, Table, TableStatistics, TimerChange,
+    Change, Command, Context, Durability, Effects, Entity, Executed, Loaded, Outcome, Refusal, Scope, Spawn,
+    SpawnedFuture, Table, TableStatistics, TimerChange,
     crashes::Crashes,
     resident::{self, Next, Resident},
 };
-use crate::protocol::{Body, CallError, Content, Key, Refused, codec};
+use crate::protocol::{CallError, Content, Key, Refused, codec};
 
 /// The resident entities of kind `E` in one shard.
 pub(crate) struct TypedTable<E: Entity> {
@@ -85,20 +85,31 @@ impl<E: Entity> TypedTable<E> {
         }
     }
 
+    /// Executes a command. `saw` is set once the state was looked at: the reply, whichever it is, waits for that
+    /// proposal. One look into the table per command: it is what a command costs most.
     fn run(
         &mut self,
         key: &Key,
-        command: Command,
+        command: Command<'_>,
         scope: &Scope<'_>,
-    ) -> Result<(Bytes, Executed), CallError> {
+        saw: &mut Option<u64>,
+    ) -> Result<Outcome, CallError> {
         self.crashes.check(key, scope.now_ms, scope.limits)?;
         let (command, content) = decode_command::<E>(command)?;
-        self.wake(key, scope)?;
-        let resident = self.residents.get(key).expect("it was woken above");
+        let resident = match self.residents.get_mut(key) {
+            Some(resident) => resident,
+            None => {
+                self.wake(key, scope)?;
+                self.residents.get_mut(key).expect("it was woken above")
+            }
+        };
+        *saw = Some(resident.proposal);
+        let encodes = scope.wants_reply || E::DURABILITY == Durability::Replicated;
         let mut context = Context::<E>::new(key, scope.now_ms, resident.revision, scope.request_id);
         let handled = catch_unwind(AssertUnwindSafe(|| {
             let handled = resident.state.handle(command, &mut context);
-            handled.map(|reply| encode_reply(&reply, content)).map_err(|refusal| refused(&refusal))
+            let encode = |reply| if encodes { encode_reply(&reply, content) } else { Ok(Bytes::new()) };
+            handled.map(encode).map_err(|refusal| refused(&refusal))
         }));
         let reply = match handled {
             Err(_) => return Err(self.crashed(key, scope)),
@@ -112,79 +123,76 @@ impl<E: Entity> TypedTable<E> {
         }
         let reply = reply.unwrap_or_default();
         resident::check("the reply", reply.len(), scope.limits.reply_bytes_max)?;
-        self.accept(key, effects, scope).map(|executed| (reply, executed))
-    }
-
-    /// Checks the bounds, encodes the effects, and makes the new state the current one.
-    fn accept(&mut self, key: &Key, effects: Effects<E>, scope: &Scope<'_>) -> Result<Executed, CallError> {
         let folds = matches!(effects.change, Change::Emit(_)) && E::DURABILITY == Durability::Replicated;
-        let accepted = self.accept_whole(key, effects, scope);
-        if accepted.is_err() && folds {
-            // Events are folded in place; half a change is undone by waking it again.
-            self.forget(key);
+        let before = resident.bytes as usize;
+        match accept(resident, key, effects, scope) {
+            Ok(executed) => {
+                let bytes = self.statistics.resident_bytes + resident.bytes as usize;
+                self.statistics.resident_bytes = bytes - before;
+                let (revision, saw) = (resident.revision, resident.proposal);
+                Ok(Outcome { reply: Ok(reply), revision, saw, executed: Some(executed) })
+            }
+            Err(Fault::Panic) => Err(self.crashed(key, scope)),
+            Err(Fault::Error(error)) => {
+                if folds {
+                    // Events are folded in place; half a change is undone by waking it again.
+                    self.forget(key);
+                }
+                Err(error)
+            }
         }
-        accepted
     }
+}
 
-    fn accept_whole(
-        &mut self,
-        key: &Key,
-        mut effects: Effects<E>,
-        scope: &Scope<'_>,
-    ) -> Result<Executed, CallError> {
-        let is_write = effects.is_write();
-        check_casts(&effects, scope)?;
-        let change = std::mem::replace(&mut effects.change, Change::Keep);
-        let next = match self.next_state(key, change, scope) {
-            Ok(next) => next?,
-            Err(_) => return Err(self.crashed(key, scope)),
-        };
-        let size = next.record_bytes()
-            + effects.casts.iter().map(|cast| cast.body.len() + 600).sum::<usize>()
-            + effects.timers.iter().map(timer_bytes).sum::<usize>()
-            + effects.published.iter().map(Bytes::len).sum::<usize>();
-        resident::check("what the command states", size, scope.limits.effects_bytes_max)?;
-        let record = self.adopt(key, next, scope, is_write);
-        Ok(Executed {
-            record,
-            casts: effects.casts,
-            timers: effects.timers,
-            published: effects.published,
-            spawns: effects.spawns.into_iter().map(erase::<E>).collect(),
-            is_write,
-        })
-    }
+/// Why effects were not accepted.
+enum Fault {
+    /// [`Entity::apply`] panicked.
+    Panic,
+    /// A bound was reached.
+    Error(CallError),
+}
 
-    /// Folds the change in and encodes it. The outer error is a panic of [`Entity::apply`].
-    #[allow(clippy::type_complexity)]
-    fn next_state(
-        &mut self,
-        key: &Key,
-        change: Change<E>,
-        scope: &Scope<'_>,
-    ) -> Result<Result<Next<E>, CallError>, ()> {
-        let resident = self.residents.get_mut(key).expect("it was woken before");
-        let folded = catch_unwind(AssertUnwindSafe(|| match change {
-            Change::Keep => Ok(Next::Keep),
-            Change::Remove => Ok(Next::Remove(E::birth(key))),
-            Change::Save(state) => resident::encode_image(state, scope.limits),
-            Change::Emit(events) => resident::fold_events(resident, events, scope.limits),
-        }));
-        folded.map_err(|_| ())
+impl From<CallError> for Fault {
+    fn from(error: CallError) -> Self {
+        Self::Error(error)
     }
+}
 
-    fn adopt(&mut self, key: &Key, next: Next<E>, scope: &Scope<'_>, is_write: bool) -> RecordChange {
-        let resident = self.residents.get_mut(key).expect("it was woken before");
-        resident.used_ms = scope.now_ms;
-        if is_write {
-            resident.proposal = scope.proposal;
-        }
-        let before = resident.bytes;
-        let record = resident.change(next);
-        self.statistics.resident_bytes =
-            self.statistics.resident_bytes + resident.bytes as usize - before as usize;
-        record
+/// Checks the bounds, encodes the effects, and makes the new state the current one.
+fn accept<E: Entity>(
+    resident: &mut Resident<E>,
+    key: &Key,
+    mut effects: Effects<E>,
+    scope: &Scope<'_>,
+) -> Result<Executed, Fault> {
+    let is_write = effects.is_write();
+    check_casts(&effects, scope)?;
+    let change = std::mem::replace(&mut effects.change, Change::Keep);
+    let folded = catch_unwind(AssertUnwindSafe(|| match change {
+        Change::Keep => Ok(Next::Keep),
+        Change::Remove => Ok(Next::Remove(E::birth(key))),
+        Change::Save(state) => resident::encode_image(state, scope.limits),
+        Change::Emit(events) => resident::fold_events(resident, events, scope.limits),
+    }));
+    let next = folded.map_err(|_| Fault::Panic)??;
+    let size = next.record_bytes()
+        + effects.casts.iter().map(|cast| cast.body.len() + 600).sum::<usize>()
+        + effects.timers.iter().map(timer_bytes).sum::<usize>()
+        + effects.published.iter().map(Bytes::len).sum::<usize>();
+    resident::check("what the command states", size, scope.limits.effects_bytes_max)?;
+    resident.used_ms = scope.now_ms;
+    if is_write {
+        resident.proposal = scope.proposal;
     }
+    let record = resident.change(next);
+    Ok(Executed {
+        record,
+        casts: effects.casts,
+        timers: effects.timers,
+        published: effects.published,
+        spawns: effects.spawns.into_iter().map(erase::<E>).collect(),
+        is_write,
+    })
 }
 
 impl<E: Entity> Table for TypedTable<E> {
@@ -192,20 +200,12 @@ impl<E: Entity> Table for TypedTable<E> {
         E::DURABILITY == Durability::Volatile
     }
 
-    fn execute(&mut self, key: &Key, command: Command, scope: &Scope<'_>) -> Outcome {
-        let saw = self.residents.get(key).map_or(0, |resident| resident.proposal);
-        match self.run(key, command, scope) {
-            Err(error) => Outcome { saw, ..self.refused(key, error) },
-            Ok((reply, executed)) => {
-                let resident = self.residents.get(key).expect("it has just executed");
-                Outcome {
-                    reply: Ok(reply),
-                    revision: resident.revision,
-                    saw: resident.proposal,
-                    executed: Some(executed),
-                }
-            }
-        }
+    fn execute(&mut self, key: &Key, command: Command<'_>, scope: &Scope<'_>) -> Outcome {
+        let mut saw = None;
+        self.run(key, command, scope, &mut saw).unwrap_or_else(|error| {
+            let refused = self.refused(key, error);
+            Outcome { saw: saw.unwrap_or(refused.saw), ..refused }
+        })
     }
 
     fn view(&mut self, key: &Key, scope: &Scope<'_>) -> Outcome {
@@ -276,18 +276,18 @@ fn refused(refusal: &impl Refusal) -> Refused {
     Refused { code: refusal.code().to_owned(), message: refusal.to_string(), class: refusal.class() }
 }
 
-fn decode_command<E: Entity>(command: Command) -> Result<(E::Command, Content), CallError> {
+fn decode_command<E: Entity>(command: Command<'_>) -> Result<(E::Command, Content), CallError> {
     match command {
         Command::Typed(command) => {
             let command = command.downcast::<E::Command>().expect("spawned work returns the kind's command");
             Ok((*command, Content::Binary))
         }
-        Command::Encoded(Body { content: Content::Binary, bytes }) => {
-            let decoded = codec::decode(&bytes).map_err(|error| invalid(".", &error))?;
+        Command::Encoded(Content::Binary, bytes) => {
+            let decoded = codec::decode(bytes).map_err(|error| invalid(".", &error))?;
             Ok((decoded, Content::Binary))
         }
-        Command::Encoded(Body { content: Content::Json, bytes }) => {
-            let mut json = serde_json::Deserializer::from_slice(&bytes);
+        Command::Encoded(Content::Json, bytes) => {
+            let mut json = serde_json::Deserializer::from_slice(bytes);
             let decoded = serde_path_to_error::deserialize(&mut json)
                 .map_err(|error| invalid(&json_path(error.path()), error.inner()))?;
             json.end().map_err(|error| invalid(".", &error))?;

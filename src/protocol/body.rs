@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::codec;
+
 /// How a body is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Content {
@@ -44,5 +46,91 @@ impl Body {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+}
+
+/// A command up to this long lies in its message itself.
+const SMALL_BYTES_MAX: usize = 31;
+
+/// The command in a message inside this node. A small one needs no memory of its own.
+#[derive(Clone, Debug)]
+pub enum Payload {
+    /// Of any length.
+    Body(Body),
+    /// Up to 31 bytes of [`Content::Binary`].
+    Small(SmallBody),
+}
+
+/// Up to 31 bytes of [`Content::Binary`].
+#[derive(Clone, Debug)]
+pub struct SmallBody {
+    length: u8,
+    bytes: [u8; SMALL_BYTES_MAX],
+}
+
+impl Payload {
+    /// Encodes a command.
+    ///
+    /// # Errors
+    ///
+    /// As [`codec::encode`].
+    pub fn encode<C: Serialize>(command: &C) -> Result<Self, codec::EncodeError> {
+        let mut bytes = [0; SMALL_BYTES_MAX];
+        match codec::encode_small(command, &mut bytes)? {
+            Some(length) => {
+                let length = u8::try_from(length).expect("the buffer is shorter");
+                Ok(Self::Small(SmallBody { length, bytes }))
+            }
+            None => codec::encode(command).map(|bytes| Self::Body(Body::binary(bytes))),
+        }
+    }
+
+    /// How to read the bytes.
+    #[must_use]
+    pub fn content(&self) -> Content {
+        match self {
+            Self::Body(body) => body.content,
+            Self::Small(_) => Content::Binary,
+        }
+    }
+
+    /// The encoded command.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Body(body) => &body.bytes,
+            Self::Small(small) => &small.bytes[..usize::from(small.length)],
+        }
+    }
+
+    /// What it takes besides its message, in bytes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Body(body) => body.len(),
+            Self::Small(_) => 0,
+        }
+    }
+}
+
+impl From<Body> for Payload {
+    fn from(body: Body) -> Self {
+        Self::Body(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_command_needs_no_memory_of_its_own() {
+        assert_eq!(size_of::<Payload>(), size_of::<Body>());
+        let small = Payload::encode(&7u64).unwrap();
+        assert_eq!((small.bytes(), small.heap_bytes()), (&[7][..], 0));
+        let long = "x".repeat(SMALL_BYTES_MAX);
+        let large = Payload::encode(&long).unwrap();
+        assert_eq!(large.heap_bytes(), SMALL_BYTES_MAX + 1);
+        assert_eq!(codec::decode::<String>(large.bytes()).unwrap(), long);
     }
 }

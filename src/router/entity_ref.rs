@@ -2,22 +2,26 @@
 
 use std::{marker::PhantomData, time::Duration};
 
-use super::Router;
+use super::{Place, Router};
 use crate::{
-    entity::Entity,
-    protocol::{Body, CallError, EntityId, Key, KindName, Reply, Request, RequestId, codec},
+    entity::{Durability, Entity, KindIndex},
+    protocol::{
+        Body, CallError, EntityId, Key, KindName, Payload, Reply, Request, RequestId, ShardId, codec,
+    },
 };
 
 /// A typed reference to an entity, wherever it is. Cheap to clone; the entity always exists.
 pub struct EntityRef<E> {
     router: Router,
     id: EntityId,
+    /// Looked up once; `None` when this node does not know the kind.
+    place: Option<(KindIndex, ShardId)>,
     kind: PhantomData<fn() -> E>,
 }
 
 impl<E> Clone for EntityRef<E> {
     fn clone(&self) -> Self {
-        Self { router: self.router.clone(), id: self.id.clone(), kind: PhantomData }
+        Self { router: self.router.clone(), id: self.id.clone(), place: self.place, kind: PhantomData }
     }
 }
 
@@ -33,7 +37,10 @@ impl<E: Entity> EntityRef<E> {
     #[must_use]
     pub fn new(router: Router, key: Key) -> Self {
         let kind = KindName::new(E::KIND).expect("the registry refuses kinds with a bad name");
-        Self { router, id: EntityId { kind, key }, kind: PhantomData }
+        let id = EntityId { kind, key };
+        let shard = id.shard(router.shards());
+        let place = router.kind(&id).ok().map(|kind| (kind, shard));
+        Self { router, id, place, kind: PhantomData }
     }
 
     /// Which entity.
@@ -49,7 +56,18 @@ impl<E: Entity> EntityRef<E> {
     ///
     /// [`CallError`].
     pub async fn call(&self, command: &E::Command) -> Result<E::Reply, CallError> {
-        let reply = self.router.call(self.request(command)?).await?;
+        let reply = match E::DURABILITY {
+            Durability::Replicated => self.router.call(self.request(command)?).await?,
+            Durability::Volatile => {
+                let body = Payload::encode(command).map_err(|error| invalid(&error))?;
+                let deadline = self.router.environment().now() + CALL_TIMEOUT;
+                let mut pending = self.router.start_volatile(self.place()?, body, deadline)?;
+                match tokio::time::timeout_at(deadline, &mut pending).await {
+                    Ok(outcome) => outcome?,
+                    Err(_) => return Err(pending.give_up()),
+                }
+            }
+        };
         decode::<E>(&reply)
     }
 
@@ -59,14 +77,20 @@ impl<E: Entity> EntityRef<E> {
     ///
     /// [`CallError`].
     pub fn cast(&self, command: &E::Command) -> Result<(), CallError> {
-        let kind = self.router.kind(&self.id)?;
-        self.router.post(self.id.clone(), kind, encode(command)?)
+        let body = Payload::encode(command).map_err(|error| invalid(&error))?;
+        self.router.post_to(self.place()?, body)
+    }
+
+    fn place(&self) -> Result<Place, CallError> {
+        let unknown = || CallError::UnknownKind { kind: self.id.kind.to_string() };
+        let (kind, shard) = self.place.ok_or_else(unknown)?;
+        Ok(Place { kind, shard, key: self.id.key.clone() })
     }
 
     fn request(&self, command: &E::Command) -> Result<Request, CallError> {
         Ok(Request {
             target: self.id.clone(),
-            body: encode(command)?,
+            body: codec::encode(command).map(Body::binary).map_err(|error| invalid(&error))?,
             request_id: RequestId::random(self.router.environment()),
             idempotency_key: None,
             timeout: CALL_TIMEOUT,
@@ -75,12 +99,8 @@ impl<E: Entity> EntityRef<E> {
     }
 }
 
-fn encode<C: serde::Serialize>(command: &C) -> Result<Body, CallError> {
-    let invalid = |error: codec::EncodeError| CallError::InvalidBody {
-        path: ".".to_owned(),
-        message: error.to_string(),
-    };
-    codec::encode(command).map(Body::binary).map_err(invalid)
+fn invalid(error: &codec::EncodeError) -> CallError {
+    CallError::InvalidBody { path: ".".to_owned(), message: error.to_string() }
 }
 
 fn decode<E: Entity>(reply: &Reply) -> Result<E::Reply, CallError> {

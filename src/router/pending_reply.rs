@@ -51,6 +51,11 @@ impl PendingReply {
         Self { outcome, kept, observed: Some(observed) }
     }
 
+    /// For a local call of a `Volatile` entity, which is over before anything could be told of it.
+    pub(super) fn unobserved(outcome: oneshot::Receiver<Result<Reply, CallError>>) -> Self {
+        Self { outcome, kept: None, observed: None }
+    }
+
     /// Waits no longer; the request is not sent again. Returns what is known of it.
     #[must_use]
     pub fn give_up(&mut self) -> CallError {

@@ -216,9 +216,9 @@ impl Stream {
         Envelope {
             kind: entry.kind,
             key: entry.key.clone(),
-            body: entry.body.clone(),
+            body: entry.body.clone().into(),
             reply: ReplyTo::Stream(Box::new(move |answer| pending.answer(answer))),
-            position: Some(position),
+            position: Some(Box::new(position)),
             deadline: entry.deadline,
             more: entry.more.clone(),
         }

@@ -1,6 +1,6 @@
 //! Runs a core: brings time and messages, proposes, acts on what leaves the gate.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use parking_lot::Mutex;
@@ -19,7 +19,7 @@ use super::{
     core::{Config, Core, Effect},
     envelope::{Cast, Message},
     mailbox::Mailbox,
-    meter::Meter,
+    meter::{Meter, SLOW_HANDLER},
     statistics::ShardStatistics,
 };
 use crate::{
@@ -36,6 +36,11 @@ const BARRIERS_MAX: usize = 64;
 const TICK: Duration = Duration::from_secs(1);
 /// How many residents per kind are looked at in one tick.
 const PASSIVATE_PER_TICK: usize = 10_000;
+/// How many messages are executed between two looks at the clock, while they are short.
+const UNTIMED_MAX: u32 = 16;
+/// An idle executor keeps memory for this many messages.
+const BACKLOG_KEPT: usize = 1_024;
+
 /// Where an executor sends what leaves its shard.
 pub trait Outgoing: Send + Sync + 'static {
     /// Sends a cast of the outbox until it is acknowledged; the outcome comes back as [`Message::CastDone`].
@@ -114,12 +119,15 @@ struct Running {
     news: Arc<News>,
     barriers: FuturesOrdered<Barrier>,
     /// When each proposal on its way was made.
-    made: std::collections::VecDeque<(u64, Instant)>,
-    backlog: std::vec::IntoIter<Message>,
+    made: VecDeque<(u64, Instant)>,
+    /// What was taken from the mailbox and not executed yet.
+    backlog: VecDeque<Message>,
     /// Since when acknowledgements wait for a proposal.
     housekeeping_since: Option<Instant>,
     next_tick: Instant,
     meter: Meter,
+    /// How many messages are executed between two looks at the clock.
+    untimed_max: u32,
 }
 
 /// Why an executor ended.
@@ -154,11 +162,12 @@ pub async fn run(executor: Executor, services: ShardServices, hasher: &Hasher) -
         services,
         news: Arc::default(),
         barriers: FuturesOrdered::new(),
-        made: std::collections::VecDeque::new(),
-        backlog: Vec::new().into_iter(),
+        made: VecDeque::new(),
+        backlog: VecDeque::new(),
         housekeeping_since: None,
         next_tick,
         meter,
+        untimed_max: 1,
     };
     running.act(effects);
     let end = running.serve().await;
@@ -220,7 +229,7 @@ impl Running {
     }
 
     fn has_work(&self) -> bool {
-        self.takes_messages() && (self.backlog.len() > 0 || !self.executor.mailbox.is_empty())
+        self.takes_messages() && (!self.backlog.is_empty() || !self.executor.mailbox.is_empty())
     }
 
     /// The next time at which something is due without a message.
@@ -256,13 +265,21 @@ impl Running {
     }
 
     async fn execute(&mut self) -> Result<(), End> {
-        let mut now = self.services.environment.now();
+        let (mut now, mut untimed) = (self.services.environment.now(), 0);
         for _ in 0..MESSAGES_PER_TURN {
             if !self.takes_messages() {
                 return Ok(());
             }
             let Some(message) = self.next_message() else { return Ok(()) };
-            now = self.deliver(message, now)?;
+            match self.deliver(message, now)? {
+                Some(after) => (now, untimed) = (after, 0),
+                None => untimed += 1,
+            }
+            if untimed >= self.untimed_max {
+                let after = self.services.environment.now();
+                self.timed(after.duration_since(now), untimed);
+                (now, untimed) = (after, 0);
+            }
             if self.core.is_full() {
                 self.propose().await;
                 now = self.services.environment.now();
@@ -271,34 +288,45 @@ impl Running {
         Ok(())
     }
 
-    /// Executes one message and returns the time after it.
-    fn deliver(&mut self, message: Message, now: Instant) -> Result<Instant, End> {
-        let started = self.meter.start(&message, now);
+    /// Executes one message. A command of a client is measured by itself; then the time after it is returned.
+    fn deliver(&mut self, message: Message, now: Instant) -> Result<Option<Instant>, End> {
+        let Some(kind) = message.kind_for_client() else {
+            self.core.deliver(message, now).map_err(End::Store)?;
+            return Ok(None);
+        };
+        let began = self.services.environment.now();
+        let started = self.meter.start(&message, began);
         let before = self.core.open_proposal();
-        let kind = message.kind();
-        self.core.deliver(message, now).map_err(End::Store)?;
+        self.core.deliver(message, began).map_err(End::Store)?;
         let after = self.services.environment.now();
         if let Some(started) = started {
             let (number, bytes) = self.core.open_proposal();
-            self.meter.ran(&started, (now, after), (bytes > before.1).then_some(number));
+            self.meter.ran(&started, (began, after), (bytes > before.1).then_some(number));
         }
-        if self.meter.slow(after.duration_since(now), kind) {
+        if self.meter.slow(after.duration_since(began), Some(kind)) {
             self.core.note_slow_handler();
         }
-        Ok(after)
+        Ok(Some(after))
+    }
+
+    /// Looks at how long the last messages took. Reading the clock costs as much as a short handler, so it is read
+    /// once for several, until they take long enough for one of them to be slow.
+    fn timed(&mut self, took: Duration, messages: u32) {
+        if self.meter.slow(took, None) {
+            self.core.note_slow_handler();
+        }
+        let is_slow = took > SLOW_HANDLER / UNTIMED_MAX * messages;
+        self.untimed_max = if is_slow { 1 } else { UNTIMED_MAX };
     }
 
     fn next_message(&mut self) -> Option<Message> {
-        if let Some(message) = self.backlog.next() {
-            return Some(message);
+        if self.backlog.is_empty() {
+            self.executor.mailbox.take(&mut self.backlog);
+            if !self.backlog.is_empty() {
+                self.meter.batch(self.backlog.len());
+            }
         }
-        let mut batch = Vec::new();
-        self.executor.mailbox.take(&mut batch);
-        if !batch.is_empty() {
-            self.meter.batch(batch.len());
-        }
-        self.backlog = batch.into_iter();
-        self.backlog.next()
+        self.backlog.pop_front()
     }
 
     async fn propose(&mut self) {
@@ -405,6 +433,8 @@ impl Running {
         if now >= self.next_tick {
             self.next_tick = now + TICK;
             self.core.passivate(PASSIVATE_PER_TICK);
+            // The mailbox and the backlog swap their memory, so this reaches both in time.
+            self.backlog.shrink_to(BACKLOG_KEPT);
             self.executor.statistics.send_replace(self.core.statistics());
             self.meter.tables(&self.core);
             self.meter.dead_letters(self.core.take_dead_letters());
@@ -413,7 +443,7 @@ impl Running {
 
     fn finish(self) {
         let Self { core, executor, backlog, mut barriers, .. } = self;
-        refuse_all(backlog.chain(executor.mailbox.close()), &executor);
+        refuse_all(backlog.into_iter().chain(executor.mailbox.close()), &executor);
         while let Some(Some((effects, _))) = futures_util::FutureExt::now_or_never(barriers.next()) {
             effects.into_iter().for_each(|effect| effect.refuse(CallError::NotCommitted));
         }

@@ -14,7 +14,8 @@ use tokio::{
 use crate::{
     entity::KindIndex,
     protocol::{
-        Body, CallError, EntityId, EntityView, Key, Page, Published, Reply, RequestId, ShardId, TraceContext,
+        Body, CallError, EntityId, EntityView, Key, Page, Payload, Published, Reply, RequestId, ShardId,
+        TraceContext,
     },
 };
 
@@ -88,11 +89,11 @@ pub struct Envelope {
     /// Which entity.
     pub key: Key,
     /// The command.
-    pub body: Body,
+    pub body: Payload,
     /// Who waits.
     pub reply: ReplyTo,
     /// Where it stands in its stream; `None` for `Volatile` kinds.
-    pub position: Option<Position>,
+    pub position: Option<Box<Position>>,
     /// When nobody waits any more. A message that is not executed by then is not executed.
     pub deadline: Option<Instant>,
     /// What only some messages have.
@@ -184,16 +185,16 @@ impl Message {
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Command(envelope) => size_of::<Self>() + envelope.body.len(),
+            Self::Command(envelope) => size_of::<Self>() + envelope.body.heap_bytes(),
             _ => size_of::<Self>(),
         }
     }
 
-    /// The kind of the entity that it is for, if it is a command.
+    /// The kind of the entity that it is for, if it is a command that a client waits for.
     #[must_use]
-    pub fn kind(&self) -> Option<KindIndex> {
+    pub fn kind_for_client(&self) -> Option<KindIndex> {
         match self {
-            Self::Command(Envelope { kind, .. }) | Self::Returned { kind, .. } => Some(*kind),
+            Self::Command(Envelope { kind, more: Some(_), .. }) => Some(*kind),
             _ => None,
         }
     }

@@ -14,7 +14,7 @@ use super::{
     pending::{Pending, ProposalNumber},
     records::{Meta, decode, encode},
 };
-use crate::protocol::{Body, CallError};
+use crate::protocol::CallError;
 
 /// How many expired records one batch removes at most.
 const EXPIRED_PER_BATCH_MAX: usize = 256;
@@ -58,7 +58,7 @@ impl Idempotency {
         pending: &Pending,
         of: Of<'_>,
         key: &CompactString,
-        body: &Body,
+        body: &[u8],
         now_ms: u64,
     ) -> Result<Known, StoreError> {
         let (Some(record), proposal) = pending.get(&keys::entity_name(Family::Idempotent, of, key))? else {
@@ -67,9 +67,7 @@ impl Idempotency {
         let record: IdempotentReply = decode("an idempotency record", &record)?;
         Ok(match record {
             record if record.until_ms <= now_ms => Known::No,
-            record if record.body_hash == xxh3_128(&body.bytes) => {
-                Known::Yes { reply: record.reply, proposal }
-            }
+            record if record.body_hash == xxh3_128(body) => Known::Yes { reply: record.reply, proposal },
             _ => Known::OtherBody,
         })
     }
@@ -90,11 +88,11 @@ impl Idempotency {
         meta: &mut Meta,
         of: Of<'_>,
         key: &CompactString,
-        body: &Body,
+        body: &[u8],
         reply: KeptReply,
     ) {
         let until_ms = meta.clock_ms.saturating_add(self.window_ms);
-        let record = encode(&IdempotentReply { body_hash: xxh3_128(&body.bytes), until_ms, reply });
+        let record = encode(&IdempotentReply { body_hash: xxh3_128(body), until_ms, reply });
         let by_key = keys::entity_name(Family::Idempotent, of, key);
         let by_time = keys::timed(Family::Expiry, until_ms, of, key);
         meta.idempotency_bytes += (by_key.len() + record.len() + by_time.len()) as u64;

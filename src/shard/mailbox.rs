@@ -1,9 +1,6 @@
 //! The bounded queue in front of an executor.
 
-use std::{
-    sync::Arc,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -42,32 +39,23 @@ pub struct Mailbox {
 struct Shared {
     queue: Mutex<Queue>,
     waiting: Notify,
-    /// Whether the executor is parked; saves a wake-up per message.
-    parked: AtomicBool,
-    depth: AtomicUsize,
     config: MailboxConfig,
 }
 
 #[derive(Default)]
 struct Queue {
-    messages: Vec<Message>,
+    messages: VecDeque<Message>,
     bytes: usize,
     is_closed: bool,
+    /// Whether the executor is parked; saves a wake-up per message.
+    is_parked: bool,
 }
 
 impl Mailbox {
     /// An empty mailbox.
     #[must_use]
     pub fn new(config: MailboxConfig) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                queue: Mutex::default(),
-                waiting: Notify::new(),
-                parked: AtomicBool::new(false),
-                depth: AtomicUsize::new(0),
-                config,
-            }),
-        }
+        Self { shared: Arc::new(Shared { queue: Mutex::default(), waiting: Notify::new(), config }) }
     }
 
     /// Adds a message.
@@ -79,7 +67,7 @@ impl Mailbox {
     pub fn push(&self, message: Message) -> Result<(), MailboxError> {
         let shared = &*self.shared;
         let bytes = message.bytes();
-        {
+        let was_parked = {
             let mut queue = shared.queue.lock();
             if queue.is_closed {
                 return Err(MailboxError::Closed(message));
@@ -90,34 +78,39 @@ impl Mailbox {
                 return Err(MailboxError::Full(message));
             }
             queue.bytes += bytes;
-            queue.messages.push(message);
-        }
-        if shared.parked.swap(false, Ordering::AcqRel) {
+            queue.messages.push_back(message);
+            std::mem::take(&mut queue.is_parked)
+        };
+        if was_parked {
             shared.waiting.notify_one();
         }
         Ok(())
     }
 
-    /// Swaps everything that waits into `batch`, which must be empty.
-    pub fn take(&self, batch: &mut Vec<Message>) {
+    /// Swaps everything that waits into `batch`, which must be empty. Its memory is used for what comes next.
+    pub fn take(&self, batch: &mut VecDeque<Message>) {
         debug_assert!(batch.is_empty(), "the batch before was not finished");
         let mut queue = self.shared.queue.lock();
         std::mem::swap(&mut queue.messages, batch);
         queue.bytes = 0;
-        self.shared.depth.store(batch.len(), Ordering::Relaxed);
     }
 
     /// Returns when something waits.
     pub async fn wait(&self) {
         loop {
             let notified = self.shared.waiting.notified();
-            self.shared.parked.store(true, Ordering::Release);
-            if !self.is_empty() {
-                self.shared.parked.store(false, Ordering::Release);
+            if !self.park() {
                 return;
             }
             notified.await;
         }
+    }
+
+    /// The next message wakes the executor. `false` when one waits already.
+    fn park(&self) -> bool {
+        let mut queue = self.shared.queue.lock();
+        queue.is_parked = queue.messages.is_empty();
+        queue.is_parked
     }
 
     /// Whether nothing waits.
@@ -135,7 +128,7 @@ impl Mailbox {
 
     /// Takes no more messages and gives back what waits.
     #[must_use]
-    pub fn close(&self) -> Vec<Message> {
+    pub fn close(&self) -> VecDeque<Message> {
         let mut queue = self.shared.queue.lock();
         queue.is_closed = true;
         queue.bytes = 0;

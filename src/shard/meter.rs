@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Handlers that run longer are counted and logged.
-const SLOW_HANDLER: Duration = Duration::from_millis(100);
+pub(super) const SLOW_HANDLER: Duration = Duration::from_millis(100);
 
 /// Counts for one executor. Takes its gauges back when it ends.
 pub(super) struct Meter {

@@ -351,6 +351,7 @@ impl Stage {
         let (sender, receiver) = oneshot::channel();
         let kind = self.kind(&target.kind);
         let (key, reply, more) = (target.key, ReplyTo::Caller(sender), more.map(Box::new));
+        let (body, position) = (body.into(), position.map(Box::new));
         let envelope = Envelope { kind, key, body, reply, position, deadline: None, more };
         self.deliver(Message::Command(envelope));
         receiver

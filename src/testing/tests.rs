@@ -81,6 +81,22 @@ fn a_crash_does_not_open_the_gate() {
     assert_eq!(crashed.outcome(), Some(Err(CallError::Crashed)));
 }
 
+/// A refusal by an entity that the same command woke once left at once, although the state that it was based on was
+/// not committed: what it saw was noted before the wake.
+#[test]
+fn a_refusal_after_a_crash_does_not_open_the_gate() {
+    let mut stage = Stage::of::<Counter>();
+    stage.stall();
+    let written = stage.send::<Counter>("c", &counter::Command::Set(i64::MAX));
+    stage.crash_next_handler();
+    drop(stage.send::<Counter>("c", &add(1)));
+    let refused = stage.send::<Counter>("c", &add(1));
+    assert_eq!(refused.outcome(), None);
+    stage.resume();
+    assert!(matches!(refused.outcome(), Some(Err(CallError::Refused(_)))));
+    assert!(matches!(written.outcome(), Some(Ok(_))));
+}
+
 /// The same for what is on its way as an event, and for a state that is on its way out.
 #[test]
 fn a_crash_does_not_open_the_gate_for_events_and_removals() {

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::{Core, Effect, Of};
 use crate::{
     entity::{Command, Executed, KindIndex, Outcome, RecordChange, Scope, TimerChange},
-    protocol::{Body, CallError, Content, EntityId, Key, Reply, RequestId},
+    protocol::{Body, CallError, Content, EntityId, Key, Payload, Reply, RequestId},
     shard::{
         DeadLetter,
-        envelope::{Cast, Envelope, KeptReply, More, Position, ReplyTo},
+        envelope::{Cast, Envelope, KeptReply, More, Position, ReplyTo, StreamId},
         history,
         idempotency::Known,
         records,
@@ -81,7 +81,7 @@ impl Core {
         &mut self,
         kind: KindIndex,
         key: &Key,
-        body: &Body,
+        body: &Payload,
         more: Option<&More>,
         reply: ReplyTo,
     ) -> Result<Option<ReplyTo>, StoreError> {
@@ -89,7 +89,8 @@ impl Core {
             return Ok(Some(reply));
         };
         let of = Of { kind: self.kinds.description(kind).kind.as_str(), key };
-        let known = self.idempotency.find(&self.pending, of, idempotency_key, body, self.meta.clock_ms)?;
+        let known =
+            self.idempotency.find(&self.pending, of, idempotency_key, body.bytes(), self.meta.clock_ms)?;
         let (answer, saw) = match known {
             Known::Yes { reply, proposal } => (Ok(reply.into()), proposal),
             Known::OtherBody => (Err(CallError::IdempotencyMismatch), 0),
@@ -107,30 +108,37 @@ impl Core {
         &mut self,
         kind: KindIndex,
         key: &Key,
-        body: Body,
-        position: Option<Position>,
+        body: Payload,
+        position: Option<Box<Position>>,
         more: Option<Box<More>>,
         reply: ReplyTo,
     ) -> Result<(), StoreError> {
-        let is_cast = matches!(position, Some(Position { stream: super::super::StreamId::Shard(_), .. }));
+        let stream = position.as_ref().map(|position| position.stream);
+        let is_cast = matches!(stream, Some(StreamId::Shard(_)));
         let origin = if is_cast { Origin::Internal } else { Origin::Client };
         let request_id = more.as_ref().and_then(|more| more.request_id.as_ref());
         let idempotency_key = more.as_ref().and_then(|more| more.idempotency_key.as_ref());
-        // The body is needed again for its hash.
-        let kept_body = idempotency_key.map(|_| body.clone());
-        let outcome = self.execute(kind, key, Command::Encoded(body), request_id, origin);
+        let wants_reply = !matches!(reply, ReplyTo::Nobody);
+        let outcome = self.execute(
+            kind,
+            key,
+            Command::Encoded(body.content(), body.bytes()),
+            request_id,
+            origin,
+            wants_reply,
+        );
         let is_write = outcome.executed.as_ref().is_some_and(|executed| executed.is_write);
         if is_write && !self.tables[usize::from(kind.0)].is_volatile() {
-            let body = outcome.reply.clone().unwrap_or_default();
-            let kept = KeptReply { body, revision: outcome.revision };
+            let reply = outcome.reply.clone().unwrap_or_default();
+            let kept = KeptReply { body: reply, revision: outcome.revision };
             if let Some(position) = &position {
                 self.streams.executed(&mut self.pending, position, &kept);
             }
-            if let (Some(idempotency_key), Some(body)) = (idempotency_key, &kept_body) {
+            if let Some(idempotency_key) = idempotency_key {
                 let name = self.kinds.description(kind).kind.clone();
                 let of = Of { kind: name.as_str(), key };
                 let (pending, meta) = (&mut self.pending, &mut self.meta);
-                self.idempotency.keep(pending, meta, of, idempotency_key, body, kept);
+                self.idempotency.keep(pending, meta, of, idempotency_key, body.bytes(), kept);
             }
         }
         self.finish(kind, key, outcome, reply)
@@ -142,7 +150,7 @@ impl Core {
         key: &Key,
         command: Box<dyn Any + Send>,
     ) -> Result<(), StoreError> {
-        let outcome = self.execute(kind, key, Command::Typed(command), None, Origin::Internal);
+        let outcome = self.execute(kind, key, Command::Typed(command), None, Origin::Internal, false);
         self.finish(kind, key, outcome, ReplyTo::Nobody)
     }
 
@@ -152,8 +160,8 @@ impl Core {
             self.bury_timer(due, "this release does not know the kind");
             return Ok(());
         };
-        let command = Command::Encoded(Body::binary(due.command.clone()));
-        let outcome = self.execute(kind, &due.key, command, None, Origin::Internal);
+        let command = Command::Encoded(Content::Binary, &due.command);
+        let outcome = self.execute(kind, &due.key, command, None, Origin::Internal, false);
         let key = due.key.clone();
         match &outcome.reply {
             Ok(_) | Err(CallError::Refused(_)) => {}
@@ -180,8 +188,8 @@ impl Core {
         name: CompactString,
         command: Bytes,
     ) -> Result<(), StoreError> {
-        let body = Command::Encoded(Body::binary(command.clone()));
-        let outcome = self.execute(kind, key, body, None, Origin::Internal);
+        let body = Command::Encoded(Content::Binary, &command);
+        let outcome = self.execute(kind, key, body, None, Origin::Internal, false);
         if let Some(delay) = outcome.reply.as_ref().err().and_then(put_off) {
             let change = self.later(delay, name, command);
             self.timers.change_volatile(kind, key, change);
@@ -201,9 +209,10 @@ impl Core {
         &mut self,
         kind: KindIndex,
         key: &Key,
-        command: Command,
+        command: Command<'_>,
         request_id: Option<&RequestId>,
         origin: Origin,
+        wants_reply: bool,
     ) -> Outcome {
         let outbox_max = match origin {
             Origin::Client => self.config.outbox_max,
@@ -216,6 +225,7 @@ impl Core {
             limits: &self.config.limits,
             proposal: self.pending.open_number(),
             casts_room: outbox_max.saturating_sub(self.outbox.len()),
+            wants_reply,
         };
         self.statistics.executed += 1;
         self.tables[usize::from(kind.0)].execute(key, command, &scope)
@@ -232,12 +242,12 @@ impl Core {
         let Outcome { reply: answer, revision, saw, executed } = outcome;
         let answer = answer.map(|body| Reply { body, revision });
         let Some(executed) = executed else {
-            self.answer(kind, saw, Effect::Reply(reply, answer));
+            self.answer(kind, saw, reply, answer);
             return Ok(());
         };
         if self.tables[usize::from(kind.0)].is_volatile() {
             self.finish_volatile(kind, key, executed);
-            self.gate.pass(Effect::Reply(reply, answer));
+            self.pass_reply(reply, answer);
         } else if executed.is_write {
             self.statistics.written += 1;
             self.gate.hold(Effect::Reply(reply, answer));
@@ -252,11 +262,17 @@ impl Core {
         Ok(())
     }
 
-    fn answer(&mut self, kind: KindIndex, saw: u64, effect: Effect) {
+    fn answer(&mut self, kind: KindIndex, saw: u64, reply: ReplyTo, answer: Result<Reply, CallError>) {
         if self.tables[usize::from(kind.0)].is_volatile() {
-            self.gate.pass(effect);
+            self.pass_reply(reply, answer);
         } else {
-            self.gate.hold_until(saw, self.pending.open_number(), effect);
+            self.gate.hold_until(saw, self.pending.open_number(), Effect::Reply(reply, answer));
+        }
+    }
+
+    fn pass_reply(&mut self, reply: ReplyTo, answer: Result<Reply, CallError>) {
+        if !matches!(reply, ReplyTo::Nobody) {
+            self.gate.pass(Effect::Reply(reply, answer));
         }
     }
 

@@ -31,6 +31,7 @@ impl Core {
             limits: &self.config.limits,
             proposal: self.pending.open_number(),
             casts_room: 0,
+            wants_reply: true,
         };
         let outcome = self.tables[usize::from(kind.0)].view(&key, &scope);
         let id = EntityId { kind: self.kinds.description(kind).kind.clone(), key };

@@ -1,0 +1,149 @@
+//! One node inside this process, on two runtimes as `playhouse run` has them.
+
+use std::{path::Path, time::Duration};
+
+use playhouse::{
+    entity::Entity,
+    node::{Node, Settings},
+    protocol::Key,
+    router::{EntityRef, Router},
+    telemetry::Metrics,
+};
+use playhouse_cluster::{consensus::RaftId, environment::Environment, store::EngineKind};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::sink::Sink;
+
+/// How many threads each of the two runtimes of a node has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// As `playhouse run`: one per core, at least two.
+    AsRun,
+    /// One for all but user code and one for user code: as many as this machine has cores, if it has two.
+    One,
+}
+
+impl Threads {
+    fn count(self) -> usize {
+        match self {
+            Self::AsRun => std::thread::available_parallelism().map_or(2, usize::from).max(2),
+            Self::One => 1,
+        }
+    }
+
+    /// What the name of a row says of it.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::AsRun => "",
+            Self::One => ", 1 + 1 threads",
+        }
+    }
+}
+
+/// A node and the runtimes that it runs on.
+pub struct TestNode {
+    node: Node,
+    metrics: Metrics,
+    environment: Environment,
+    core: Runtime,
+    executors: Runtime,
+}
+
+/// What `playhouse run` would be told for a volume at `folder`.
+#[must_use]
+pub fn settings(folder: &Path, engine: EngineKind) -> Settings {
+    Settings { engine, ..Settings::new("bench-0", folder) }
+}
+
+/// A runtime as each of a node's two is.
+///
+/// # Panics
+///
+/// When the operating system refuses threads.
+#[must_use]
+pub fn runtime() -> Runtime {
+    runtime_of(Threads::AsRun)
+}
+
+fn runtime_of(threads: Threads) -> Runtime {
+    let built = Builder::new_multi_thread().worker_threads(threads.count()).enable_all().build();
+    built.expect("the operating system gives threads")
+}
+
+impl TestNode {
+    /// Returns when every shard has a leader.
+    ///
+    /// # Panics
+    ///
+    /// When the node does not start.
+    #[must_use]
+    pub fn start(settings: &Settings) -> Self {
+        Self::start_on(settings, Threads::AsRun)
+    }
+
+    /// As [`start`](Self::start), on fewer threads.
+    ///
+    /// # Panics
+    ///
+    /// When the node does not start.
+    #[must_use]
+    pub fn start_on(settings: &Settings, threads: Threads) -> Self {
+        let (core, executors) = (runtime_of(threads), runtime_of(threads));
+        let environment = Environment::real(core.handle().clone(), executors.handle().clone());
+        let metrics = Metrics::new("bench");
+        let kinds = Node::builder().kind::<Sink>().kinds();
+        let node = core.block_on(Node::start(settings, kinds, metrics.clone(), environment.clone()));
+        Self { node: node.expect("the node starts"), metrics, environment, core, executors }
+    }
+
+    /// An entity of this node.
+    ///
+    /// # Panics
+    ///
+    /// When `key` is not allowed.
+    #[must_use]
+    pub fn entity<E: Entity>(&self, key: &str) -> EntityRef<E> {
+        self.node.entity(Key::new(key).expect("the bench chooses allowed keys"))
+    }
+
+    /// Entities of this node, for tasks that name many.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        self.node.router()
+    }
+
+    /// Its id in its groups.
+    #[must_use]
+    pub fn raft_id(&self) -> RaftId {
+        self.node.identity().raft_id()
+    }
+
+    /// What the node counts; all that is read on demand was read now.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        self.node.meters().read();
+        &self.metrics
+    }
+
+    /// Runs one task per input at once, on the threads of the node's core, and returns what they return.
+    ///
+    /// # Panics
+    ///
+    /// When a task does.
+    pub fn each<I, F>(&self, inputs: impl IntoIterator<Item = I>, work: impl Fn(I) -> F) -> Vec<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let tasks: Vec<_> = inputs.into_iter().map(|input| self.environment.spawn(work(input))).collect();
+        let all = futures_util::future::join_all(tasks);
+        self.core.block_on(all).into_iter().map(|done| done.expect("no task panics")).collect()
+    }
+
+    /// Drains and stops.
+    pub fn stop(self) {
+        self.core.block_on(self.node.stop(Duration::from_secs(10)));
+        self.executors.shutdown_timeout(Duration::from_secs(1));
+        self.core.shutdown_timeout(Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,51 @@
+//! The rows of `docs/benchmarks.md`, each beside its peers. One call of a row is one run.
+
+mod call;
+mod cast;
+mod durable;
+mod resident;
+mod restart;
+mod wake;
+
+use std::path::Path;
+
+use crate::Figures;
+
+pub use resident::{CHILD as RESIDENT_CHILD, measure_here as measure_resident_here};
+
+/// Rows that are measured together.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// As the command line and the file of the report call it.
+    pub name: &'static str,
+    run: fn(&Path, usize, &mut Figures),
+}
+
+impl Group {
+    /// All groups.
+    pub const ALL: [Self; 6] = [
+        Self { name: "cast", run: cast::run },
+        Self { name: "call", run: call::run },
+        Self { name: "durable", run: durable::run },
+        Self { name: "wake", run: wake::run },
+        Self { name: "resident", run: resident::run },
+        Self { name: "restart", run: restart::run },
+    ];
+
+    /// Makes `runs` runs; volumes are made in `folder`.
+    #[must_use]
+    pub fn measure(self, folder: &Path, runs: usize) -> Figures {
+        let mut figures = Figures::default();
+        (self.run)(folder, runs, &mut figures);
+        figures
+    }
+}
+
+/// A key of 16 bytes.
+fn key(number: usize) -> String {
+    format!("entity-{number:09}")
+}
+
+fn volume(folder: &Path) -> tempfile::TempDir {
+    tempfile::tempdir_in(folder).expect("a temporary folder")
+}

@@ -1,0 +1,44 @@
+//! The kind that is measured: it counts what arrives.
+
+use std::convert::Infallible;
+
+use playhouse::{
+    entity::{Context, Durability, Entity, NoEvents},
+    protocol::Key,
+};
+use serde::{Deserialize, Serialize};
+
+/// Counts what arrives. Its struct has 8 bytes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Sink {
+    received: u64,
+}
+
+/// What a sink can be asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Command {
+    /// Count this; the number says nothing.
+    Note(u64),
+    /// How many were counted.
+    Received,
+}
+
+impl Entity for Sink {
+    const KIND: &'static str = "sink";
+    const DURABILITY: Durability = Durability::Volatile;
+    type Command = Command;
+    type Reply = u64;
+    type Event = NoEvents;
+    type Error = Infallible;
+
+    fn birth(_: &Key) -> Self {
+        Self::default()
+    }
+
+    fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<u64, Infallible> {
+        let Command::Note(_) = command else { return Ok(self.received) };
+        let received = self.received + 1;
+        context.save(Self { received });
+        Ok(received)
+    }
+}
