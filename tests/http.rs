@@ -147,7 +147,7 @@ async fn one_websocket_calls_in_order_and_hears_what_is_published() {
     }
     let wish = json!({"id": "s", "subscribe": {"kind": "room", "key": "lobby"}});
     socket.send(Message::text(wish.to_string())).await.expect("it is read");
-    assert_eq!(next(&mut socket).await, json!({"id": "s", "subscribed": true}));
+    assert_eq!(next(&mut socket).await, json!({"id": "s", "subscribed": true, "revision": 0}));
     let (status, reply) = house.call("room/lobby", json!({"publish": {"item": "hello"}})).await;
     assert_eq!(status, 200, "{reply}");
     let item = next(&mut socket).await;
