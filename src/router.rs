@@ -263,6 +263,9 @@ impl Router {
 
     /// Tries again until everything has left, while a mailbox is full.
     fn flush_later(&self, stream: Arc<Stream>) {
+        if !stream.claim_flush() {
+            return;
+        }
         self.inner.environment.spawn(async move {
             loop {
                 tokio::time::sleep(FULL_AGAIN).await;

@@ -60,9 +60,12 @@ impl<E: Entity> TypedTable<E> {
         Ok(())
     }
 
-    /// Notes a crash. The entity is woken again from what is stored and in the pipeline.
+    /// Notes a crash. The entity is woken again from what is stored and in the pipeline; a `Volatile` one, of which
+    /// nothing is stored, stays: its handler could not change it, and its events fold into a copy.
     fn crashed(&mut self, key: &Key, scope: &Scope<'_>) -> CallError {
-        self.forget(key);
+        if E::DURABILITY == Durability::Replicated {
+            self.forget(key);
+        }
         self.statistics.crashed += 1;
         self.crashes.note(key, scope.now_ms, scope.limits);
         tracing::error!(kind = E::KIND, %key, "a handler panicked; the entity is as it was");
@@ -95,7 +98,8 @@ impl<E: Entity> TypedTable<E> {
         saw: &mut Option<u64>,
     ) -> Result<Outcome, CallError> {
         self.crashes.check(key, scope.now_ms, scope.limits)?;
-        let (command, content) = decode_command::<E>(command)?;
+        let decoded = catch_unwind(AssertUnwindSafe(|| decode_command::<E>(command)));
+        let (command, content) = decoded.map_err(|_| self.crashed(key, scope))??;
         let resident = match self.residents.get_mut(key) {
             Some(resident) => resident,
             None => {
@@ -181,7 +185,7 @@ fn accept<E: Entity>(
         + effects.published.iter().map(Bytes::len).sum::<usize>();
     resident::check("what the command states", size, scope.limits.effects_bytes_max)?;
     resident.used_ms = scope.now_ms;
-    if is_write {
+    if is_write && E::DURABILITY == Durability::Replicated {
         resident.proposal = scope.proposal;
     }
     let record = resident.change(next);

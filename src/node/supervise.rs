@@ -61,11 +61,12 @@ impl Supervisor {
             statistics: self.statistics.clone(),
             stopped: stopped.clone(),
         };
+        // Before the executor runs: what it sends at once must find the way back.
+        self.router.set_leader(self.shard, Some(Destination { term, mailbox: mailbox.clone() }));
         let (services, hasher) = (self.services.clone(), self.services.environment.hasher());
         let environment = &self.services.environment;
         let run = environment.spawn_executor(async move { shard::run(executor, services, &hasher).await });
         self.metrics.leadership_changes.with_label_values(&["gained"]).inc();
-        self.router.set_leader(self.shard, Some(Destination { term, mailbox: mailbox.clone() }));
         let ended = run.await;
         drop(mailbox.close());
         self.router.set_leader(self.shard, None);

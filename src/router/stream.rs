@@ -63,10 +63,28 @@ struct Entry {
     waiter: Option<Waiter>,
     /// What is known since the executor that had it ended.
     known: CallError,
+    /// How many executors have got it.
+    attempts: u32,
+}
+
+impl Entry {
+    /// Whether it is not worth another try: nobody waits any more, or it met too many ends of executors. Casts of an
+    /// outbox are tried for ever.
+    fn is_over(&self, now: Instant) -> bool {
+        let is_request = matches!(self.waiter, Some(Waiter::Caller(_)));
+        let is_poison =
+            is_request && self.known == CallError::OutcomeUnknown && self.attempts >= ATTEMPTS_MAX;
+        is_poison || self.deadline.is_some_and(|deadline| deadline <= now)
+    }
 }
 
 /// How many messages of one stream may be unanswered. Past this the sender is refused.
 pub(super) const UNANSWERED_MAX: usize = 16_384;
+/// How many bytes the bodies of unanswered messages of one stream may have. Past this the sender is refused.
+const UNANSWERED_BYTES_MAX: usize = 64 << 20;
+/// How often a request is given to an executor at most: one that takes its leader down must not take down the next
+/// ones too.
+const ATTEMPTS_MAX: u32 = 3;
 
 /// A sender's messages to one shard. Shared by the sender and the answers on their way.
 pub(super) struct Stream {
@@ -79,6 +97,10 @@ pub(super) struct Stream {
 struct State {
     last_number: u64,
     entries: VecDeque<Entry>,
+    /// What the bodies of the entries have, in bytes.
+    bytes: usize,
+    /// Whether a task tries again because a mailbox was full.
+    is_flushing: bool,
     /// How many entries, from the front, the current executor has got.
     sent: usize,
     destination: Option<Destination>,
@@ -108,13 +130,16 @@ impl Stream {
             let what = format!("{UNANSWERED_MAX} requests to this shard are unanswered");
             return Err(CallError::Overloaded { what });
         }
+        if state.bytes + outbound.body.len() > UNANSWERED_BYTES_MAX {
+            let what = format!("unanswered requests to this shard have {} bytes", state.bytes);
+            return Err(CallError::Overloaded { what });
+        }
         let number = state.last_number + 1;
         self.enqueue(state, number, outbound);
         let (flushed, stuck) = self.flush_locked(state);
         if flushed == Flushed::Full {
             // It is the last one, so its number was never seen.
-            state.entries.pop_back();
-            state.last_number -= 1;
+            state.take_back();
         }
         drop(lock);
         match Self::settle(flushed, stuck) {
@@ -139,6 +164,7 @@ impl Stream {
     fn enqueue(&self, state: &mut State, number: u64, outbound: Outbound) {
         let Outbound { kind, key, body, deadline, more, waiter } = outbound;
         state.last_number = number;
+        state.bytes += body.len();
         let known = CallError::DeadlineExceeded;
         state.entries.push_back(Entry {
             number,
@@ -149,12 +175,23 @@ impl Stream {
             more,
             waiter: Some(waiter),
             known,
+            attempts: 0,
         });
     }
 
-    /// Tries again after [`Flushed::Full`].
+    /// Whether the caller must call [`flush`](Self::flush) until it has sent all; somebody else does otherwise.
+    pub(super) fn claim_flush(&self) -> bool {
+        !std::mem::replace(&mut self.state.lock().is_flushing, true)
+    }
+
+    /// Tries again after [`Flushed::Full`]. The claim ends when everything was sent.
     pub(super) fn flush(self: &Arc<Self>) -> Flushed {
-        let (flushed, stuck) = self.flush_locked(&mut self.state.lock());
+        let (flushed, stuck) = {
+            let mut state = self.state.lock();
+            let (flushed, stuck) = self.flush_locked(&mut state);
+            state.is_flushing = flushed == Flushed::Full;
+            (flushed, stuck)
+        };
         Self::settle(flushed, stuck)
     }
 
@@ -167,7 +204,7 @@ impl Stream {
             state.generation += 1;
             state.sent = 0;
             for entry in &mut state.entries {
-                if entry.deadline.is_some_and(|deadline| deadline <= now) {
+                if entry.is_over(now) {
                     expired.extend(entry.waiter.take().map(|waiter| (waiter, entry.known.clone())));
                 }
             }
@@ -191,7 +228,10 @@ impl Stream {
             let position = Position { stream: self.id, number: entry.number, acknowledged };
             let envelope = self.envelope(entry, position, state.generation);
             match destination.mailbox.push(Message::Command(envelope)) {
-                Ok(()) => state.sent += 1,
+                Ok(()) => {
+                    state.entries[state.sent].attempts += 1;
+                    state.sent += 1;
+                }
                 Err(MailboxError::Full(message)) => return (Flushed::Full, Some(message)),
                 Err(MailboxError::Closed(message)) => {
                     state.destination = None;
@@ -276,9 +316,19 @@ impl State {
         self.entries.binary_search_by_key(&number, |entry| entry.number).ok()
     }
 
+    /// Takes the last entry back, which never left.
+    fn take_back(&mut self) {
+        if let Some(last) = self.entries.pop_back() {
+            self.bytes -= last.body.len();
+            self.last_number -= 1;
+        }
+    }
+
     fn drop_answered(&mut self) {
         while self.entries.front().is_some_and(|first| first.waiter.is_none()) {
-            self.entries.pop_front();
+            if let Some(first) = self.entries.pop_front() {
+                self.bytes -= first.body.len();
+            }
             self.sent = self.sent.saturating_sub(1);
         }
     }

@@ -33,6 +33,9 @@ use crate::{
     protocol::{CallError, ShardId},
 };
 
+/// How many timers fire before messages get their turn again.
+const FIRED_AT_ONCE_MAX: usize = 256;
+
 /// Bounds of an executor.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -187,22 +190,29 @@ impl Core {
         }
     }
 
-    /// Fires what is due and forgets what has expired.
+    /// Fires what is due and forgets what has expired, a bounded number at a time. `true` when the open proposal is
+    /// full: close it and call again.
     ///
     /// # Errors
     ///
     /// As [`deliver`](Self::deliver).
-    pub fn fire_due(&mut self) -> Result<(), StoreError> {
+    pub fn fire_due(&mut self) -> Result<bool, StoreError> {
         self.idempotency.expire(&mut self.pending, &mut self.meta)?;
-        for due in self.timers.take_due(&mut self.pending, self.meta.clock_ms)? {
+        for _ in 0..FIRED_AT_ONCE_MAX {
+            if self.is_full() {
+                return Ok(true);
+            }
+            if let Some(due) = self.timers.pop_due(&mut self.pending, self.meta.clock_ms)? {
+                self.timer(due)?;
+            } else if let Some((kind, key, name, command)) = self.timers.pop_due_volatile(self.meta.clock_ms)
+            {
+                self.volatile_timer(kind, &key, name, command)?;
+            } else {
+                return Ok(false);
+            }
             self.statistics.timers_fired += 1;
-            self.timer(due)?;
         }
-        for (kind, key, name, command) in self.timers.take_due_volatile(self.meta.clock_ms) {
-            self.statistics.timers_fired += 1;
-            self.volatile_timer(kind, &key, name, command)?;
-        }
-        Ok(())
+        Ok(false)
     }
 
     /// When [`fire_due`](Self::fire_due) has work, in milliseconds of the shard's clock.
@@ -236,7 +246,7 @@ impl Core {
     /// `with_housekeeping`.
     pub fn seal(&mut self, with_housekeeping: bool) -> Option<Proposal> {
         let housekeeping = with_housekeeping && self.outbox.acknowledged() > 0;
-        if self.pending.is_clean() && !housekeeping {
+        if self.pending.is_clean() && !housekeeping && !self.gate.is_waiting() {
             return None;
         }
         self.outbox.write(&mut self.pending);

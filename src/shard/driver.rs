@@ -255,11 +255,14 @@ impl Running {
         self.hear()?;
         self.core.advance(self.services.environment.wall_ms());
         if self.core.may_propose() {
-            self.core.fire_due().map_err(End::Store)?;
+            while self.core.may_propose() && self.core.fire_due().map_err(End::Store)? {
+                self.propose().await;
+            }
             self.execute().await?;
             self.propose().await;
         }
         self.release();
+        self.pass_barriers();
         self.tick();
         Ok(())
     }
@@ -356,6 +359,14 @@ impl Running {
         }
     }
 
+    /// Lets out reads whose barrier is behind them. A busy executor never parks, so this is asked every turn.
+    fn pass_barriers(&mut self) {
+        while let Some(Some((effects, outcome))) = futures_util::FutureExt::now_or_never(self.barriers.next())
+        {
+            self.passed(effects, outcome);
+        }
+    }
+
     fn passed(&mut self, effects: Vec<Effect>, outcome: Result<(), ProposeError>) {
         match outcome {
             Ok(()) => self.act(effects),
@@ -365,7 +376,6 @@ impl Running {
 
     fn hear(&mut self) -> Result<(), End> {
         let news = std::mem::take(&mut *self.news.queue.lock());
-        let mut is_over = false;
         for (number, progress) in news {
             match progress {
                 Progress::Committed => self.committed(number),
@@ -374,15 +384,16 @@ impl Running {
                     self.core.applied(number);
                 }
                 Progress::Failed(failure) => {
-                    is_over = true;
                     if failure == ProposeError::NotCommitted {
                         let never = self.core.never_happened(number);
                         never.into_iter().for_each(|effect| effect.refuse(CallError::NotCommitted));
                     }
+                    // What was proposed behind it rests on it. Its outcome is not ours to tell.
+                    return Err(End::TermOver);
                 }
             }
         }
-        if is_over { Err(End::TermOver) } else { Ok(()) }
+        Ok(())
     }
 
     fn committed(&mut self, number: u64) {

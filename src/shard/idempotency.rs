@@ -34,7 +34,7 @@ pub(super) enum Known {
     /// This was the reply.
     Yes { reply: KeptReply, proposal: ProposalNumber },
     /// It was used with another body.
-    OtherBody,
+    OtherBody { proposal: ProposalNumber },
 }
 
 /// The records of one shard.
@@ -68,7 +68,7 @@ impl Idempotency {
         Ok(match record {
             record if record.until_ms <= now_ms => Known::No,
             record if record.body_hash == xxh3_128(body) => Known::Yes { reply: record.reply, proposal },
-            _ => Known::OtherBody,
+            _ => Known::OtherBody { proposal },
         })
     }
 
@@ -90,7 +90,8 @@ impl Idempotency {
         key: &CompactString,
         body: &[u8],
         reply: KeptReply,
-    ) {
+    ) -> Result<(), StoreError> {
+        self.replace(pending, meta, of, key)?;
         let until_ms = meta.clock_ms.saturating_add(self.window_ms);
         let record = encode(&IdempotentReply { body_hash: xxh3_128(body), until_ms, reply });
         let by_key = keys::entity_name(Family::Idempotent, of, key);
@@ -99,6 +100,25 @@ impl Idempotency {
         pending.put(by_key, record);
         pending.put(by_time, bytes::Bytes::new());
         self.next_expiry_ms = Some(self.next_expiry_ms.map_or(until_ms, |next| next.min(until_ms)));
+        Ok(())
+    }
+
+    /// Forgets an expired record whose key is used again before it was removed.
+    fn replace(
+        &self,
+        pending: &mut Pending,
+        meta: &mut Meta,
+        of: Of<'_>,
+        key: &CompactString,
+    ) -> Result<(), StoreError> {
+        let (Some(record), _) = pending.get(&keys::entity_name(Family::Idempotent, of, key))? else {
+            return Ok(());
+        };
+        let until_ms = decode::<IdempotentReply>("an idempotency record", &record)?.until_ms;
+        let by_time = keys::timed(Family::Expiry, until_ms, of, key);
+        self.forget(pending, meta, of, key, until_ms, by_time.len())?;
+        pending.remove(by_time);
+        Ok(())
     }
 
     /// Removes records past their window.

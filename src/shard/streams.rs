@@ -42,7 +42,7 @@ pub(super) enum Standing {
     /// It was executed; this was its reply (`None` for streams that need none).
     Executed { reply: Option<KeptReply>, proposal: ProposalNumber },
     /// It had no effect, and later messages of its stream had one: executing it now would break their order.
-    Passed,
+    Passed { proposal: ProposalNumber },
     /// A newer start of the same router has spoken, or the reply was acknowledged before.
     Stale,
 }
@@ -95,7 +95,7 @@ impl Streams {
                 let reply = decode("a kept reply", &reply)?;
                 Ok(Standing::Executed { reply: Some(reply), proposal })
             }
-            (None, _) => Ok(Standing::Passed),
+            (None, _) => Ok(Standing::Passed { proposal }),
         }
     }
 

@@ -16,9 +16,6 @@ use crate::{
     protocol::{EntityId, Key, KindName},
 };
 
-/// How many timers fire in one batch at most.
-const FIRED_PER_BATCH_MAX: usize = 256;
-
 /// A timer whose time has come.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Due {
@@ -100,25 +97,24 @@ impl Timers {
         Ok(())
     }
 
-    /// Takes durable timers that are due out of the store; removing them is part of the open proposal.
-    pub(super) fn take_due(&mut self, pending: &mut Pending, now_ms: u64) -> Result<Vec<Due>, StoreError> {
+    /// Takes the first durable timer that is due out of the store; removing it is part of the open proposal. One at a
+    /// time: the handler of one may cancel or move the next.
+    pub(super) fn pop_due(&mut self, pending: &mut Pending, now_ms: u64) -> Result<Option<Due>, StoreError> {
+        let Some(next) = self.next_ms.filter(|next| *next <= now_ms) else { return Ok(None) };
         // Nothing is set for an earlier time, so the search need not pass the remains of what has fired.
-        let from = keys::number(Family::Due, self.next_ms.unwrap_or_default());
-        if self.next_ms.is_none_or(|next| next > now_ms) {
-            return Ok(Vec::new());
-        }
-        let to = keys::timed_end(Family::Due, now_ms);
-        let mut due = Vec::new();
-        for (by_time, command) in pending.scan(&from, &to, FIRED_PER_BATCH_MAX)? {
-            if let Some((_, kind, key, name)) = keys::parse_timed(&by_time) {
-                pending.remove(keys::entity_name(Family::Timer, Of { kind, key: &key }, name));
-                let (kind, name) = (kind.to_owned(), name.into());
-                due.push(Due { kind, key, name, command: decode("a timer", &command)? });
-            }
-            pending.remove(by_time);
-        }
-        self.find_next(pending, &from)?;
-        Ok(due)
+        self.find_next(pending, &keys::number(Family::Due, next))?;
+        let Some(next) = self.next_ms.filter(|next| *next <= now_ms) else { return Ok(None) };
+        let from = keys::number(Family::Due, next);
+        let Some((by_time, command)) = pending.scan(&from, &Family::Due.end(), 1)?.pop() else {
+            return Ok(None);
+        };
+        pending.remove(by_time.clone());
+        let Some((_, kind, key, name)) = keys::parse_timed(&by_time) else {
+            return self.pop_due(pending, now_ms);
+        };
+        pending.remove(keys::entity_name(Family::Timer, Of { kind, key: &key }, name));
+        let (kind, name) = (kind.to_owned(), name.into());
+        Ok(Some(Due { kind, key, name, command: decode("a timer", &command)? }))
     }
 
     fn find_next(&mut self, pending: &Pending, from: &[u8]) -> Result<(), StoreError> {
@@ -138,17 +134,11 @@ impl Timers {
         }
     }
 
-    /// Takes timers of `Volatile` entities that are due.
-    pub(super) fn take_due_volatile(&mut self, now_ms: u64) -> Vec<(KindIndex, Key, CompactString, Bytes)> {
-        let mut due = Vec::new();
-        while due.len() < FIRED_PER_BATCH_MAX
-            && let Some(first) = self.volatile.first_entry()
-            && first.key().0 <= now_ms
-        {
-            let ((_, kind, key, name), command) = first.remove_entry();
-            due.push((kind, key, name, command));
-        }
-        due
+    /// Takes the first timer of a `Volatile` entity that is due.
+    pub(super) fn pop_due_volatile(&mut self, now_ms: u64) -> Option<(KindIndex, Key, CompactString, Bytes)> {
+        let first = self.volatile.first_entry().filter(|first| first.key().0 <= now_ms)?;
+        let ((_, kind, key, name), command) = first.remove_entry();
+        Some((kind, key, name, command))
     }
 
     /// All timers, in the order in which they fire. Reads all that are durable.

@@ -22,8 +22,12 @@ use crate::{
     },
 };
 
-/// Where a command comes from decides how many casts it may add to the outbox: commands of clients are refused when
-/// it is full, casts and timers only at twice the bound, or two full shards could wait for each other for ever.
+/// How many times the bound of the outbox casts and timers may fill it. Commands of clients are refused at the bound
+/// itself; were casts refused there too, two full shards could wait for each other for ever. Past this a cast is a dead
+/// letter.
+const INTERNAL_OUTBOX_SHARE: usize = 16;
+
+/// Where a command comes from decides how many casts it may add to the outbox.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Client,
@@ -53,6 +57,13 @@ impl Core {
         if let Some(position) = &position {
             match self.streams.check(&self.pending, position)? {
                 Standing::New => {}
+                standing @ Standing::Passed { .. } => {
+                    // A keyed repetition may still have its record.
+                    if let Some(reply) = self.find_kept(kind, &key, &body, more.as_deref(), reply)? {
+                        self.repeat(standing, reply);
+                    }
+                    return Ok(());
+                }
                 standing => {
                     self.repeat(standing, reply);
                     return Ok(());
@@ -71,7 +82,8 @@ impl Core {
             Standing::Executed { reply: None, proposal } => {
                 (Ok(Reply { body: Bytes::new(), revision: 0 }), proposal)
             }
-            Standing::Passed | Standing::Stale | Standing::New => (Err(CallError::NotCommitted), 0),
+            Standing::Passed { proposal } => (Err(CallError::NotCommitted), proposal),
+            Standing::Stale | Standing::New => (Err(CallError::NotCommitted), 0),
         };
         self.gate.hold_until(saw, self.pending.open_number(), Effect::Reply(reply, answer));
     }
@@ -93,7 +105,7 @@ impl Core {
             self.idempotency.find(&self.pending, of, idempotency_key, body.bytes(), self.meta.clock_ms)?;
         let (answer, saw) = match known {
             Known::Yes { reply, proposal } => (Ok(reply.into()), proposal),
-            Known::OtherBody => (Err(CallError::IdempotencyMismatch), 0),
+            Known::OtherBody { proposal } => (Err(CallError::IdempotencyMismatch), proposal),
             Known::No => match self.idempotency.check_room(&self.meta) {
                 Ok(()) => return Ok(Some(reply)),
                 Err(full) => (Err(full), 0),
@@ -138,7 +150,7 @@ impl Core {
                 let name = self.kinds.description(kind).kind.clone();
                 let of = Of { kind: name.as_str(), key };
                 let (pending, meta) = (&mut self.pending, &mut self.meta);
-                self.idempotency.keep(pending, meta, of, idempotency_key, body.bytes(), kept);
+                self.idempotency.keep(pending, meta, of, idempotency_key, body.bytes(), kept)?;
             }
         }
         self.finish(kind, key, outcome, reply)
@@ -216,7 +228,7 @@ impl Core {
     ) -> Outcome {
         let outbox_max = match origin {
             Origin::Client => self.config.outbox_max,
-            Origin::Internal => self.config.outbox_max.saturating_mul(2),
+            Origin::Internal => self.config.outbox_max.saturating_mul(INTERNAL_OUTBOX_SHARE),
         };
         let scope = Scope {
             now_ms: self.meta.clock_ms,

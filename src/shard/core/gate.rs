@@ -143,6 +143,11 @@ impl Gate {
         self.in_flight.pop_front_if(|first| first.number == number).map(|sealed| sealed.keys)
     }
 
+    /// Whether effects wait for the open proposal, even if it changes nothing that is stored.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     pub(super) fn applied_number(&self) -> ProposalNumber {
         self.applied
     }

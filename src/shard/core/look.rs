@@ -37,7 +37,11 @@ impl Core {
         let id = EntityId { kind: self.kinds.description(kind).kind.clone(), key };
         let (shard, revision) = (self.shard, outcome.revision);
         let view = outcome.reply.map(|state| EntityView { id, shard, revision, state });
-        self.gate.hold_until(outcome.saw, self.pending.open_number(), Effect::View(reply, view));
+        if self.tables[usize::from(kind.0)].is_volatile() {
+            self.gate.pass(Effect::View(reply, view));
+        } else {
+            self.gate.hold_until(outcome.saw, self.pending.open_number(), Effect::View(reply, view));
+        }
     }
 
     pub(super) fn list(
