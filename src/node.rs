@@ -32,7 +32,7 @@ use crate::{
     entity::{Entity, KindRegistry},
     protocol::{Key, ShardId},
     router::{EntityRef, Router, RouterIdentity},
-    shard::{ShardServices, ShardStatistics},
+    shard::{ResidentBudget, ShardServices, ShardStatistics},
     telemetry::Metrics,
 };
 
@@ -90,6 +90,7 @@ impl Node {
             config: settings.shard.clone(),
             outgoing: Arc::new(router.clone()),
             environment: environment.clone(),
+            residents: ResidentBudget::new(settings.resident_bytes_max),
             metrics: metrics.clone(),
             traces: settings.traces.clone(),
         };

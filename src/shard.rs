@@ -8,6 +8,7 @@
 //!   is not committed yet; a reply that saw such state waits for it.
 //! * The core decides and holds no clock, task or socket; the driver around it acts.
 
+mod budget;
 mod core;
 mod driver;
 mod envelope;
@@ -23,6 +24,7 @@ mod statistics;
 mod streams;
 mod timers;
 
+pub use self::budget::ResidentBudget;
 pub use self::core::{Config, Core, Effect, Proposal};
 pub use driver::{Executor, Outgoing, ShardServices, run};
 pub use envelope::{

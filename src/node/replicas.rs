@@ -23,7 +23,7 @@ use crate::{
     kinds::{Counter, Room, counter},
     protocol::{Body, CallError, EntityId, Key, Published, Request, RequestId, ShardId, codec},
     router::{EntityRef, PendingReply, Router, RouterIdentity},
-    shard::{self, MailboxConfig, ShardServices, ShardStatistics},
+    shard::{self, MailboxConfig, ResidentBudget, ShardServices, ShardStatistics},
     telemetry::{Metrics, traces::Traces},
 };
 
@@ -198,6 +198,7 @@ impl Replica {
             config: shard::Config::default(),
             outgoing: Arc::new(router.clone()),
             environment: environment.clone(),
+            residents: ResidentBudget::new(64 << 20),
             metrics: metrics.clone(),
             traces: Traces::off(),
         };

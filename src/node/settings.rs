@@ -35,6 +35,8 @@ pub struct Settings {
     pub shard: shard::Config,
     /// Bounds of mailboxes.
     pub mailbox: MailboxConfig,
+    /// What entities that are awake may take, in bytes, all shards together.
+    pub resident_bytes_max: usize,
     /// Where spans go.
     pub traces: Traces,
 }
@@ -53,6 +55,7 @@ impl Settings {
             consensus: consensus::Config::default(),
             shard: shard::Config::default(),
             mailbox: MailboxConfig::default(),
+            resident_bytes_max: 512 << 20,
             traces: Traces::off(),
         }
     }
@@ -70,12 +73,12 @@ impl Settings {
         settings.store.reserve_bytes = config.store.reserve_bytes.0;
         settings.store.cache_bytes = config.store.cache_bytes.0;
         let (limits, shard) = (&config.limits, &mut settings.shard);
+        settings.resident_bytes_max = size(limits.memory_budget_bytes.0);
         settings.mailbox.bytes_max = size(limits.mailbox_bytes_max.0);
         shard.limits.state_bytes_max = size(limits.state_bytes_max.0);
         shard.limits.reply_bytes_max = size(limits.reply_bytes_max.0);
         shard.limits.effects_bytes_max = size(limits.proposal_bytes_max.0);
         shard.proposal_bytes_max = size(limits.proposal_bytes_max.0) / 2;
-        shard.resident_bytes_max = size(limits.memory_budget_bytes.0) / usize::from(config.node.shards.get());
         shard.passivate_after = limits.idle_passivation;
         shard.idempotency_window = limits.idempotency_window;
         shard.idempotency_bytes_max = limits.idempotency_bytes_max.0;

@@ -53,8 +53,6 @@ pub struct Config {
     pub idempotency_bytes_max: u64,
     /// A resident that nobody called for this long is passivated.
     pub passivate_after: Duration,
-    /// What the residents of this shard may take, in bytes, before the idle time no longer counts.
-    pub resident_bytes_max: usize,
     /// How long acknowledgements may wait for a proposal to travel with.
     pub housekeeping_after: Duration,
     /// How many subscribers a shard may have.
@@ -71,7 +69,6 @@ impl Default for Config {
             idempotency_window: Duration::from_secs(600),
             idempotency_bytes_max: 64 << 20,
             passivate_after: Duration::from_secs(300),
-            resident_bytes_max: 64 << 20,
             housekeeping_after: Duration::from_millis(20),
             subscribers_max: 10_000,
         }
@@ -310,14 +307,11 @@ impl Core {
         self.gate.end()
     }
 
-    /// Passivates residents that nobody used lately, or more when memory is short; looks at `count_max` per kind.
-    pub fn passivate(&mut self, count_max: usize) -> usize {
-        let used: usize = self.table_statistics().map(|table| table.resident_bytes).sum();
-        let idle_ms = match used.cmp(&self.config.resident_bytes_max) {
-            std::cmp::Ordering::Greater => 0,
-            _ => u64::try_from(self.config.passivate_after.as_millis()).unwrap_or(u64::MAX),
-        };
-        let before_ms = self.meta.clock_ms.saturating_sub(idle_ms);
+    /// Passivates residents that nobody used lately; looks at `count_max` per kind. The idle time is halved `pressure`
+    /// times.
+    pub fn passivate(&mut self, count_max: usize, pressure: u32) -> usize {
+        let idle_ms = u64::try_from(self.config.passivate_after.as_millis()).unwrap_or(u64::MAX);
+        let before_ms = self.meta.clock_ms.saturating_sub(idle_ms.checked_shr(pressure).unwrap_or(0));
         let applied = self.gate.applied_number();
         self.subscribers.sweep();
         self.tables.iter_mut().map(|table| table.passivate(before_ms, applied, count_max)).sum()

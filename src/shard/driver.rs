@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    budget::{ResidentBudget, Share},
     core::{Config, Core, Effect},
     envelope::{Cast, Message},
     mailbox::Mailbox,
@@ -69,6 +70,8 @@ pub struct ShardServices {
     pub outgoing: Arc<dyn Outgoing>,
     /// Clock, tasks, hash seed.
     pub environment: Environment,
+    /// The memory that residents of all shards share.
+    pub residents: ResidentBudget,
     /// Where to count.
     pub metrics: Metrics,
     /// Where spans go.
@@ -126,6 +129,7 @@ struct Running {
     housekeeping_since: Option<Instant>,
     next_tick: Instant,
     meter: Meter,
+    share: Share,
     /// How many messages are executed between two looks at the clock.
     untimed_max: u32,
 }
@@ -156,6 +160,7 @@ pub async fn run(executor: Executor, services: ShardServices, hasher: &Hasher) -
     let next_tick = services.environment.now() + TICK;
     let (metrics, traces, environment) = (&services.metrics, &services.traces, &services.environment);
     let meter = Meter::new(metrics, traces, environment, executor.shard, &services.kinds);
+    let share = Share::new(&services.residents);
     let mut running = Running {
         core,
         executor,
@@ -167,6 +172,7 @@ pub async fn run(executor: Executor, services: ShardServices, hasher: &Hasher) -
         housekeeping_since: None,
         next_tick,
         meter,
+        share,
         untimed_max: 1,
     };
     running.act(effects);
@@ -443,10 +449,12 @@ impl Running {
         let now = self.services.environment.now();
         if now >= self.next_tick {
             self.next_tick = now + TICK;
-            self.core.passivate(PASSIVATE_PER_TICK);
+            let statistics = self.core.statistics();
+            let pressure = self.share.tell(statistics.tables.resident_bytes);
+            self.core.passivate(PASSIVATE_PER_TICK, pressure);
             // The mailbox and the backlog swap their memory, so this reaches both in time.
             self.backlog.shrink_to(BACKLOG_KEPT);
-            self.executor.statistics.send_replace(self.core.statistics());
+            self.executor.statistics.send_replace(statistics);
             self.meter.tables(&self.core);
             self.meter.dead_letters(self.core.take_dead_letters());
         }

@@ -333,7 +333,7 @@ impl Stage {
     /// One millisecond passes, and what is due by then fires.
     pub fn passivate(&mut self) -> usize {
         self.advance(Duration::from_millis(1));
-        self.core.passivate(self.resident() + 1)
+        self.core.passivate(self.resident() + 1, 0)
     }
 }
 
