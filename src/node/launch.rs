@@ -2,6 +2,7 @@
 
 mod address;
 mod ports;
+mod service;
 mod signals;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
@@ -134,7 +135,8 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let meters: Arc<std::sync::OnceLock<Meters>> = Arc::default();
     let context = ports::Context { config: &config, profile, metrics: &metrics, environment: &environment };
     let ops = context.ops_options(stage, ops_drained, Arc::clone(&meters))?;
-    let ops = environment.spawn(gateway::ops::serve(listeners.ops, ops, environment.clone()));
+    let services = service::Services::new(&environment);
+    let ops = services.start("ops", gateway::ops::serve(listeners.ops, ops, environment.clone()));
 
     let traces = context.traces()?;
     let settings = Settings { traces: traces.clone(), ..Settings::of(&config) };
@@ -148,7 +150,7 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let options = context.gateway_options(gateway_drained, traces.clone())?;
     let entities = Arc::new(node.router().clone());
     let gateway = gateway::serve(listeners.gateway, entities, options, environment.clone());
-    let gateway = environment.spawn(gateway);
+    let gateway = services.start("gateway", gateway);
     publish.send_replace(ports::Stage::Serving { store: node.store_health(), router: node.router().clone() });
     let addresses = address::Addresses { gateway: listeners.gateway_at, ops: listeners.ops_at };
     addresses.announce(&config, profile, address_file.as_deref())?;
@@ -157,6 +159,7 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let failed = tokio::select! {
         () = signals.next() => None,
         reason = reason(&mut fatal) => Some(reason),
+        reason = services.ended() => Some(reason),
     };
     publish.send_replace(ports::Stage::Draining);
     tracing::info!(budget_s = config.drain.budget.as_secs(), "draining");
