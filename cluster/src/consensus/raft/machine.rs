@@ -111,6 +111,16 @@ impl Machine {
         Ok(())
     }
 
+    /// A log entry that was left out would make this replica differ from the others for good.
+    fn check_follows(&self, index: u64) -> io::Result<()> {
+        let expected = self.applied.last.map_or(0, |last| last.index() + 1);
+        if index == expected {
+            return Ok(());
+        }
+        let reason = format!("entry {index} was to be applied, but the next one is {expected}");
+        Err(io::Error::new(io::ErrorKind::InvalidData, reason))
+    }
+
     async fn write(&mut self, mut batch: Batch) -> io::Result<()> {
         batch.put(self.keys.applied(), encode(&self.applied));
         self.store.apply(batch).await.map_err(io_error)
@@ -163,6 +173,7 @@ impl RaftStateMachine<Types> for Machine {
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
             let log_id = entry.log_id();
+            self.check_follows(log_id.index())?;
             match entry.payload {
                 EntryPayload::Blank => {}
                 EntryPayload::Normal(changes) => self.translate(changes.0, &mut batch)?,
