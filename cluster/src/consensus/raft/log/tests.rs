@@ -49,17 +49,17 @@ async fn a_read_is_whole_while_the_tail_shrinks() {
     let mut log = log(usize::MAX);
     append(&mut log, 0..2_000, 10).await;
     let shared = Arc::clone(&log.shared);
-    let shrink = std::thread::spawn(move || {
+    let shrink = move || {
         for index in 0..2_000 {
             shared.lock().tail.purge(index);
             std::thread::yield_now();
         }
-    });
-    while !shrink.is_finished() {
+    };
+    Environment::simulated(1).thread("shrink", shrink).unwrap();
+    while Arc::strong_count(&log.shared) > 1 {
         let read = log.try_get_log_entries(0..2_000).await.unwrap();
         assert_eq!(read.len(), 2_000);
     }
-    shrink.join().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
