@@ -283,7 +283,7 @@ impl RaftLogStorage<Types> for Log {
 fn weight(entry: &Entry) -> usize {
     const OVERHEAD: usize = 64;
     match &entry.payload {
-        EntryPayload::Normal(changes) => changes.0.len() + OVERHEAD,
+        EntryPayload::Normal(changes) => changes.bytes.len() + OVERHEAD,
         EntryPayload::Blank | EntryPayload::Membership(_) => OVERHEAD,
     }
 }
@@ -293,4 +293,4 @@ fn hole(index: u64) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

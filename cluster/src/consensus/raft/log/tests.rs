@@ -1,6 +1,5 @@
 //! What a read of the log promises while the tail moves.
 
-use bytes::Bytes;
 use openraft::vote::RaftLeaderId;
 
 use super::*;
@@ -10,12 +9,12 @@ use crate::{
     store::{Config, Memory},
 };
 
-fn log_id(index: u64) -> LogId {
+pub(in crate::consensus::raft) fn log_id(index: u64) -> LogId {
     LogId::new(openraft::impls::leader_id_std::LeaderId::<u64, u64>::new(1, 1).to_committed(), index)
 }
 
 fn entry(index: u64, bytes: usize) -> Entry {
-    Entry::new(log_id(index), EntryPayload::Normal(Changes(Bytes::from(vec![7; bytes]))))
+    Entry::new(log_id(index), EntryPayload::Normal(Changes { number: index, bytes: vec![7; bytes].into() }))
 }
 
 fn log(tail_bytes_max: usize) -> Log {
