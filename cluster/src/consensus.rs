@@ -56,8 +56,9 @@ pub enum Leadership {
 /// Why a proposal was not committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
-    /// Refused before it was appended. None of its changes exist, now or later.
-    #[error("not the leader of that term; nothing was appended")]
+    /// Refused before it was appended, or skipped because the proposal before it was. None of its changes exist,
+    /// now or later.
+    #[error("not the leader of that term, or behind a refused proposal; nothing was changed")]
     NotCommitted,
     /// Appended here, then leadership moved or the replica stopped: a later leader may still commit it.
     #[error("outcome unknown; a later leader may still commit it")]
@@ -92,7 +93,16 @@ pub trait Group: Send + Sync + 'static {
 
     /// Appends `changes` if this node leads in `term`. Returns when consensus has taken it over; proposals
     /// of one caller keep their order. `observer` hears the outcome, exactly one of committed and failed.
-    fn propose(&self, term: Term, changes: Batch, observer: Box<dyn Observer>) -> BoxFuture<'_, ()>;
+    ///
+    /// `number` counts the proposals of a term: 1, 2, 3, … A proposal takes effect only if the one before it did, so
+    /// when one ends as [`ProposeError::NotCommitted`], all later ones of the term do.
+    fn propose(
+        &self,
+        term: Term,
+        number: u64,
+        changes: Batch,
+        observer: Box<dyn Observer>,
+    ) -> BoxFuture<'_, ()>;
 
     /// Returns when this node was certainly still the leader of `term` after the call began, and everything
     /// committed before the call began is applied here.

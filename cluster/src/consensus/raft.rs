@@ -7,6 +7,7 @@ mod log;
 mod machine;
 mod network;
 mod responder;
+mod sequence;
 mod types;
 
 pub use group::{Config, OpenError, RaftGroup};

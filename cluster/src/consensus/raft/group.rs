@@ -23,6 +23,7 @@ use super::{
     machine::{Growth, Machine, SnapshotData, State, encode_changes},
     network::{Answer, Network, Question},
     responder::Responder,
+    sequence::Refusals,
     types::{Changes, Raft, ServerNews, Snapshot, encode},
 };
 use crate::{
@@ -100,6 +101,7 @@ struct Inner {
     state: State,
     store: Store,
     leadership: watch::Receiver<Leadership>,
+    refusals: Arc<Refusals>,
     incoming: Mutex<Option<Incoming>>,
     incoming_generation: AtomicU32,
 }
@@ -145,6 +147,7 @@ impl RaftGroup {
             state,
             store,
             leadership,
+            refusals: Arc::default(),
             incoming: Mutex::new(None),
             incoming_generation: AtomicU32::new(0),
         };
@@ -209,10 +212,11 @@ impl RaftGroup {
             Ok(Question::PreVote(request)) => answer(raft.pre_vote(request)).await,
             Ok(Question::Transfer(request)) => answer(raft.handle_transfer_leader(request)).await,
             Ok(Question::SnapshotPairs { number, pairs }) => answer(self.take_pairs(number, pairs)).await,
-            Ok(Question::SnapshotEnd { vote, meta, count }) => {
+            Ok(Question::SnapshotEnd { vote, meta, sequence, count }) => {
                 answer(async {
                     let generation = self.finish_pairs(count).await?;
-                    let snapshot = Snapshot { meta, snapshot: SnapshotData::Received { generation } };
+                    let snapshot =
+                        Snapshot { meta, snapshot: SnapshotData::Received { generation, sequence } };
                     raft.install_full_snapshot(vote, snapshot).await.map_err(|error| error.to_string())
                 })
                 .await
@@ -290,9 +294,16 @@ impl Group for RaftGroup {
         self.inner.leadership.clone()
     }
 
-    fn propose(&self, term: Term, changes: Batch, observer: Box<dyn Observer>) -> BoxFuture<'_, ()> {
-        let changes = Changes(encode_changes(&changes));
-        let write = self.inner.raft.write(changes).with_leader(term.0).responder(Responder::new(observer));
+    fn propose(
+        &self,
+        term: Term,
+        number: u64,
+        changes: Batch,
+        observer: Box<dyn Observer>,
+    ) -> BoxFuture<'_, ()> {
+        let changes = Changes { number, bytes: encode_changes(&changes) };
+        let responder = Responder::new(term.0, Arc::clone(&self.inner.refusals), observer);
+        let write = self.inner.raft.write(changes).with_leader(term.0).responder(responder);
         Box::pin(async move {
             if let Err(error) = write.await {
                 // The responder was dropped, so the observer knows.
@@ -333,6 +344,8 @@ fn raft_config(group: GroupId, config: &Config) -> openraft::Config {
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: config.log_entries_kept,
         purge_batch_size: 1,
+        // A leader that starts again would count its proposals from 1 in a term that has them already.
+        enable_leader_restore: Some(false),
         install_snapshot_timeout: 10_000,
         replication_lag_threshold: config.log_entries_max,
         ..openraft::Config::default()

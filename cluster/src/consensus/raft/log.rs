@@ -3,12 +3,12 @@
 use std::{
     fmt::Debug,
     io,
-    ops::{Bound, RangeBounds},
+    ops::{Bound, Range, RangeBounds},
     sync::Arc,
 };
 
 use openraft::{
-    LogState,
+    EntryPayload, LogState,
     entry::RaftEntry,
     storage::{IOFlushed, RaftLogReader, RaftLogStorage},
 };
@@ -22,8 +22,12 @@ use crate::{
 
 /// How many removals one batch of a purge or truncation has at most.
 const REMOVALS_PER_BATCH_MAX: u64 = 10_000;
-/// How many entries one read of the log returns at most.
+/// How many entries one limited read of the log returns at most.
 const ENTRIES_PER_READ_MAX: u64 = 1_024;
+/// How many bytes one limited read of the log returns at most, unless its first entry is larger.
+const BYTES_PER_READ_MAX: usize = 4 << 20;
+/// How many entries one scan of the store reads.
+const ENTRIES_PER_SCAN: usize = 64;
 
 /// The log of one group. Clones share it.
 #[derive(Clone)]
@@ -40,6 +44,36 @@ struct Shared {
     purged: Option<LogId>,
     /// Written beside the next append, without a sync of its own.
     committed: Option<LogId>,
+    /// Counts truncations: a sync that began before one says nothing about the entries appended after it.
+    truncations: u64,
+}
+
+/// Where the next entries of a read are.
+enum Place {
+    /// There are no more.
+    End,
+    /// All the rest is in memory.
+    Memory(Vec<Entry>),
+    /// These are on disk.
+    Disk(Range<u64>),
+}
+
+impl Shared {
+    fn end(&self) -> u64 {
+        self.last.map_or(0, |last| last.index() + 1)
+    }
+
+    /// Where the entries from `next` to `to` are. What left the memory is on disk.
+    fn place(&self, next: u64, to: u64) -> Place {
+        let to = to.min(self.end());
+        if next >= to {
+            return Place::End;
+        }
+        match self.tail.get(next..to) {
+            Some(entries) => Place::Memory(entries),
+            None => Place::Disk(next..self.tail.first().filter(|first| next < *first).unwrap_or(to).min(to)),
+        }
+    }
 }
 
 impl Log {
@@ -56,14 +90,55 @@ impl Log {
         // A crash in the middle of a purge leaves entries below its mark.
         let last =
             found.filter(|found| purged.is_none_or(|purged| purged.index() < found.index())).or(purged);
-        let shared = Shared { tail: Tail::new(tail_bytes_max), vote, last, purged, committed };
+        let shared =
+            Shared { tail: Tail::new(tail_bytes_max), vote, last, purged, committed, truncations: 0 };
         Ok(Self { store, keys, shared: Arc::new(Mutex::new(shared)) })
     }
 
-    fn read_from_store(&self, from: u64, to: u64) -> io::Result<Vec<Entry>> {
-        let (from, to) = (self.keys.entry(from), self.keys.entry(to));
-        let limit = usize::try_from(ENTRIES_PER_READ_MAX).unwrap_or(usize::MAX);
-        let pairs = self.store.scan(&from..&to, limit).map_err(io_error)?;
+    /// The entries from `from` to `to`, or the first of them when they are more than `bytes_max` bytes. Only
+    /// purged entries may be missing, at the beginning, and entries that were never appended, at the end.
+    ///
+    /// The tail may shrink and the log may be truncated at any time during the read, so each round looks again.
+    fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
+        let purged = self.shared.lock().purged;
+        let mut next = from.max(purged.map_or(0, |purged| purged.index() + 1));
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        loop {
+            let place = self.shared.lock().place(next, to);
+            let (more, is_rest) = match place {
+                Place::End => return Ok(entries),
+                Place::Memory(more) => (more, true),
+                Place::Disk(range) => (self.read_from_store(&range)?, false),
+            };
+            if more.is_empty() && self.is_missing(next, to) {
+                return Err(hole(next));
+            }
+            for entry in more {
+                if entry.log_id().index() != next {
+                    return Err(hole(next));
+                }
+                bytes += weight(&entry);
+                if bytes > bytes_max && !entries.is_empty() {
+                    return Ok(entries);
+                }
+                next += 1;
+                entries.push(entry);
+            }
+            if is_rest {
+                return Ok(entries);
+            }
+        }
+    }
+
+    /// Whether an entry that was not found on disk should be there, because nobody truncated it meanwhile.
+    fn is_missing(&self, index: u64, to: u64) -> bool {
+        matches!(self.shared.lock().place(index, to), Place::Disk(_))
+    }
+
+    fn read_from_store(&self, range: &Range<u64>) -> io::Result<Vec<Entry>> {
+        let (from, to) = (self.keys.entry(range.start), self.keys.entry(range.end));
+        let pairs = self.store.scan(&from..&to, ENTRIES_PER_SCAN).map_err(io_error)?;
         pairs.iter().map(|(_, bytes)| decode(bytes)).collect()
     }
 
@@ -89,34 +164,12 @@ impl RaftLogReader<Types> for Log {
             Bound::Excluded(from) => from + 1,
             Bound::Unbounded => 0,
         };
-        let (to, first_in_memory) = {
-            let shared = self.shared.lock();
-            let end = shared.last.map_or(0, |last| last.index() + 1);
-            let to = match range.end_bound() {
-                Bound::Included(to) => to.saturating_add(1),
-                Bound::Excluded(to) => *to,
-                Bound::Unbounded => end,
-            };
-            let to = to.min(end);
-            if let Some(entries) = shared.tail.get(from..to) {
-                return Ok(entries);
-            }
-            (to, shared.tail.first())
+        let to = match range.end_bound() {
+            Bound::Included(to) => to.saturating_add(1),
+            Bound::Excluded(to) => *to,
+            Bound::Unbounded => u64::MAX,
         };
-        // What is not in memory is on disk; the rest may be in memory only.
-        let on_disk = to.min(first_in_memory.unwrap_or(to));
-        let mut entries = Vec::new();
-        let mut next = from;
-        while next < on_disk {
-            let more = self.read_from_store(next, on_disk)?;
-            let Some(last) = more.last() else { break };
-            next = last.log_id().index() + 1;
-            entries.extend(more);
-        }
-        if let Some(more) = self.shared.lock().tail.get(next.max(on_disk)..to) {
-            entries.extend(more);
-        }
-        Ok(entries)
+        self.read(from, to, usize::MAX)
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
@@ -124,8 +177,11 @@ impl RaftLogReader<Types> for Log {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
-        let end = end.min(start + ENTRIES_PER_READ_MAX);
-        self.try_get_log_entries(start..end).await
+        // Whoever asks sends the entries behind `start - 1`: without the first there is nothing to send.
+        if self.shared.lock().purged.is_some_and(|purged| start <= purged.index()) {
+            return Ok(Vec::new());
+        }
+        self.read(start, end.min(start.saturating_add(ENTRIES_PER_READ_MAX)), BYTES_PER_READ_MAX)
     }
 }
 
@@ -176,11 +232,15 @@ impl RaftLogStorage<Types> for Log {
             batch.put(self.keys.committed(), encode(committed));
         }
         let last = shared.last.map_or(0, |last| last.index());
+        let truncations = shared.truncations;
         drop(shared);
         let shared = Arc::clone(&self.shared);
         let done = move |result: Result<(), _>| {
             if result.is_ok() {
-                shared.lock().tail.mark_durable(last);
+                let mut shared = shared.lock();
+                if shared.truncations == truncations {
+                    shared.tail.mark_durable(last);
+                }
             }
             callback.io_completed(result.map_err(io_error));
         };
@@ -191,7 +251,8 @@ impl RaftLogStorage<Types> for Log {
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
         let (from, to) = {
             let mut shared = self.shared.lock();
-            let to = shared.last.map_or(0, |last| last.index() + 1);
+            let to = shared.end();
+            shared.truncations += 1;
             shared.tail.truncate_after(last.map(|last| last.index()));
             shared.last = last.or(shared.purged);
             (last.map_or(0, |last| last.index() + 1), to)
@@ -217,3 +278,19 @@ impl RaftLogStorage<Types> for Log {
         self.remove(from, upto.index() + 1).await
     }
 }
+
+/// About how many bytes an entry has.
+fn weight(entry: &Entry) -> usize {
+    const OVERHEAD: usize = 64;
+    match &entry.payload {
+        EntryPayload::Normal(changes) => changes.bytes.len() + OVERHEAD,
+        EntryPayload::Blank | EntryPayload::Membership(_) => OVERHEAD,
+    }
+}
+
+fn hole(index: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("a hole in the log: entry {index} is missing"))
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -17,12 +17,15 @@ use futures_util::{Stream, StreamExt};
 use openraft::{
     EntryPayload, RaftSnapshotBuilder,
     entry::RaftEntry,
-    storage::{EntryResponder, RaftStateMachine},
+    storage::{ApplyResponder, EntryResponder, RaftStateMachine},
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::types::{LogId, Membership, Snapshot, SnapshotMeta, Types, decode, encode, io_error};
+use super::{
+    sequence::{Outcome, Sequence},
+    types::{Changes, LogId, Membership, Snapshot, SnapshotMeta, Types, decode, encode, io_error},
+};
 use crate::{
     consensus::{GroupId, keys::Keys},
     store::{Batch, Op, Pairs, Store, StoreError, View},
@@ -37,6 +40,7 @@ pub(crate) struct Applied {
     pub(crate) last: Option<LogId>,
     pub(crate) membership: Membership,
     pub(crate) generation: u32,
+    pub(crate) sequence: Sequence,
 }
 
 /// The applied state of one group, readable by anyone.
@@ -111,9 +115,28 @@ impl Machine {
         Ok(())
     }
 
+    /// A log entry that was left out would make this replica differ from the others for good.
+    fn check_follows(&self, index: u64) -> io::Result<()> {
+        let expected = self.applied.last.map_or(0, |last| last.index() + 1);
+        if index == expected {
+            return Ok(());
+        }
+        let reason = format!("entry {index} was to be applied, but the next one is {expected}");
+        Err(io::Error::new(io::ErrorKind::InvalidData, reason))
+    }
+
     async fn write(&mut self, mut batch: Batch) -> io::Result<()> {
         batch.put(self.keys.applied(), encode(&self.applied));
         self.store.apply(batch).await.map_err(io_error)
+    }
+
+    /// Adds the changes of a proposal to `batch`, unless the proposal before it is missing.
+    fn take_turn(&mut self, term: u64, changes: Changes, batch: &mut Batch) -> io::Result<Outcome> {
+        let outcome = self.applied.sequence.advance(term, changes.number);
+        if outcome == Outcome::Applied {
+            self.translate(changes.bytes, batch)?;
+        }
+        Ok(outcome)
     }
 
     /// Adds the changes of one proposal to `batch`, under the current generation.
@@ -163,16 +186,21 @@ impl RaftStateMachine<Types> for Machine {
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
             let log_id = entry.log_id();
+            self.check_follows(log_id.index())?;
+            let mut outcome = Outcome::Applied;
             match entry.payload {
                 EntryPayload::Blank => {}
-                EntryPayload::Normal(changes) => self.translate(changes.0, &mut batch)?,
+                EntryPayload::Normal(changes) => {
+                    let term = **log_id.committed_leader_id();
+                    outcome = self.take_turn(term, changes, &mut batch)?;
+                }
                 EntryPayload::Membership(members) => {
                     self.applied.membership = Membership::new(Some(log_id), members);
                 }
             }
             self.applied.last = Some(log_id);
             self.growth.entries.fetch_add(1, Ordering::Relaxed);
-            responders.extend(responder);
+            responders.extend(responder.map(|responder| (responder, outcome)));
             if batch.bytes() >= APPLY_BYTES_MAX {
                 self.flush(&mut batch, &mut responders).await?;
             }
@@ -185,11 +213,15 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> Result<(), io::Error> {
-        let SnapshotData::Received { generation } = data else {
+        let SnapshotData::Received { generation, sequence } = data else {
             return Err(io::Error::other("a snapshot of this very replica cannot be installed here"));
         };
-        self.applied =
-            Applied { last: meta.last_log_id, membership: meta.last_membership.clone(), generation };
+        self.applied = Applied {
+            last: meta.last_log_id,
+            membership: meta.last_membership.clone(),
+            generation,
+            sequence,
+        };
         let mut batch = Batch::new();
         batch.put(self.keys.applied(), encode(&self.applied));
         self.store.commit(batch).await.map_err(io_error)?;
@@ -209,11 +241,11 @@ impl Machine {
     async fn flush(
         &mut self,
         batch: &mut Batch,
-        responders: &mut Vec<openraft::storage::ApplyResponder<Types>>,
+        responders: &mut Vec<(ApplyResponder<Types>, Outcome)>,
     ) -> io::Result<()> {
         let bytes = batch.bytes() as u64;
         self.write(std::mem::take(batch)).await?;
-        responders.drain(..).for_each(|responder| responder.send(()));
+        responders.drain(..).for_each(|(responder, outcome)| responder.send(outcome));
         self.growth.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.growth.grown.notify_one();
         Ok(())
@@ -223,15 +255,22 @@ impl Machine {
 /// A snapshot on its way.
 pub(crate) enum SnapshotData {
     /// Here, to be read for a follower.
-    Taken { view: Arc<dyn View>, keys: Keys, generation: u32 },
+    Taken { view: Arc<dyn View>, keys: Keys, generation: u32, sequence: Sequence },
     /// Arrived under a generation that is not current yet.
-    Received { generation: u32 },
+    Received { generation: u32, sequence: Sequence },
 }
 
 impl SnapshotData {
+    /// The last proposal in it. Part of the state, so a follower must get it with the rest.
+    pub(crate) fn sequence(&self) -> Sequence {
+        match self {
+            Self::Taken { sequence, .. } | Self::Received { sequence, .. } => *sequence,
+        }
+    }
+
     /// Up to `limit` pairs behind `after`, without our prefix.
     pub(crate) fn read(&self, after: Option<&Bytes>, limit: usize) -> Result<Pairs, StoreError> {
-        let Self::Taken { view, keys, generation } = self else { return Ok(Pairs::new()) };
+        let Self::Taken { view, keys, generation, .. } = self else { return Ok(Pairs::new()) };
         let from = match after {
             None => keys.state(*generation),
             Some(after) => {
@@ -264,7 +303,8 @@ impl RaftSnapshotBuilder<Types> for Builder {
         // The log may be cut below a snapshot, so the state in it must be on disk first.
         self.store.commit(Batch::new()).await.map_err(io_error)?;
         let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
-        let data = SnapshotData::Taken { view, keys: self.keys, generation: applied.generation };
+        let Applied { generation, sequence, .. } = applied;
+        let data = SnapshotData::Taken { view, keys: self.keys, generation, sequence };
         Ok(Snapshot { meta, snapshot: data })
     }
 }
@@ -324,27 +364,4 @@ fn damaged() -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn op() -> impl Strategy<Value = Op> {
-        let slice = || proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
-        prop_oneof![(slice(), slice()).prop_map(|(k, v)| Op::Put(k, v)), slice().prop_map(Op::Remove)]
-    }
-
-    proptest! {
-        #[test]
-        fn changes_survive_the_log(ops in proptest::collection::vec(op(), 0..20)) {
-            let mut batch = Batch::new();
-            ops.iter().cloned().for_each(|op| batch.push(op));
-            prop_assert_eq!(decode_changes(encode_changes(&batch)).unwrap(), ops);
-        }
-
-        #[test]
-        fn damaged_changes_are_an_error_not_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = decode_changes(bytes.into());
-        }
-    }
-}
+mod tests;

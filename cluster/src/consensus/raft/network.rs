@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     machine::SnapshotData,
+    sequence::Sequence,
     types::{Snapshot, SnapshotMeta, Types, encode},
 };
 use crate::{
@@ -44,6 +45,7 @@ pub(crate) enum Question {
     SnapshotEnd {
         vote: VoteOf<Types>,
         meta: SnapshotMeta,
+        sequence: Sequence,
         count: u64,
     },
 }
@@ -120,7 +122,12 @@ impl Peer {
             self.bulk::<()>(&question, limit).await?;
             count += 1;
         }
-        let end = Question::SnapshotEnd { vote, meta: snapshot.meta, count };
+        let end = Question::SnapshotEnd {
+            vote,
+            meta: snapshot.meta,
+            sequence: snapshot.snapshot.sequence(),
+            count,
+        };
         self.bulk(&end, limit).await
     }
 

@@ -5,7 +5,7 @@ use std::{fmt, io};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::responder::Responder;
+use super::{responder::Responder, sequence::Outcome};
 use crate::{codec, store::StoreError};
 
 /// Standard Raft: one leader per term.
@@ -17,7 +17,7 @@ type Payload = openraft::EntryPayload<Changes, u64, openraft::EmptyNode>;
 
 impl openraft::RaftTypeConfig for Types {
     type D = Changes;
-    type R = ();
+    type R = Outcome;
     type NodeId = u64;
     type Node = openraft::EmptyNode;
     type Term = u64;
@@ -47,13 +47,18 @@ pub(crate) type ServerNews =
 pub(crate) type Vote = openraft::alias::VoteOf<Types>;
 pub(crate) type Raft = openraft::Raft<Types, super::machine::Machine>;
 
-/// A proposal: an encoded [`Batch`](crate::store::Batch), see [`super::machine`].
+/// A proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Changes(pub(crate) Bytes);
+pub(crate) struct Changes {
+    /// Counts the proposals of a term, from 1; see [`super::sequence`].
+    pub(crate) number: u64,
+    /// An encoded [`Batch`](crate::store::Batch), see [`super::machine`].
+    pub(crate) bytes: Bytes,
+}
 
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0.len())
+        write!(f, "proposal {} of {} bytes", self.number, self.bytes.len())
     }
 }
 

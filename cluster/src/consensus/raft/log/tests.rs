@@ -1,0 +1,97 @@
+//! What a read of the log promises while the tail moves.
+
+use openraft::vote::RaftLeaderId;
+
+use super::*;
+use crate::{
+    consensus::raft::types::Changes,
+    environment::Environment,
+    store::{Config, Memory},
+};
+
+pub(in crate::consensus::raft) fn log_id(index: u64) -> LogId {
+    LogId::new(openraft::impls::leader_id_std::LeaderId::<u64, u64>::new(1, 1).to_committed(), index)
+}
+
+fn entry(index: u64, bytes: usize) -> Entry {
+    Entry::new(log_id(index), EntryPayload::Normal(Changes { number: index, bytes: vec![7; bytes].into() }))
+}
+
+fn log(tail_bytes_max: usize) -> Log {
+    let store = Store::start(Memory::new(), &Environment::simulated(1), Config::default()).unwrap();
+    Log::open(store, GroupId(1), tail_bytes_max).unwrap()
+}
+
+async fn append(log: &mut Log, indexes: Range<u64>, bytes: usize) {
+    log.append(indexes.map(|index| entry(index, bytes)), IOFlushed::noop()).await.unwrap();
+}
+
+fn indexes(entries: &[Entry]) -> Vec<u64> {
+    entries.iter().map(|entry| entry.log_id().index()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_is_whole_whatever_left_the_memory() {
+    for tail_bytes_max in [0, 1_000, 1 << 20] {
+        let mut log = log(tail_bytes_max);
+        append(&mut log, 0..300, 10).await;
+        let read = log.try_get_log_entries(3..=250).await.unwrap();
+        assert_eq!(indexes(&read), (3..251).collect::<Vec<_>>());
+        assert_eq!(log.try_get_log_entries(290..1_000).await.unwrap().len(), 10);
+        assert!(log.try_get_log_entries(300..400).await.unwrap().is_empty());
+    }
+}
+
+/// The defect that was: the tail shrank between the look at it and the read, and a prefix was returned as success.
+#[tokio::test]
+async fn a_read_is_whole_while_the_tail_shrinks() {
+    let mut log = log(usize::MAX);
+    append(&mut log, 0..2_000, 10).await;
+    let shared = Arc::clone(&log.shared);
+    let shrink = move || {
+        for index in 0..2_000 {
+            shared.lock().tail.purge(index);
+            std::thread::yield_now();
+        }
+    };
+    Environment::simulated(1).thread("shrink", shrink).unwrap();
+    while Arc::strong_count(&log.shared) > 1 {
+        let read = log.try_get_log_entries(0..2_000).await.unwrap();
+        assert_eq!(read.len(), 2_000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hole_is_an_error_and_never_a_short_answer() {
+    let mut log = log(0);
+    append(&mut log, 0..10, 10).await;
+    let mut batch = Batch::new();
+    batch.remove(log.keys.entry(4));
+    log.store.apply(batch).await.unwrap();
+    let error = log.try_get_log_entries(0..10).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    let mut batch = Batch::new();
+    (4..10).for_each(|index| batch.remove(log.keys.entry(index)));
+    log.store.apply(batch).await.unwrap();
+    assert!(log.try_get_log_entries(0..10).await.is_err());
+    assert_eq!(log.try_get_log_entries(0..4).await.unwrap().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limited_read_is_bounded_by_bytes_and_never_empty() {
+    let mut log = log(0);
+    append(&mut log, 0..5, BYTES_PER_READ_MAX / 2 - 100).await;
+    assert_eq!(indexes(&log.limited_get_log_entries(1, 5).await.unwrap()), [1, 2]);
+    append(&mut log, 5..7, BYTES_PER_READ_MAX + 1).await;
+    assert_eq!(indexes(&log.limited_get_log_entries(5, 7).await.unwrap()), [5]);
+    assert_eq!(log.try_get_log_entries(0..7).await.unwrap().len(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn purged_entries_are_missing_only_at_the_beginning() {
+    let mut log = log(0);
+    append(&mut log, 0..10, 10).await;
+    log.purge(log_id(3)).await.unwrap();
+    assert_eq!(indexes(&log.try_get_log_entries(0..6).await.unwrap()), [4, 5]);
+    assert!(log.limited_get_log_entries(2, 6).await.unwrap().is_empty());
+}

@@ -1,0 +1,67 @@
+//! What the state machine promises.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    consensus::raft::{log::tests::log_id, types::Entry},
+    environment::Environment,
+    store::{Config, Memory},
+};
+
+fn op() -> impl Strategy<Value = Op> {
+    let slice = || proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
+    prop_oneof![(slice(), slice()).prop_map(|(k, v)| Op::Put(k, v)), slice().prop_map(Op::Remove)]
+}
+
+proptest! {
+    #[test]
+    fn changes_survive_the_log(ops in proptest::collection::vec(op(), 0..20)) {
+        let mut batch = Batch::new();
+        ops.iter().cloned().for_each(|op| batch.push(op));
+        prop_assert_eq!(decode_changes(encode_changes(&batch)).unwrap(), ops);
+    }
+
+    #[test]
+    fn damaged_changes_are_an_error_not_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let _ = decode_changes(bytes.into());
+    }
+}
+
+async fn machine() -> Machine {
+    let store = Store::start(Memory::new(), &Environment::simulated(1), Config::default()).unwrap();
+    Machine::open(store, GroupId(1)).await.unwrap()
+}
+
+fn proposal(index: u64, number: u64) -> Result<EntryResponder<Types>, io::Error> {
+    let mut batch = Batch::new();
+    batch.put(number.to_string(), "");
+    let changes = Changes { number, bytes: encode_changes(&batch) };
+    Ok((Entry::new(log_id(index), EntryPayload::Normal(changes)), None))
+}
+
+async fn apply(machine: &mut Machine, proposals: &[(u64, u64)]) -> io::Result<()> {
+    let entries = proposals.iter().map(|(index, number)| proposal(*index, *number));
+    machine.apply(futures_util::stream::iter(entries)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_does_not_follow_is_refused() {
+    let mut machine = machine().await;
+    assert!(apply(&mut machine, &[(1, 1)]).await.is_err());
+    apply(&mut machine, &[(0, 1), (1, 2)]).await.unwrap();
+    assert_eq!(apply(&mut machine, &[(3, 3)]).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    assert!(apply(&mut machine, &[(1, 3)]).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proposal_behind_a_gap_changes_nothing_but_the_position() {
+    let mut machine = machine().await;
+    apply(&mut machine, &[(0, 1), (1, 3), (2, 4)]).await.unwrap();
+    let state = machine.state();
+    assert!(state.get(b"1").unwrap().is_some());
+    assert_eq!(state.get(b"3").unwrap().or(state.get(b"4").unwrap()), None);
+    assert_eq!(machine.applied.last, Some(log_id(2)));
+    let again = Machine::open(machine.store.clone(), GroupId(1)).await.unwrap();
+    assert_eq!(again.applied, machine.applied);
+}
