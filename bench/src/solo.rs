@@ -45,7 +45,7 @@ impl Group for Solo {
         self.leadership.subscribe()
     }
 
-    fn propose(&self, _: Term, changes: Batch, mut observer: Box<dyn Observer>) -> BoxFuture<'_, ()> {
+    fn propose(&self, _: Term, _: u64, changes: Batch, mut observer: Box<dyn Observer>) -> BoxFuture<'_, ()> {
         self.commit(&changes);
         observer.progress(Progress::Committed);
         observer.progress(Progress::Applied);

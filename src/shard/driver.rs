@@ -345,8 +345,9 @@ impl Running {
         if let Some(proposal) = self.core.seal(waited) {
             self.made.push_back((proposal.number, now));
             self.meter.proposed(proposal.changes.bytes());
-            let watcher = Watcher { number: proposal.number, news: Arc::clone(&self.news) };
-            self.executor.group.propose(self.executor.term, proposal.changes, Box::new(watcher)).await;
+            let watcher = Box::new(Watcher { number: proposal.number, news: Arc::clone(&self.news) });
+            let (group, term) = (&self.executor.group, self.executor.term);
+            group.propose(term, proposal.number, proposal.changes, watcher).await;
         }
         self.housekeeping_since = match (self.core.has_housekeeping(), self.housekeeping_since) {
             (false, _) => None,

@@ -37,7 +37,13 @@ impl Group for Solo {
         self.leadership.subscribe()
     }
 
-    fn propose(&self, term: Term, changes: Batch, mut observer: Box<dyn Observer>) -> BoxFuture<'_, ()> {
+    fn propose(
+        &self,
+        term: Term,
+        _: u64,
+        changes: Batch,
+        mut observer: Box<dyn Observer>,
+    ) -> BoxFuture<'_, ()> {
         match self.commit(&changes) {
             _ if term != self.term => observer.progress(Progress::Failed(ProposeError::NotCommitted)),
             Err(_) => observer.progress(Progress::Failed(ProposeError::Unknown)),

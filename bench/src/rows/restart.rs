@@ -114,7 +114,7 @@ async fn fill_group(
         let mut batch = Batch::new();
         // No family of a shard's keys begins with this letter.
         batch.put(format!("z{:04}", number % COUNTERS).into_bytes(), vec![number as u8; EVENT_BYTES]);
-        group.propose(term, batch, Box::new(Applied(Some(permit)))).await;
+        group.propose(term, number as u64 + 1, batch, Box::new(Applied(Some(permit)))).await;
     }
     drop(room.acquire_many(IN_FLIGHT as u32).await);
     group.shutdown().await;
