@@ -1,11 +1,17 @@
 //! A process that is a node: logs, runtimes, ports, signals.
 
 mod address;
+mod admin;
 mod ports;
 mod service;
 mod signals;
 
-use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use playhouse_cluster::environment::Environment;
 use tokio::{
@@ -17,6 +23,7 @@ use super::{Builder, Node, RELEASE, Settings, StartError, meters::Meters};
 use crate::{
     config::{Config, Engine, LogFormat, Profile},
     gateway::{self, TokenError, drain},
+    router::Router,
     telemetry::{self, LogLevels, Metrics},
 };
 
@@ -132,9 +139,11 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let (publish, stage) = watch::channel(ports::Stage::Starting);
     let (ops_drain, ops_drained) = drain();
     let mut signals = signals::Signals::listen()?;
-    let meters: Arc<std::sync::OnceLock<Meters>> = Arc::default();
+    let meters: Arc<OnceLock<Meters>> = Arc::default();
+    let router: Arc<OnceLock<Router>> = Arc::default();
     let context = ports::Context { config: &config, profile, metrics: &metrics, environment: &environment };
-    let ops = context.ops_options(stage, ops_drained, Arc::clone(&meters))?;
+    let mut ops = context.ops_options(stage, ops_drained, Arc::clone(&meters))?;
+    ops.actions.push(Arc::new(admin::DeadLetters { router: Arc::clone(&router) }));
     let services = service::Services::new(&environment);
     let ops = services.start("ops", gateway::ops::serve(listeners.ops, ops, environment.clone()));
 
@@ -146,6 +155,7 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
         () = signals.next() => return Ok(()),
     };
     drop(meters.set(node.meters()));
+    drop(router.set(node.router().clone()));
     let (gateway_drain, gateway_drained) = drain();
     let options = context.gateway_options(gateway_drained, traces.clone())?;
     let entities = Arc::new(node.router().clone());
