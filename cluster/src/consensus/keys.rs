@@ -77,7 +77,12 @@ impl Keys {
         full.freeze()
     }
 
-    /// The prefixes of all generations but `generation`, as ranges.
+    /// The state of `generation`.
+    pub(crate) fn generation(self, generation: u32) -> Range<Bytes> {
+        self.state(generation)..self.other_generations(generation)[1].start.clone()
+    }
+
+    /// The prefixes of all generations but `generation`, as two ranges: those below it, those above it.
     pub(crate) fn other_generations(self, generation: u32) -> [Range<Bytes>; 2] {
         let end = self.part(b's' + 1, 0).freeze();
         let next = generation.checked_add(1).map_or_else(|| end.clone(), |next| self.state(next));

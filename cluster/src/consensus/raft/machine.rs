@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -96,7 +97,9 @@ impl Machine {
         let applied: Applied = stored.map(|bytes| decode(&bytes)).transpose()?.unwrap_or_default();
         let generation = Arc::new(AtomicU32::new(applied.generation));
         let machine = Self { store, keys, applied, generation, growth: Arc::default() };
-        machine.remove_other_generations().await.map_err(io_error)?;
+        for range in keys.other_generations(machine.applied.generation) {
+            remove_range(&machine.store, &range).await?;
+        }
         Ok(machine)
     }
 
@@ -106,13 +109,6 @@ impl Machine {
 
     pub(crate) fn growth(&self) -> Arc<Growth> {
         Arc::clone(&self.growth)
-    }
-
-    async fn remove_other_generations(&self) -> Result<(), StoreError> {
-        for range in self.keys.other_generations(self.applied.generation) {
-            remove_range(&self.store, range.start, &range.end).await?;
-        }
-        Ok(())
     }
 
     /// A log entry that was left out would make this replica differ from the others for good.
@@ -152,21 +148,12 @@ impl Machine {
     }
 }
 
-/// Removes all keys of a range, a bounded number at a time.
-async fn remove_range(store: &Store, mut from: Bytes, to: &Bytes) -> Result<(), StoreError> {
-    const KEYS_MAX: usize = 4_096;
-    loop {
-        let pairs = store.scan(&from..to, KEYS_MAX)?;
-        let Some((last, _)) = pairs.last() else { return Ok(()) };
-        from = last.clone();
-        let mut batch = Batch::new();
-        let count = pairs.len();
-        pairs.into_iter().for_each(|(key, _)| batch.remove(key));
-        store.apply(batch).await?;
-        if count < KEYS_MAX {
-            return Ok(());
-        }
+/// Removes all keys of a range; costs no sync when there are none.
+async fn remove_range(store: &Store, range: &Range<Bytes>) -> io::Result<()> {
+    if store.keys(&range.start..&range.end, 1).map_err(io_error)?.is_empty() {
+        return Ok(());
     }
+    store.remove_range(&range.start, &range.end).await.map(drop).map_err(io_error)
 }
 
 impl RaftStateMachine<Types> for Machine {
@@ -216,6 +203,10 @@ impl RaftStateMachine<Types> for Machine {
         let SnapshotData::Received { generation, sequence } = data else {
             return Err(io::Error::other("a snapshot of this very replica cannot be installed here"));
         };
+        // Whatever is below the current generation may be removed already.
+        if generation <= self.applied.generation {
+            return Err(io::Error::other("a snapshot was to be installed after a later one"));
+        }
         self.applied = Applied {
             last: meta.last_log_id,
             membership: meta.last_membership.clone(),
@@ -226,7 +217,9 @@ impl RaftStateMachine<Types> for Machine {
         batch.put(self.keys.applied(), encode(&self.applied));
         self.store.commit(batch).await.map_err(io_error)?;
         self.generation.store(generation, Ordering::Release);
-        self.remove_other_generations().await.map_err(io_error)
+        // Those above it are arriving.
+        let [below, _] = self.keys.other_generations(generation);
+        remove_range(&self.store, &below).await
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
