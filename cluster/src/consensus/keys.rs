@@ -52,6 +52,11 @@ impl Keys {
         key.freeze()
     }
 
+    /// The index in the key of an entry.
+    pub(crate) fn index(entry: &[u8]) -> Option<u64> {
+        entry.last_chunk().map(|index| u64::from_be_bytes(*index))
+    }
+
     /// All log entries.
     pub(crate) fn log(self) -> Range<Bytes> {
         self.part(b'l', 0).freeze()..self.part(b'l' + 1, 0).freeze()
@@ -117,6 +122,11 @@ mod tests {
             assert!(covered(generation, &keys.state_key(generation ^ 1, b"x")));
         }
         assert!(!covered(0, &Keys::new(GroupId(8)).state_key(5, b"x")));
+    }
+
+    #[test]
+    fn the_key_of_an_entry_tells_its_index() {
+        assert_eq!(Keys::index(&Keys::new(GroupId(1)).entry(0x0102_0304_0506)), Some(0x0102_0304_0506));
     }
 
     #[test]

@@ -34,6 +34,8 @@ use crate::{
 
 /// How many bytes of changes are written together at most, when many entries are applied at once.
 const APPLY_BYTES_MAX: usize = 4 << 20;
+/// How many pairs of a snapshot one scan reads: their values are in memory together, however large.
+const PAIRS_PER_SCAN: usize = 32;
 
 /// What is applied. Written in the same batch as the changes, so state and log position never part.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -261,8 +263,35 @@ impl SnapshotData {
         }
     }
 
-    /// Up to `limit` pairs behind `after`, without our prefix.
-    pub(crate) fn read(&self, after: Option<&Bytes>, limit: usize) -> Result<Pairs, StoreError> {
+    /// The next pairs behind `after`, without our prefix: up to `pairs_max` of them, and up to `bytes_max` bytes
+    /// unless the first is larger.
+    pub(crate) fn read(
+        &self,
+        after: Option<&Bytes>,
+        pairs_max: usize,
+        bytes_max: usize,
+    ) -> Result<Pairs, StoreError> {
+        let mut part = Pairs::new();
+        let mut bytes = 0;
+        while part.len() < pairs_max {
+            let limit = PAIRS_PER_SCAN.min(pairs_max - part.len());
+            let pairs = self.scan(part.last().map(|(key, _)| key).or(after), limit)?;
+            let is_last = pairs.len() < limit;
+            for (key, value) in pairs {
+                bytes += key.len() + value.len();
+                if bytes > bytes_max && !part.is_empty() {
+                    return Ok(part);
+                }
+                part.push((key, value));
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(part)
+    }
+
+    fn scan(&self, after: Option<&Bytes>, limit: usize) -> Result<Pairs, StoreError> {
         let Self::Taken { view, keys, generation, .. } = self else { return Ok(Pairs::new()) };
         let from = match after {
             None => keys.state(*generation),

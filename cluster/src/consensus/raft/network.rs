@@ -36,6 +36,8 @@ use crate::{
 
 /// How many pairs of a snapshot travel together at most.
 const SNAPSHOT_PAIRS_MAX: usize = 512;
+/// How many bytes of a snapshot travel together at most, unless one pair is larger.
+const SNAPSHOT_BYTES_MAX: usize = 1 << 20;
 
 /// What one replica asks another.
 #[derive(Serialize, Deserialize)]
@@ -165,7 +167,7 @@ impl Peer {
 }
 
 fn read(data: &SnapshotData, after: Option<&Bytes>) -> Result<Pairs, StreamingError<Types>> {
-    data.read(after, SNAPSHOT_PAIRS_MAX).map_err(|error| NetworkError::new(&error).into())
+    data.read(after, SNAPSHOT_PAIRS_MAX, SNAPSHOT_BYTES_MAX).map_err(|error| NetworkError::new(&error).into())
 }
 
 impl RaftNetworkV2<Types> for Peer {

@@ -84,3 +84,23 @@ async fn installing_a_snapshot_leaves_the_one_that_is_arriving() {
     Machine::open(store.clone(), GroupId(1)).await.unwrap();
     assert_eq!([stored(2), stored(3)], [true, false]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn parts_of_a_snapshot_are_bounded_and_lose_nothing() {
+    let mut machine = machine().await;
+    let proposals: Vec<_> = (0..100).map(|index| (index, index + 1)).collect();
+    apply(&mut machine, &proposals).await.unwrap();
+    let data = machine.get_current_snapshot().await.unwrap().unwrap().snapshot;
+    let mut keys = Vec::new();
+    loop {
+        let part = data.read(keys.last(), 70, 100).unwrap();
+        assert!(part.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() <= 100);
+        if part.is_empty() {
+            break;
+        }
+        keys.extend(part.into_iter().map(|(key, _)| key));
+    }
+    assert_eq!(keys.len(), 100);
+    assert_eq!(data.read(None, 70, usize::MAX).unwrap().len(), 70);
+    assert_eq!(data.read(None, 70, 0).unwrap().len(), 1);
+}
