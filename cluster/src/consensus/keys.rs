@@ -52,6 +52,11 @@ impl Keys {
         key.freeze()
     }
 
+    /// The index in the key of an entry.
+    pub(crate) fn index(entry: &[u8]) -> Option<u64> {
+        entry.last_chunk().map(|index| u64::from_be_bytes(*index))
+    }
+
     /// All log entries.
     pub(crate) fn log(self) -> Range<Bytes> {
         self.part(b'l', 0).freeze()..self.part(b'l' + 1, 0).freeze()
@@ -77,7 +82,12 @@ impl Keys {
         full.freeze()
     }
 
-    /// The prefixes of all generations but `generation`, as ranges.
+    /// The state of `generation`.
+    pub(crate) fn generation(self, generation: u32) -> Range<Bytes> {
+        self.state(generation)..self.other_generations(generation)[1].start.clone()
+    }
+
+    /// The prefixes of all generations but `generation`, as two ranges: those below it, those above it.
     pub(crate) fn other_generations(self, generation: u32) -> [Range<Bytes>; 2] {
         let end = self.part(b's' + 1, 0).freeze();
         let next = generation.checked_add(1).map_or_else(|| end.clone(), |next| self.state(next));
@@ -112,6 +122,11 @@ mod tests {
             assert!(covered(generation, &keys.state_key(generation ^ 1, b"x")));
         }
         assert!(!covered(0, &Keys::new(GroupId(8)).state_key(5, b"x")));
+    }
+
+    #[test]
+    fn the_key_of_an_entry_tells_its_index() {
+        assert_eq!(Keys::index(&Keys::new(GroupId(1)).entry(0x0102_0304_0506)), Some(0x0102_0304_0506));
     }
 
     #[test]

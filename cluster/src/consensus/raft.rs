@@ -2,6 +2,8 @@
 //!
 //! Comes in: a store, a transport, the ids of the voters. Leaves: [`RaftGroup`], a [`Group`](super::Group).
 
+mod arrivals;
+mod batches;
 mod group;
 mod log;
 mod machine;

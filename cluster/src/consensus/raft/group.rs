@@ -4,10 +4,7 @@ use std::{
     collections::BTreeSet,
     future::Future,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -19,6 +16,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::{
+    arrivals::{Arrivals, Transfer},
     log::Log,
     machine::{Growth, Machine, SnapshotData, State, encode_changes},
     network::{Answer, Network, Question},
@@ -102,15 +100,7 @@ struct Inner {
     store: Store,
     leadership: watch::Receiver<Leadership>,
     refusals: Arc<Refusals>,
-    incoming: Mutex<Option<Incoming>>,
-    incoming_generation: AtomicU32,
-}
-
-/// A snapshot that is arriving.
-#[derive(Clone, Copy, Debug)]
-struct Incoming {
-    generation: u32,
-    next: u64,
+    arrivals: Mutex<Arrivals>,
 }
 
 impl RaftGroup {
@@ -131,7 +121,7 @@ impl RaftGroup {
         let log = Log::open(store.clone(), group, config.tail_bytes_max).map_err(stored)?;
         let machine = Machine::open(store.clone(), group).await.map_err(stored)?;
         let (state, growth) = (machine.state(), machine.growth());
-        let network = Network { own, group, transport };
+        let network = Network::new(own, group, transport);
         let start = |reason: String| OpenError::Start { group, reason };
         let raft_config = raft_config(group, config).validate().map_err(|error| start(error.to_string()))?;
         let raft = Raft::new(own.0, Arc::new(raft_config), network, log, machine)
@@ -148,8 +138,7 @@ impl RaftGroup {
             store,
             leadership,
             refusals: Arc::default(),
-            incoming: Mutex::new(None),
-            incoming_generation: AtomicU32::new(0),
+            arrivals: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -211,55 +200,47 @@ impl RaftGroup {
             Ok(Question::Vote(request)) => answer(raft.vote(request)).await,
             Ok(Question::PreVote(request)) => answer(raft.pre_vote(request)).await,
             Ok(Question::Transfer(request)) => answer(raft.handle_transfer_leader(request)).await,
-            Ok(Question::SnapshotPairs { number, pairs }) => answer(self.take_pairs(number, pairs)).await,
-            Ok(Question::SnapshotEnd { vote, meta, sequence, count }) => {
+            Ok(Question::SnapshotPairs { transfer, number, pairs }) => {
+                answer(self.take_pairs(transfer, number, pairs)).await
+            }
+            Ok(Question::SnapshotEnd { transfer, meta, sequence, count }) => {
                 answer(async {
-                    let generation = self.finish_pairs(count).await?;
+                    let generation = self.finish_pairs(transfer, count).await?;
                     let snapshot =
                         Snapshot { meta, snapshot: SnapshotData::Received { generation, sequence } };
-                    raft.install_full_snapshot(vote, snapshot).await.map_err(|error| error.to_string())
+                    raft.install_full_snapshot(transfer.vote, snapshot)
+                        .await
+                        .map_err(|error| error.to_string())
                 })
                 .await
             }
         }
     }
 
-    async fn take_pairs(&self, number: u64, pairs: Pairs) -> Result<(), String> {
-        let generation = {
-            let mut incoming = self.inner.incoming.lock();
-            if number == 0 {
-                *incoming = Some(Incoming { generation: self.new_generation(), next: 0 });
-            }
-            match incoming.as_mut() {
-                Some(incoming) if incoming.next == number => {
-                    incoming.next += 1;
-                    incoming.generation
-                }
-                _ => return Err(format!("part {number} of a snapshot is out of order")),
-            }
-        };
+    async fn take_pairs(&self, transfer: Transfer, number: u64, pairs: Pairs) -> Result<(), String> {
+        let current = self.inner.state.generation();
+        let place = self.inner.arrivals.lock().part(transfer, number, current)?;
+        self.remove_abandoned(place.abandoned).await?;
         let keys = Keys::new(self.inner.id);
         let mut batch = Batch::new();
         for (key, value) in pairs {
-            batch.put(keys.state_key(generation, &key), value);
+            batch.put(keys.state_key(place.generation, &key), value);
         }
         self.inner.store.apply(batch).await.map_err(|error| error.to_string())
     }
 
-    async fn finish_pairs(&self, count: u64) -> Result<u32, String> {
-        match self.inner.incoming.lock().take() {
-            Some(incoming) if incoming.next == count => Ok(incoming.generation),
-            None if count == 0 => Ok(self.new_generation()),
-            _ => Err("parts of the snapshot are missing".to_owned()),
-        }
+    async fn finish_pairs(&self, transfer: Transfer, count: u64) -> Result<u32, String> {
+        let current = self.inner.state.generation();
+        let place = self.inner.arrivals.lock().end(transfer, count, current)?;
+        self.remove_abandoned(place.abandoned).await?;
+        Ok(place.generation)
     }
 
-    /// Generations count up and are never used twice while the process runs; leftovers go at the next start.
-    fn new_generation(&self) -> u32 {
-        let used = self.inner.incoming_generation.load(Ordering::Acquire);
-        let next = used.max(self.inner.state.generation()) + 1;
-        self.inner.incoming_generation.store(next, Ordering::Release);
-        next
+    async fn remove_abandoned(&self, generation: Option<u32>) -> Result<(), String> {
+        let Some(generation) = generation else { return Ok(()) };
+        let range = Keys::new(self.inner.id).generation(generation);
+        let removed = self.inner.store.remove_range(&range.start, &range.end).await;
+        removed.map(drop).map_err(|error| error.to_string())
     }
 
     /// Stops the replica. Its leadership, if it had one, ends by timeout.

@@ -14,7 +14,10 @@ use openraft::{
 };
 use parking_lot::Mutex;
 
-use super::types::{Entry, LogId, Types, Vote, decode, encode, io_error};
+use super::{
+    batches::Batches,
+    types::{Entry, LogId, Types, Vote, decode, encode, io_error},
+};
 use crate::{
     consensus::{GroupId, keys::Keys, tail::Tail},
     store::{Batch, Store},
@@ -28,6 +31,8 @@ const ENTRIES_PER_READ_MAX: u64 = 1_024;
 const BYTES_PER_READ_MAX: usize = 4 << 20;
 /// How many entries one scan of the store reads.
 const ENTRIES_PER_SCAN: usize = 64;
+/// How many bytes of entries are written together at most, unless one entry is larger.
+const APPEND_BYTES_MAX: usize = 16 << 20;
 
 /// The log of one group. Clones share it.
 #[derive(Clone)]
@@ -35,6 +40,7 @@ pub(crate) struct Log {
     store: Store,
     keys: Keys,
     shared: Arc<Mutex<Shared>>,
+    batch_bytes_max: usize,
 }
 
 struct Shared {
@@ -92,7 +98,7 @@ impl Log {
             found.filter(|found| purged.is_none_or(|purged| purged.index() < found.index())).or(purged);
         let shared =
             Shared { tail: Tail::new(tail_bytes_max), vote, last, purged, committed, truncations: 0 };
-        Ok(Self { store, keys, shared: Arc::new(Mutex::new(shared)) })
+        Ok(Self { store, keys, shared: Arc::new(Mutex::new(shared)), batch_bytes_max: APPEND_BYTES_MAX })
     }
 
     /// The entries from `from` to `to`, or the first of them when they are more than `bytes_max` bytes. Only
@@ -140,6 +146,13 @@ impl Log {
         let (from, to) = (self.keys.entry(range.start), self.keys.entry(range.end));
         let pairs = self.store.scan(&from..&to, ENTRIES_PER_SCAN).map_err(io_error)?;
         pairs.iter().map(|(_, bytes)| decode(bytes)).collect()
+    }
+
+    /// The first index on disk, purged or not.
+    fn first_stored(&self) -> io::Result<Option<u64>> {
+        let range = self.keys.log();
+        let keys = self.store.keys(&range.start..&range.end, 1).map_err(io_error)?;
+        Ok(keys.first().and_then(|key| Keys::index(key)))
     }
 
     async fn remove(&self, mut from: u64, to: u64) -> io::Result<()> {
@@ -219,17 +232,17 @@ impl RaftLogStorage<Types> for Log {
         I: IntoIterator<Item = Entry> + Send,
         I::IntoIter: Send,
     {
-        let mut batch = Batch::new();
+        let mut batches = Batches::new(self.batch_bytes_max);
         let mut shared = self.shared.lock();
         for entry in entries {
             let log_id = entry.log_id();
             let bytes = encode(&entry);
             shared.tail.push(log_id.index(), entry, bytes.len());
             shared.last = Some(log_id);
-            batch.put(self.keys.entry(log_id.index()), bytes);
+            batches.put(self.keys.entry(log_id.index()), bytes);
         }
         if let Some(committed) = &shared.committed {
-            batch.put(self.keys.committed(), encode(committed));
+            batches.put(self.keys.committed(), encode(committed));
         }
         let last = shared.last.map_or(0, |last| last.index());
         let truncations = shared.truncations;
@@ -244,7 +257,7 @@ impl RaftLogStorage<Types> for Log {
             }
             callback.io_completed(result.map_err(io_error));
         };
-        self.store.commit_then(batch, Box::new(done));
+        batches.commit(&self.store, Box::new(done));
         Ok(())
     }
 
@@ -261,21 +274,25 @@ impl RaftLogStorage<Types> for Log {
     }
 
     async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
-        let from = {
+        // A snapshot may be far ahead of the log.
+        let to = {
             let mut shared = self.shared.lock();
-            let from = shared.purged.map_or(0, |purged| purged.index() + 1);
+            let to = shared.end().min(upto.index() + 1);
             shared.purged = Some(upto);
             shared.tail.purge(upto.index());
             if shared.last.is_none_or(|last| last.index() < upto.index()) {
                 shared.last = Some(upto);
             }
-            from
+            to
         };
         // First say that it is gone, then remove it: a crash in between leaves only garbage.
         let mut batch = Batch::new();
         batch.put(self.keys.purged(), encode(&upto));
         self.store.apply(batch).await.map_err(io_error)?;
-        self.remove(from, upto.index() + 1).await
+        match self.first_stored()? {
+            Some(from) => self.remove(from, to).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -33,6 +34,8 @@ use crate::{
 
 /// How many bytes of changes are written together at most, when many entries are applied at once.
 const APPLY_BYTES_MAX: usize = 4 << 20;
+/// How many pairs of a snapshot one scan reads: their values are in memory together, however large.
+const PAIRS_PER_SCAN: usize = 32;
 
 /// What is applied. Written in the same batch as the changes, so state and log position never part.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -96,7 +99,9 @@ impl Machine {
         let applied: Applied = stored.map(|bytes| decode(&bytes)).transpose()?.unwrap_or_default();
         let generation = Arc::new(AtomicU32::new(applied.generation));
         let machine = Self { store, keys, applied, generation, growth: Arc::default() };
-        machine.remove_other_generations().await.map_err(io_error)?;
+        for range in keys.other_generations(machine.applied.generation) {
+            remove_range(&machine.store, &range).await?;
+        }
         Ok(machine)
     }
 
@@ -106,13 +111,6 @@ impl Machine {
 
     pub(crate) fn growth(&self) -> Arc<Growth> {
         Arc::clone(&self.growth)
-    }
-
-    async fn remove_other_generations(&self) -> Result<(), StoreError> {
-        for range in self.keys.other_generations(self.applied.generation) {
-            remove_range(&self.store, range.start, &range.end).await?;
-        }
-        Ok(())
     }
 
     /// A log entry that was left out would make this replica differ from the others for good.
@@ -152,21 +150,12 @@ impl Machine {
     }
 }
 
-/// Removes all keys of a range, a bounded number at a time.
-async fn remove_range(store: &Store, mut from: Bytes, to: &Bytes) -> Result<(), StoreError> {
-    const KEYS_MAX: usize = 4_096;
-    loop {
-        let pairs = store.scan(&from..to, KEYS_MAX)?;
-        let Some((last, _)) = pairs.last() else { return Ok(()) };
-        from = last.clone();
-        let mut batch = Batch::new();
-        let count = pairs.len();
-        pairs.into_iter().for_each(|(key, _)| batch.remove(key));
-        store.apply(batch).await?;
-        if count < KEYS_MAX {
-            return Ok(());
-        }
+/// Removes all keys of a range; costs no sync when there are none.
+async fn remove_range(store: &Store, range: &Range<Bytes>) -> io::Result<()> {
+    if store.keys(&range.start..&range.end, 1).map_err(io_error)?.is_empty() {
+        return Ok(());
     }
+    store.remove_range(&range.start, &range.end).await.map(drop).map_err(io_error)
 }
 
 impl RaftStateMachine<Types> for Machine {
@@ -216,6 +205,10 @@ impl RaftStateMachine<Types> for Machine {
         let SnapshotData::Received { generation, sequence } = data else {
             return Err(io::Error::other("a snapshot of this very replica cannot be installed here"));
         };
+        // Whatever is below the current generation may be removed already.
+        if generation <= self.applied.generation {
+            return Err(io::Error::other("a snapshot was to be installed after a later one"));
+        }
         self.applied = Applied {
             last: meta.last_log_id,
             membership: meta.last_membership.clone(),
@@ -226,7 +219,9 @@ impl RaftStateMachine<Types> for Machine {
         batch.put(self.keys.applied(), encode(&self.applied));
         self.store.commit(batch).await.map_err(io_error)?;
         self.generation.store(generation, Ordering::Release);
-        self.remove_other_generations().await.map_err(io_error)
+        // Those above it are arriving.
+        let [below, _] = self.keys.other_generations(generation);
+        remove_range(&self.store, &below).await
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
@@ -268,8 +263,35 @@ impl SnapshotData {
         }
     }
 
-    /// Up to `limit` pairs behind `after`, without our prefix.
-    pub(crate) fn read(&self, after: Option<&Bytes>, limit: usize) -> Result<Pairs, StoreError> {
+    /// The next pairs behind `after`, without our prefix: up to `pairs_max` of them, and up to `bytes_max` bytes
+    /// unless the first is larger.
+    pub(crate) fn read(
+        &self,
+        after: Option<&Bytes>,
+        pairs_max: usize,
+        bytes_max: usize,
+    ) -> Result<Pairs, StoreError> {
+        let mut part = Pairs::new();
+        let mut bytes = 0;
+        while part.len() < pairs_max {
+            let limit = PAIRS_PER_SCAN.min(pairs_max - part.len());
+            let pairs = self.scan(part.last().map(|(key, _)| key).or(after), limit)?;
+            let is_last = pairs.len() < limit;
+            for (key, value) in pairs {
+                bytes += key.len() + value.len();
+                if bytes > bytes_max && !part.is_empty() {
+                    return Ok(part);
+                }
+                part.push((key, value));
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(part)
+    }
+
+    fn scan(&self, after: Option<&Bytes>, limit: usize) -> Result<Pairs, StoreError> {
         let Self::Taken { view, keys, generation, .. } = self else { return Ok(Pairs::new()) };
         let from = match after {
             None => keys.state(*generation),

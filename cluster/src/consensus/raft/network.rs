@@ -1,6 +1,13 @@
 //! openraft's requests as bytes on a [`Transport`].
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use openraft::{
@@ -16,6 +23,7 @@ use openraft::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
+    arrivals::Transfer,
     machine::SnapshotData,
     sequence::Sequence,
     types::{Snapshot, SnapshotMeta, Types, encode},
@@ -28,6 +36,8 @@ use crate::{
 
 /// How many pairs of a snapshot travel together at most.
 const SNAPSHOT_PAIRS_MAX: usize = 512;
+/// How many bytes of a snapshot travel together at most, unless one pair is larger.
+const SNAPSHOT_BYTES_MAX: usize = 1 << 20;
 
 /// What one replica asks another.
 #[derive(Serialize, Deserialize)]
@@ -38,12 +48,13 @@ pub(crate) enum Question {
     Transfer(TransferLeaderRequest<Types>),
     /// The next pairs of a snapshot; `number` counts from 0, which starts a new one.
     SnapshotPairs {
+        transfer: Transfer,
         number: u64,
         pairs: Pairs,
     },
     /// All `count` messages of pairs were sent.
     SnapshotEnd {
-        vote: VoteOf<Types>,
+        transfer: Transfer,
         meta: SnapshotMeta,
         sequence: Sequence,
         count: u64,
@@ -59,6 +70,14 @@ pub(crate) struct Network {
     pub(crate) own: RaftId,
     pub(crate) group: GroupId,
     pub(crate) transport: Arc<dyn Transport>,
+    /// How many snapshots were sent, to whomever.
+    attempts: Arc<AtomicU64>,
+}
+
+impl Network {
+    pub(crate) fn new(own: RaftId, group: GroupId, transport: Arc<dyn Transport>) -> Self {
+        Self { own, group, transport, attempts: Arc::default() }
+    }
 }
 
 /// The way to one other replica.
@@ -112,18 +131,20 @@ impl Peer {
         snapshot: Snapshot,
         limit: Duration,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let attempt = self.network.attempts.fetch_add(1, Ordering::Relaxed);
+        let transfer = Transfer { vote, attempt };
         let mut after: Option<Bytes> = None;
         let mut count = 0;
         loop {
             let pairs = read(&snapshot.snapshot, after.as_ref())?;
             let Some((last, _)) = pairs.last() else { break };
             after = Some(last.clone());
-            let question = Question::SnapshotPairs { number: count, pairs };
+            let question = Question::SnapshotPairs { transfer, number: count, pairs };
             self.bulk::<()>(&question, limit).await?;
             count += 1;
         }
         let end = Question::SnapshotEnd {
-            vote,
+            transfer,
             meta: snapshot.meta,
             sequence: snapshot.snapshot.sequence(),
             count,
@@ -146,7 +167,7 @@ impl Peer {
 }
 
 fn read(data: &SnapshotData, after: Option<&Bytes>) -> Result<Pairs, StreamingError<Types>> {
-    data.read(after, SNAPSHOT_PAIRS_MAX).map_err(|error| NetworkError::new(&error).into())
+    data.read(after, SNAPSHOT_PAIRS_MAX, SNAPSHOT_BYTES_MAX).map_err(|error| NetworkError::new(&error).into())
 }
 
 impl RaftNetworkV2<Types> for Peer {

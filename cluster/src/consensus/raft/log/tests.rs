@@ -95,3 +95,28 @@ async fn purged_entries_are_missing_only_at_the_beginning() {
     assert_eq!(indexes(&log.try_get_log_entries(0..6).await.unwrap()), [4, 5]);
     assert!(log.limited_get_log_entries(2, 6).await.unwrap().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_large_append_becomes_several_batches() {
+    let mut log = log(0);
+    log.batch_bytes_max = 1_000;
+    append(&mut log, 0..50, 300).await;
+    assert_eq!(log.try_get_log_entries(0..50).await.unwrap().len(), 50);
+    assert!(log.store.statistics().commits.load(std::sync::atomic::Ordering::Relaxed) > 10);
+}
+
+/// The defect that was: a removal for every index since 0.
+#[tokio::test(start_paused = true)]
+async fn a_purge_far_ahead_of_the_log_removes_only_what_is_stored() {
+    let mut log = log(0);
+    append(&mut log, 0..10, 10).await;
+    let before = log.store.statistics().bytes_written.load(std::sync::atomic::Ordering::Relaxed);
+    log.purge(log_id(1 << 40)).await.unwrap();
+    let after = log.store.statistics().bytes_written.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(after - before < 1_000);
+    assert_eq!(log.first_stored().unwrap(), None);
+    append(&mut log, (1 << 40) + 1..(1 << 40) + 5, 10).await;
+    log.purge(log_id((1 << 40) + 2)).await.unwrap();
+    assert_eq!(log.first_stored().unwrap(), Some((1 << 40) + 3));
+    assert_eq!(log.try_get_log_entries(0..u64::MAX).await.unwrap().len(), 2);
+}

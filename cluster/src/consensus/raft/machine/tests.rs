@@ -65,3 +65,42 @@ async fn a_proposal_behind_a_gap_changes_nothing_but_the_position() {
     let again = Machine::open(machine.store.clone(), GroupId(1)).await.unwrap();
     assert_eq!(again.applied, machine.applied);
 }
+
+#[tokio::test(start_paused = true)]
+async fn installing_a_snapshot_leaves_the_one_that_is_arriving() {
+    let mut machine = machine().await;
+    apply(&mut machine, &[(0, 1)]).await.unwrap();
+    let (store, keys) = (machine.store.clone(), machine.keys);
+    let mut batch = Batch::new();
+    (1..=3).for_each(|generation| batch.put(keys.state_key(generation, b"key"), "value"));
+    store.apply(batch).await.unwrap();
+    let meta = SnapshotMeta { last_log_id: Some(log_id(9)), last_membership: Membership::default() };
+    let data = |generation| SnapshotData::Received { generation, sequence: Sequence::default() };
+    machine.install_snapshot(&meta, data(2)).await.unwrap();
+    let stored = |generation| store.get(&keys.state_key(generation, b"key")).unwrap().is_some();
+    assert_eq!([stored(1), stored(2), stored(3)], [false, true, true]);
+    assert_eq!(store.get(&keys.state_key(0, b"1")).unwrap(), None);
+    assert!(machine.install_snapshot(&meta, data(1)).await.is_err());
+    Machine::open(store.clone(), GroupId(1)).await.unwrap();
+    assert_eq!([stored(2), stored(3)], [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_of_a_snapshot_are_bounded_and_lose_nothing() {
+    let mut machine = machine().await;
+    let proposals: Vec<_> = (0..100).map(|index| (index, index + 1)).collect();
+    apply(&mut machine, &proposals).await.unwrap();
+    let data = machine.get_current_snapshot().await.unwrap().unwrap().snapshot;
+    let mut keys = Vec::new();
+    loop {
+        let part = data.read(keys.last(), 70, 100).unwrap();
+        assert!(part.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() <= 100);
+        if part.is_empty() {
+            break;
+        }
+        keys.extend(part.into_iter().map(|(key, _)| key));
+    }
+    assert_eq!(keys.len(), 100);
+    assert_eq!(data.read(None, 70, usize::MAX).unwrap().len(), 70);
+    assert_eq!(data.read(None, 70, 0).unwrap().len(), 1);
+}
