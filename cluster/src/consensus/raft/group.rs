@@ -18,10 +18,11 @@ use tokio::sync::watch;
 use super::{
     arrivals::{Arrivals, Transfer},
     log::Log,
-    machine::{Growth, Machine, SnapshotData, State, encode_changes},
+    machine::{Growth, Machine, State, encode_changes},
     network::{Answer, Network, Question},
     responder::Responder,
     sequence::Refusals,
+    snapshot::SnapshotData,
     types::{Changes, Raft, ServerNews, Snapshot, encode},
 };
 use crate::{
