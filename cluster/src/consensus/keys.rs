@@ -5,7 +5,7 @@
 //! 'g' group:u32  'c'                    committed log id, written beside the next append
 //! 'g' group:u32  'p'                    last purged log id
 //! 'g' group:u32  'l' index:u64          log entry
-//! 'g' group:u32  'a'                    applied: log id, membership, generation
+//! 'g' group:u32  'a'                    applied: log id, membership, generation, last proposal
 //! 'g' group:u32  's' generation:u32 …   state; a snapshot arrives under the next generation
 //! ```
 //!

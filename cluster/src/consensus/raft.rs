@@ -10,6 +10,7 @@ mod machine;
 mod network;
 mod responder;
 mod sequence;
+mod snapshot;
 mod types;
 
 pub use group::{Config, OpenError, RaftGroup};

@@ -18,10 +18,11 @@ use tokio::sync::watch;
 use super::{
     arrivals::{Arrivals, Transfer},
     log::Log,
-    machine::{Growth, Machine, SnapshotData, State, encode_changes},
+    machine::{Growth, Machine, State, encode_changes},
     network::{Answer, Network, Question},
     responder::Responder,
     sequence::Refusals,
+    snapshot::SnapshotData,
     types::{Changes, Raft, ServerNews, Snapshot, encode},
 };
 use crate::{
@@ -283,6 +284,7 @@ impl Group for RaftGroup {
         observer: Box<dyn Observer>,
     ) -> BoxFuture<'_, ()> {
         let changes = Changes { number, bytes: encode_changes(&changes) };
+        self.inner.refusals.proposing(term.0, number);
         let responder = Responder::new(term.0, Arc::clone(&self.inner.refusals), observer);
         let write = self.inner.raft.write(changes).with_leader(term.0).responder(responder);
         Box::pin(async move {
@@ -403,3 +405,6 @@ async fn cut_log(raft: Raft, growth: Arc<Growth>, config: Config) {
 impl Observer for () {
     fn progress(&mut self, _: Progress) {}
 }
+
+#[cfg(test)]
+mod tests;

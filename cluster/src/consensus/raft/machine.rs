@@ -25,17 +25,16 @@ use tokio::sync::Notify;
 
 use super::{
     sequence::{Outcome, Sequence},
+    snapshot::{SnapshotData, Source},
     types::{Changes, LogId, Membership, Snapshot, SnapshotMeta, Types, decode, encode, io_error},
 };
 use crate::{
     consensus::{GroupId, keys::Keys},
-    store::{Batch, Op, Pairs, Store, StoreError, View},
+    store::{Batch, Op, Pairs, Store, StoreError},
 };
 
 /// How many bytes of changes are written together at most, when many entries are applied at once.
 const APPLY_BYTES_MAX: usize = 4 << 20;
-/// How many pairs of a snapshot one scan reads: their values are in memory together, however large.
-const PAIRS_PER_SCAN: usize = 32;
 
 /// What is applied. Written in the same batch as the changes, so state and log position never part.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -160,7 +159,7 @@ async fn remove_range(store: &Store, range: &Range<Bytes>) -> io::Result<()> {
 
 impl RaftStateMachine<Types> for Machine {
     type SnapshotData = SnapshotData;
-    type SnapshotBuilder = Builder;
+    type SnapshotBuilder = Source;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, Membership), io::Error> {
         Ok((self.applied.last, self.applied.membership.clone()))
@@ -197,8 +196,8 @@ impl RaftStateMachine<Types> for Machine {
         self.flush(&mut batch, &mut responders).await
     }
 
-    async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { store: self.store.clone(), keys: self.keys }
+    async fn get_snapshot_builder(&mut self) -> Source {
+        Source::new(self.store.clone(), self.keys)
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> Result<(), io::Error> {
@@ -244,90 +243,6 @@ impl Machine {
         self.growth.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.growth.grown.notify_one();
         Ok(())
-    }
-}
-
-/// A snapshot on its way.
-pub(crate) enum SnapshotData {
-    /// Here, to be read for a follower.
-    Taken { view: Arc<dyn View>, keys: Keys, generation: u32, sequence: Sequence },
-    /// Arrived under a generation that is not current yet.
-    Received { generation: u32, sequence: Sequence },
-}
-
-impl SnapshotData {
-    /// The last proposal in it. Part of the state, so a follower must get it with the rest.
-    pub(crate) fn sequence(&self) -> Sequence {
-        match self {
-            Self::Taken { sequence, .. } | Self::Received { sequence, .. } => *sequence,
-        }
-    }
-
-    /// The next pairs behind `after`, without our prefix: up to `pairs_max` of them, and up to `bytes_max` bytes
-    /// unless the first is larger.
-    pub(crate) fn read(
-        &self,
-        after: Option<&Bytes>,
-        pairs_max: usize,
-        bytes_max: usize,
-    ) -> Result<Pairs, StoreError> {
-        let mut part = Pairs::new();
-        let mut bytes = 0;
-        while part.len() < pairs_max {
-            let limit = PAIRS_PER_SCAN.min(pairs_max - part.len());
-            let pairs = self.scan(part.last().map(|(key, _)| key).or(after), limit)?;
-            let is_last = pairs.len() < limit;
-            for (key, value) in pairs {
-                bytes += key.len() + value.len();
-                if bytes > bytes_max && !part.is_empty() {
-                    return Ok(part);
-                }
-                part.push((key, value));
-            }
-            if is_last {
-                break;
-            }
-        }
-        Ok(part)
-    }
-
-    fn scan(&self, after: Option<&Bytes>, limit: usize) -> Result<Pairs, StoreError> {
-        let Self::Taken { view, keys, generation, .. } = self else { return Ok(Pairs::new()) };
-        let from = match after {
-            None => keys.state(*generation),
-            Some(after) => {
-                let mut next = BytesMut::from(&keys.state_key(*generation, after)[..]);
-                next.put_u8(0);
-                next.freeze()
-            }
-        };
-        let to = keys.other_generations(*generation)[1].start.clone();
-        let mut pairs = view.scan(&from..&to, limit)?;
-        pairs.iter_mut().for_each(|(key, _)| key.advance(crate::consensus::keys::STATE_PREFIX_BYTES));
-        Ok(pairs)
-    }
-}
-
-/// Takes snapshots. A snapshot is a view of the store: it costs nothing and does not stop the shard.
-pub(crate) struct Builder {
-    store: Store,
-    keys: Keys,
-}
-
-impl RaftSnapshotBuilder<Types> for Builder {
-    type SnapshotData = SnapshotData;
-
-    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        let range = self.keys.all();
-        let view = self.store.view(&range.start..&range.end).map_err(io_error)?;
-        let stored = view.get(&self.keys.applied()).map_err(io_error)?;
-        let applied: Applied = stored.map(|bytes| decode(&bytes)).transpose()?.unwrap_or_default();
-        // The log may be cut below a snapshot, so the state in it must be on disk first.
-        self.store.commit(Batch::new()).await.map_err(io_error)?;
-        let meta = SnapshotMeta { last_log_id: applied.last, last_membership: applied.membership };
-        let Applied { generation, sequence, .. } = applied;
-        let data = SnapshotData::Taken { view, keys: self.keys, generation, sequence };
-        Ok(Snapshot { meta, snapshot: data })
     }
 }
 

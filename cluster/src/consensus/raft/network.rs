@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     arrivals::Transfer,
-    machine::SnapshotData,
     sequence::Sequence,
+    snapshot::{SnapshotData, Taken},
     types::{Snapshot, SnapshotMeta, Types, encode},
 };
 use crate::{
@@ -131,12 +131,14 @@ impl Peer {
         snapshot: Snapshot,
         limit: Duration,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        // Its position may be newer than that of `snapshot`.
+        let taken = take(&snapshot)?;
         let attempt = self.network.attempts.fetch_add(1, Ordering::Relaxed);
         let transfer = Transfer { vote, attempt };
         let mut after: Option<Bytes> = None;
         let mut count = 0;
         loop {
-            let pairs = read(&snapshot.snapshot, after.as_ref())?;
+            let pairs = read(&taken, after.as_ref())?;
             let Some((last, _)) = pairs.last() else { break };
             after = Some(last.clone());
             let question = Question::SnapshotPairs { transfer, number: count, pairs };
@@ -145,8 +147,8 @@ impl Peer {
         }
         let end = Question::SnapshotEnd {
             transfer,
-            meta: snapshot.meta,
-            sequence: snapshot.snapshot.sequence(),
+            meta: taken.applied.meta(),
+            sequence: taken.applied.sequence,
             count,
         };
         self.bulk(&end, limit).await
@@ -166,8 +168,18 @@ impl Peer {
     }
 }
 
-fn read(data: &SnapshotData, after: Option<&Bytes>) -> Result<Pairs, StreamingError<Types>> {
-    data.read(after, SNAPSHOT_PAIRS_MAX, SNAPSHOT_BYTES_MAX).map_err(|error| NetworkError::new(&error).into())
+fn take(snapshot: &Snapshot) -> Result<Taken, StreamingError<Types>> {
+    let taken = match &snapshot.snapshot {
+        SnapshotData::Promised(source) => source.take(),
+        SnapshotData::Received { .. } => Err(std::io::Error::other("a snapshot that arrived is not sent on")),
+    };
+    taken.map_err(|error| NetworkError::new(&error).into())
+}
+
+fn read(taken: &Taken, after: Option<&Bytes>) -> Result<Pairs, StreamingError<Types>> {
+    taken
+        .read(after, SNAPSHOT_PAIRS_MAX, SNAPSHOT_BYTES_MAX)
+        .map_err(|error| NetworkError::new(&error).into())
 }
 
 impl RaftNetworkV2<Types> for Peer {

@@ -12,6 +12,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// What became of a log entry when its turn came.
@@ -44,16 +45,26 @@ impl Sequence {
 
 /// The latest term in which a proposal of this replica was not appended, or may not have been.
 #[derive(Debug, Default)]
-pub(crate) struct Refusals(AtomicU64);
+pub(crate) struct Refusals {
+    latest: AtomicU64,
+    proposed: Mutex<Sequence>,
+}
 
 impl Refusals {
+    /// Proposal `number` of `term` is about to be handed to openraft. A gap is as good as a refusal.
+    pub(crate) fn proposing(&self, term: u64, number: u64) {
+        if self.proposed.lock().advance(term, number) == Outcome::Skipped {
+            self.note(term);
+        }
+    }
+
     pub(crate) fn note(&self, term: u64) {
-        self.0.fetch_max(term, Ordering::AcqRel);
+        self.latest.fetch_max(term, Ordering::AcqRel);
     }
 
     /// Whether an entry of `term` that is appended now may be skipped. Also true for terms that are over.
     pub(crate) fn may_skip(&self, term: u64) -> bool {
-        self.0.load(Ordering::Acquire) >= term
+        self.latest.load(Ordering::Acquire) >= term
     }
 }
 
@@ -78,5 +89,10 @@ mod tests {
         refusals.note(4);
         refusals.note(2);
         assert!(refusals.may_skip(4) && !refusals.may_skip(5));
+        refusals.proposing(5, 1);
+        refusals.proposing(5, 2);
+        assert!(!refusals.may_skip(5));
+        refusals.proposing(5, 4);
+        assert!(refusals.may_skip(5));
     }
 }

@@ -41,7 +41,7 @@ pub(crate) type Entry = openraft::alias::EntryOf<Types>;
 pub(crate) type LogId = openraft::alias::LogIdOf<Types>;
 pub(crate) type Membership = openraft::alias::StoredMembershipOf<Types>;
 pub(crate) type SnapshotMeta = openraft::alias::SnapshotMetaOf<Types>;
-pub(crate) type Snapshot = openraft::alias::SnapshotOf<Types, super::machine::SnapshotData>;
+pub(crate) type Snapshot = openraft::alias::SnapshotOf<Types, super::snapshot::SnapshotData>;
 pub(crate) type ServerNews =
     openraft::alias::WatchReceiverOf<Types, openraft::metrics::RaftServerMetrics<Types>>;
 pub(crate) type Vote = openraft::alias::VoteOf<Types>;

@@ -90,7 +90,7 @@ async fn parts_of_a_snapshot_are_bounded_and_lose_nothing() {
     let mut machine = machine().await;
     let proposals: Vec<_> = (0..100).map(|index| (index, index + 1)).collect();
     apply(&mut machine, &proposals).await.unwrap();
-    let data = machine.get_current_snapshot().await.unwrap().unwrap().snapshot;
+    let data = Source::new(machine.store.clone(), machine.keys).take().unwrap();
     let mut keys = Vec::new();
     loop {
         let part = data.read(keys.last(), 70, 100).unwrap();
@@ -103,4 +103,19 @@ async fn parts_of_a_snapshot_are_bounded_and_lose_nothing() {
     assert_eq!(keys.len(), 100);
     assert_eq!(data.read(None, 70, usize::MAX).unwrap().len(), 70);
     assert_eq!(data.read(None, 70, 0).unwrap().len(), 1);
+}
+
+/// What is sent has the position of its own view, whatever was applied since the log was cut.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_is_taken_when_it_is_sent() {
+    let mut machine = machine().await;
+    apply(&mut machine, &[(0, 1)]).await.unwrap();
+    let snapshot = machine.get_current_snapshot().await.unwrap().unwrap();
+    assert_eq!(snapshot.meta.last_log_id, Some(log_id(0)));
+    apply(&mut machine, &[(1, 2)]).await.unwrap();
+    let SnapshotData::Promised(source) = snapshot.snapshot else { panic!("it did not arrive") };
+    let taken = source.take().unwrap();
+    apply(&mut machine, &[(2, 3)]).await.unwrap();
+    assert_eq!(taken.applied.meta().last_log_id, Some(log_id(1)));
+    assert_eq!(taken.read(None, 9, usize::MAX).unwrap().len(), 2);
 }
