@@ -11,6 +11,8 @@ mod meters;
 mod replicas;
 mod settings;
 mod supervise;
+#[cfg(test)]
+mod traced;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
