@@ -39,7 +39,7 @@
 //! assert_eq!(stage.view::<Counter>("visits"), json!({"value": 1}));
 //! ```
 
-mod group;
+pub(crate) mod group;
 mod promise;
 mod release;
 mod sabotage;

@@ -1,4 +1,4 @@
-//! Defects that a review of the executor found, each told by the test that would have met it.
+//! Promises of the executor that a review found broken. They were written after the mending.
 
 #![allow(clippy::unwrap_used)] // A test that cannot go on ends.
 
@@ -120,7 +120,7 @@ fn a_volatile_entity_can_be_seen_and_passivated() {
     assert_eq!(stage.resident(), 0);
 }
 
-/// A key that is used again after its window, before the old record was removed, counted its bytes twice for ever.
+/// After its window a key names a new request. (Its bytes are counted in `src/shard/idempotency.rs`.)
 #[test]
 fn an_idempotency_key_may_be_used_again_after_its_window() {
     let mut stage = Stage::of::<Alarm>();

@@ -169,3 +169,31 @@ impl Idempotency {
         self.next_expiry_ms
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use playhouse_cluster::{consensus::Term, store::Memory};
+
+    use super::*;
+    use crate::{protocol::Key, testing::group::Solo};
+
+    /// A key that was used again after its window, before the old record was removed, counted its bytes twice for ever.
+    #[test]
+    fn a_key_used_again_after_its_window_counts_its_bytes_once() {
+        let mut pending = Pending::new(Arc::new(Solo::new(Memory::new(), Term(1))));
+        let mut records = Idempotency::load(&pending, 1_000, u64::MAX).unwrap();
+        let (mut meta, key) = (Meta::default(), Key::new("k").unwrap());
+        let of = Of { kind: "counter", key: &key };
+        let mut keep = |pending: &mut Pending, meta: &mut Meta| {
+            let reply = KeptReply { body: bytes::Bytes::new(), revision: 1 };
+            records.keep(pending, meta, of, &"once".into(), b"{}", reply).unwrap();
+        };
+        keep(&mut pending, &mut meta);
+        let one = meta.idempotency_bytes;
+        meta.clock_ms = 5_000;
+        keep(&mut pending, &mut meta);
+        assert!(meta.idempotency_bytes <= one + 8, "{} after {one}", meta.idempotency_bytes);
+    }
+}

@@ -11,14 +11,14 @@ use playhouse_cluster::{
 use tokio::sync::watch;
 
 /// A group of one replica in one term, over the memory store.
-pub(super) struct Solo {
+pub(crate) struct Solo {
     memory: Arc<Memory>,
     term: Term,
     leadership: watch::Sender<Leadership>,
 }
 
 impl Solo {
-    pub(super) fn new(memory: Arc<Memory>, term: Term) -> Self {
+    pub(crate) fn new(memory: Arc<Memory>, term: Term) -> Self {
         Self { memory, term, leadership: watch::Sender::new(Leadership::Leader { term }) }
     }
 
