@@ -1,7 +1,9 @@
-//! The only source of clock, random numbers, tasks and threads.
+//! The only source of clock, random numbers, tasks, threads and connections.
 //!
 //! Everything that would make two runs differ comes through [`Environment`], so that a simulation can
 //! replay a run from one seed. `clippy.toml` bans the other ways, with the reason.
+
+mod network;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -9,12 +11,15 @@ use parking_lot::Mutex;
 use rand::{RngCore, SeedableRng, rngs::SmallRng};
 use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 
+pub use network::{Connection, Listener, Network, SharedNetwork, Tcp};
+
 use crate::collections::Hasher;
 
 /// A cheap handle; every service of a node holds one.
 #[derive(Clone, Debug)]
 pub struct Environment {
     inner: Arc<Inner>,
+    network: SharedNetwork,
 }
 
 #[derive(Debug)]
@@ -62,7 +67,20 @@ impl Environment {
 
     fn assemble(wall: Wall, mut random: SmallRng, core: Handle, executors: Handle) -> Self {
         let hash_seed = random.next_u64();
-        Self { inner: Arc::new(Inner { wall, random: Mutex::new(random), hash_seed, core, executors }) }
+        let inner = Inner { wall, random: Mutex::new(random), hash_seed, core, executors };
+        Self { inner: Arc::new(inner), network: Arc::new(Tcp) }
+    }
+
+    /// The same world with another network.
+    #[must_use]
+    pub fn with_network(self, network: SharedNetwork) -> Self {
+        Self { network, ..self }
+    }
+
+    /// The way to other nodes.
+    #[must_use]
+    pub fn network(&self) -> &SharedNetwork {
+        &self.network
     }
 
     /// The monotonic clock.
