@@ -5,13 +5,15 @@
 //! when leadership moved.
 
 mod entity_ref;
+mod lanes;
 mod looks;
 mod outgoing;
 mod pending_reply;
+mod remote;
+mod route;
 mod stream;
 
 use std::{
-    collections::BTreeMap,
     num::NonZeroU16,
     sync::{
         Arc,
@@ -21,23 +23,25 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use playhouse_cluster::environment::Environment;
-use tokio::{
-    sync::{oneshot, watch},
-    time::Instant,
+use playhouse_cluster::{
+    consensus::{RaftId, Term},
+    environment::Environment,
 };
+use tokio::{sync::oneshot, time::Instant};
 
 pub use entity_ref::{CALL_TIMEOUT, EntityRef};
+pub use lanes::EntityLane;
 pub use looks::Subscription;
 use pending_reply::Observed;
 pub use pending_reply::{AnswerObserver, PendingReply};
-pub use stream::Destination;
-use stream::{FULL_AGAIN, Flushed, Outbound, Stream, Waiter};
+pub use remote::{Carrier, CarrierError, Executors, News, Remote, ServeError, Serving};
+use route::Route;
+use stream::{Outbound, Waiter};
 
 use crate::{
     entity::{KindDescription, KindIndex, KindRegistry},
     protocol::{Body, CallError, EntityId, Key, Payload, Reply, Request, ShardId},
-    shard::{Envelope, MailboxError, Message, More, ReplyTo, StreamId},
+    shard::{Envelope, Mailbox, MailboxError, Message, More, ReplyTo, StreamId},
 };
 
 /// Sends requests to entities, wherever they are. A cheap handle.
@@ -51,17 +55,12 @@ struct Inner {
     kinds: Arc<KindRegistry>,
     shards: NonZeroU16,
     routes: Vec<Route>,
+    /// Peers that ask, by lane.
+    servings: Mutex<Vec<Serving>>,
+    /// Peers that are asked, by lane.
+    remotes: Mutex<Vec<Remote>>,
     is_draining: AtomicBool,
     answered: AnswerObserver,
-}
-
-/// The way to one shard.
-struct Route {
-    destination: watch::Sender<Option<Destination>>,
-    /// What clients of this node send there.
-    requests: Arc<Stream>,
-    /// What outboxes of shards that this node leads send there, by their shard.
-    casts: Mutex<BTreeMap<ShardId, outgoing::CastStream>>,
 }
 
 /// Who this router is, to the shards that it sends to.
@@ -84,30 +83,21 @@ impl Router {
         answered: AnswerObserver,
     ) -> Self {
         let id = StreamId::Router { node: identity.node, incarnation: identity.incarnation };
-        let route = |shard| Route {
-            destination: watch::channel(None).0,
-            requests: Stream::new(id, ShardId(shard)),
-            casts: Mutex::default(),
-        };
+        let route = |shard| Route::new(ShardId(shard), id, environment.clone());
         let routes = (0..shards.get()).map(route).collect();
         let is_draining = AtomicBool::new(false);
-        Self { inner: Arc::new(Inner { environment, kinds, shards, routes, is_draining, answered }) }
+        let (servings, remotes) = (Mutex::default(), Mutex::default());
+        let inner = Inner { environment, kinds, shards, routes, servings, remotes, is_draining, answered };
+        Self { inner: Arc::new(inner) }
     }
 
-    /// The shard is executed there from now on; `None`: nowhere that is known. Unanswered requests are sent again.
-    pub fn set_leader(&self, shard: ShardId, destination: Option<Destination>) {
-        let route = self.route(shard);
-        route.destination.send_replace(destination.clone());
-        let now = self.inner.environment.now();
-        if route.requests.redirect(destination.clone(), now) == Flushed::Full {
-            self.flush_later(Arc::clone(&route.requests));
-        }
-        let casts: Vec<_> = route.casts.lock().values().map(|cast| Arc::clone(&cast.stream)).collect();
-        for stream in casts {
-            if stream.redirect(destination.clone(), now) == Flushed::Full {
-                self.flush_later(stream);
-            }
-        }
+    /// The shard is executed on this node from now on, or no longer. Unanswered requests are sent again, and peers are
+    /// told.
+    pub fn set_executor(&self, shard: ShardId, executor: Option<(Term, Mailbox)>) {
+        let term = executor.as_ref().map(|(term, _)| *term);
+        self.route(shard).set_here(executor, self.inner.environment.now());
+        let servings = self.inner.servings.lock().clone();
+        servings.iter().for_each(|serving| serving.tell(shard, term));
     }
 
     /// Takes no more requests of clients. What is under way goes on.
@@ -124,17 +114,27 @@ impl Router {
     /// How many messages and bytes wait in the mailboxes of this node.
     #[must_use]
     pub fn mailbox_depth(&self) -> (usize, usize) {
-        let depth = |route: &Route| {
-            route.destination.borrow().as_ref().map_or((0, 0), |destination| destination.mailbox.depth())
-        };
+        let depth = |route: &Route| route.mailbox().map_or((0, 0), |mailbox| mailbox.depth());
         let add = |sum: (usize, usize), next: (usize, usize)| (sum.0 + next.0, sum.1 + next.1);
         self.inner.routes.iter().map(depth).fold((0, 0), add)
     }
 
-    /// How many shards have a leader that this node knows.
+    /// How many shards are executed on this node.
     #[must_use]
     pub fn led_shards(&self) -> usize {
+        self.inner.routes.iter().filter(|route| route.term_here().is_some()).count()
+    }
+
+    /// How many shards have a leader that this node knows.
+    #[must_use]
+    pub fn reachable_shards(&self) -> usize {
         self.inner.routes.iter().filter(|route| route.destination.borrow().is_some()).count()
+    }
+
+    /// Which peer leads the shard, or this node (`Some(None)`), if anybody does.
+    #[must_use]
+    pub fn leader(&self, shard: ShardId) -> Option<Option<RaftId>> {
+        self.route(shard).leader()
     }
 
     /// Hands the request over now, in the order of the calls; the reply comes later. Casts from clients wait for
@@ -248,32 +248,22 @@ impl Router {
         &self.inner.routes[usize::from(shard.0)]
     }
 
-    /// Gives a message to the executor of a shard on this node.
+    /// Where the executor of a shard on this node takes messages.
+    fn mailbox(&self, shard: ShardId) -> Option<Mailbox> {
+        self.route(shard).mailbox()
+    }
+
+    /// Gives a message to the executor of a shard, wherever it is.
     fn push(&self, shard: ShardId, message: Message) -> Result<(), CallError> {
         let destination = self.route(shard).destination.borrow();
         let Some(destination) = destination.as_ref() else { return Err(no_leader(shard)) };
-        match destination.mailbox.push(message) {
+        match destination.push(shard, message) {
             Ok(()) => Ok(()),
             Err(MailboxError::Full(_)) => {
                 Err(CallError::Overloaded { what: "the mailbox of this shard is full".to_owned() })
             }
             Err(MailboxError::Closed(_)) => Err(no_leader(shard)),
         }
-    }
-
-    /// Tries again until everything has left, while a mailbox is full.
-    fn flush_later(&self, stream: Arc<Stream>) {
-        if !stream.claim_flush() {
-            return;
-        }
-        self.inner.environment.spawn(async move {
-            loop {
-                tokio::time::sleep(FULL_AGAIN).await;
-                if stream.flush() == Flushed::All {
-                    return;
-                }
-            }
-        });
     }
 }
 

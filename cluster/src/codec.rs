@@ -3,7 +3,7 @@
 //! The format does not describe itself. Whoever stores bytes stores a schema version beside them.
 //! Why this codec: `docs/decisions/0003-codec.md`.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 /// The value could not be encoded: a sequence of unknown length, or a map key that is not encodable.
 #[derive(Debug, thiserror::Error)]
@@ -78,12 +78,12 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, buffer: Vec<u8>) -> Result<
         .map_err(|source| EncodeError { what: std::any::type_name::<T>(), source })
 }
 
-/// Decodes one value, which must take all of `bytes`.
+/// Decodes one value, which must take all of `bytes`, and may borrow from them.
 ///
 /// # Errors
 ///
 /// When the bytes are not such a value, or when some are left over.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
     let fail = |source| DecodeError { what: std::any::type_name::<T>(), length: bytes.len(), source };
     match postcard::take_from_bytes(bytes) {
         Ok((value, [])) => Ok(value),

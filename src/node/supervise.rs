@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::{
     protocol::ShardId,
-    router::{Destination, Router},
+    router::Router,
     shard::{self, Executor, Mailbox, MailboxConfig, ShardServices, ShardStatistics},
     telemetry::Metrics,
 };
@@ -48,7 +48,7 @@ impl Supervisor {
                 }
             }
         }
-        self.router.set_leader(self.shard, None);
+        self.router.set_executor(self.shard, None);
     }
 
     async fn lead(&self, term: Term, stopped: &watch::Receiver<bool>) {
@@ -62,14 +62,14 @@ impl Supervisor {
             stopped: stopped.clone(),
         };
         // Before the executor runs: what it sends at once must find the way back.
-        self.router.set_leader(self.shard, Some(Destination { term, mailbox: mailbox.clone() }));
+        self.router.set_executor(self.shard, Some((term, mailbox.clone())));
         let (services, hasher) = (self.services.clone(), self.services.environment.hasher());
         let environment = &self.services.environment;
         let run = environment.spawn_executor(async move { shard::run(executor, services, &hasher).await });
         self.metrics.leadership_changes.with_label_values(&["gained"]).inc();
         let ended = run.await;
         drop(mailbox.close());
-        self.router.set_leader(self.shard, None);
+        self.router.set_executor(self.shard, None);
         self.metrics.leadership_changes.with_label_values(&["lost"]).inc();
         match ended {
             Ok(Ok(())) => tracing::debug!(shard = self.shard.0, ?term, "a term is over"),

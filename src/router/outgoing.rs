@@ -7,7 +7,7 @@ use playhouse_cluster::consensus::Term;
 
 use super::{
     Router,
-    stream::{Flushed, Outbound, Stream, Waiter},
+    stream::{Outbound, Stream, Waiter},
 };
 use crate::{
     entity::KindIndex,
@@ -66,9 +66,7 @@ impl Router {
         let waiter = Waiter::Outbox(Box::new(hear));
         let (key, body) = (cast.target.key, cast.body);
         let outbound = Outbound { kind, key, body, deadline: None, more: None, waiter };
-        if stream.send_numbered(number, outbound) == Flushed::Full {
-            self.flush_later(stream);
-        }
+        stream.send_numbered(number, outbound);
     }
 
     /// The stream from `source` to `target`; a new term of the sender begins it again. `None` for a former term.
@@ -82,8 +80,8 @@ impl Router {
             return None;
         }
         if known != Some(term) {
-            let stream = Stream::new(StreamId::Shard(source), target);
-            stream.redirect(destination, self.environment().now());
+            let stream = Stream::new(StreamId::Shard(source), target, self.environment().clone());
+            stream.redirect(destination);
             casts.insert(source, CastStream { term, stream });
         }
         casts.get(&source).map(|cast| Arc::clone(&cast.stream))
@@ -91,7 +89,9 @@ impl Router {
 
     fn cast_done(&self, source: ShardId, number: u64, outcome: CastOutcome) {
         // If the sender's term is over, its successor sends the cast again and hears that it was executed.
-        drop(self.push(source, Message::CastDone { number, outcome }));
+        if let Some(mailbox) = self.mailbox(source) {
+            drop(mailbox.push(Message::CastDone { number, outcome }));
+        }
     }
 }
 

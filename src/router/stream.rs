@@ -6,12 +6,13 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::Mutex;
-use playhouse_cluster::consensus::Term;
+use playhouse_cluster::{consensus::Term, environment::Environment};
 use tokio::{
     sync::oneshot,
     time::{Duration, Instant},
 };
 
+use super::remote::Remote;
 use crate::{
     entity::KindIndex,
     protocol::{Body, CallError, Key, Reply, ShardId},
@@ -20,11 +21,48 @@ use crate::{
 
 /// Where a shard is executed.
 #[derive(Clone)]
-pub struct Destination {
-    /// In which term.
-    pub term: Term,
-    /// How to reach the executor.
-    pub mailbox: Mailbox,
+pub enum Destination {
+    /// On this node.
+    Here {
+        /// In which term.
+        term: Term,
+        /// How to reach the executor.
+        mailbox: Mailbox,
+    },
+    /// On another node.
+    There {
+        /// In which term.
+        term: Term,
+        /// How to reach the node.
+        remote: Remote,
+    },
+}
+
+impl Destination {
+    /// Gives a message to the executor of `shard`.
+    ///
+    /// # Errors
+    ///
+    /// [`MailboxError`], with the message.
+    #[allow(clippy::result_large_err)] // As of a mailbox.
+    pub fn push(&self, shard: ShardId, message: Message) -> Result<(), MailboxError> {
+        match self {
+            Self::Here { mailbox, .. } => mailbox.push(message),
+            Self::There { remote, .. } => remote.push(shard, message),
+        }
+    }
+
+    /// Whether both are the same executor, reached in the same way.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Here { term: one, .. }, Self::Here { term: other, .. }) => one == other,
+            (Self::There { term: one, remote }, Self::There { term: other, remote: as_remote }) => {
+                one == other && remote.is(as_remote)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Who hears the outcome of a message.
@@ -65,6 +103,8 @@ struct Entry {
     known: CallError,
     /// How many executors have got it.
     attempts: u32,
+    /// In which generation it was sent last.
+    generation: u64,
 }
 
 impl Entry {
@@ -90,6 +130,7 @@ const ATTEMPTS_MAX: u32 = 3;
 pub(super) struct Stream {
     id: StreamId,
     to: ShardId,
+    environment: Environment,
     state: Mutex<State>,
 }
 
@@ -104,7 +145,7 @@ struct State {
     /// How many entries, from the front, the current executor has got.
     sent: usize,
     destination: Option<Destination>,
-    /// Sends to the current executor are numbered, so that late answers of former ones are told apart.
+    /// Counts how often sending began again, so that late answers to what was sent before are told apart.
     generation: u64,
 }
 
@@ -118,8 +159,8 @@ pub(super) enum Flushed {
 }
 
 impl Stream {
-    pub(super) fn new(id: StreamId, to: ShardId) -> Arc<Self> {
-        Arc::new(Self { id, to, state: Mutex::default() })
+    pub(super) fn new(id: StreamId, to: ShardId, environment: Environment) -> Arc<Self> {
+        Arc::new(Self { id, to, environment, state: Mutex::default() })
     }
 
     /// Sends a message of a client. A full mailbox refuses it.
@@ -151,14 +192,16 @@ impl Stream {
     }
 
     /// Sends a message that has a number already. It waits here while the mailbox is full.
-    pub(super) fn send_numbered(self: &Arc<Self>, number: u64, outbound: Outbound) -> Flushed {
+    pub(super) fn send_numbered(self: &Arc<Self>, number: u64, outbound: Outbound) {
         let mut state = self.state.lock();
         if number > state.last_number {
             self.enqueue(&mut state, number, outbound);
         }
         let (flushed, stuck) = self.flush_locked(&mut state);
         drop(state);
-        Self::settle(flushed, stuck)
+        if Self::settle(flushed, stuck) == Flushed::Full {
+            self.flush_later();
+        }
     }
 
     fn enqueue(&self, state: &mut State, number: u64, outbound: Outbound) {
@@ -176,16 +219,28 @@ impl Stream {
             waiter: Some(waiter),
             known,
             attempts: 0,
+            generation: 0,
         });
     }
 
-    /// Whether the caller must call [`flush`](Self::flush) until it has sent all; somebody else does otherwise.
-    pub(super) fn claim_flush(&self) -> bool {
-        !std::mem::replace(&mut self.state.lock().is_flushing, true)
+    /// Tries again until everything has left, while there is no room.
+    fn flush_later(self: &Arc<Self>) {
+        if std::mem::replace(&mut self.state.lock().is_flushing, true) {
+            return;
+        }
+        let stream = Arc::clone(self);
+        self.environment.spawn(async move {
+            loop {
+                tokio::time::sleep(FULL_AGAIN).await;
+                if stream.flush() == Flushed::All {
+                    return;
+                }
+            }
+        });
     }
 
-    /// Tries again after [`Flushed::Full`]. The claim ends when everything was sent.
-    pub(super) fn flush(self: &Arc<Self>) -> Flushed {
+    /// The claim to try again ends when everything was sent.
+    fn flush(self: &Arc<Self>) -> Flushed {
         let (flushed, stuck) = {
             let mut state = self.state.lock();
             let (flushed, stuck) = self.flush_locked(&mut state);
@@ -196,7 +251,8 @@ impl Stream {
     }
 
     /// The shard is executed elsewhere from now on, or nowhere. Everything unanswered is sent again, in order.
-    pub(super) fn redirect(self: &Arc<Self>, destination: Option<Destination>, now: Instant) -> Flushed {
+    pub(super) fn redirect(self: &Arc<Self>, destination: Option<Destination>) {
+        let now = self.environment.now();
         let mut expired = Vec::new();
         let (flushed, stuck) = {
             let mut state = self.state.lock();
@@ -212,7 +268,26 @@ impl Stream {
             self.flush_locked(&mut state)
         };
         expired.into_iter().for_each(|(waiter, known)| waiter.tell(Err(known)));
-        Self::settle(flushed, stuck)
+        if Self::settle(flushed, stuck) == Flushed::Full {
+            self.flush_later();
+        }
+    }
+
+    /// Tells callers whose request no executor has got that there is none.
+    pub(super) fn refuse_unsent(&self) {
+        let mut refused = Vec::new();
+        {
+            let mut state = self.state.lock();
+            if state.destination.is_some() {
+                return;
+            }
+            let unsent = state.entries.iter_mut().filter(|entry| entry.attempts == 0);
+            for entry in unsent.filter(|entry| matches!(entry.waiter, Some(Waiter::Caller(_)))) {
+                refused.extend(entry.waiter.take());
+            }
+            state.drop_answered();
+        }
+        refused.into_iter().for_each(|waiter| waiter.tell(Err(super::no_leader(self.to))));
     }
 
     /// Sends what the current executor has not got. A message that it did not take is returned, to be settled when
@@ -225,11 +300,14 @@ impl Stream {
                 state.sent += 1;
                 continue;
             }
-            let position = Position { stream: self.id, number: entry.number, acknowledged };
-            let envelope = self.envelope(entry, position, state.generation);
-            match destination.mailbox.push(Message::Command(envelope)) {
+            let generation = state.generation;
+            let position = Position { stream: self.id, number: entry.number, acknowledged, generation };
+            let envelope = self.envelope(entry, position, generation);
+            match destination.push(self.to, Message::Command(envelope)) {
                 Ok(()) => {
-                    state.entries[state.sent].attempts += 1;
+                    let entry = &mut state.entries[state.sent];
+                    entry.attempts += 1;
+                    entry.generation = generation;
                     state.sent += 1;
                 }
                 Err(MailboxError::Full(message)) => return (Flushed::Full, Some(message)),
@@ -264,11 +342,15 @@ impl Stream {
         }
     }
 
-    fn answered(&self, number: u64, generation: u64, answer: Answer) {
+    fn answered(self: &Arc<Self>, number: u64, generation: u64, answer: Answer) {
+        if matches!(answer, Answer::Busy) {
+            return self.no_room(number, generation);
+        }
         let waiter = {
             let mut state = self.state.lock();
             let Some(at) = state.find(number) else { return };
             match answer {
+                Answer::Busy => return,
                 Answer::Moved(known) => {
                     // A later word that it never happened does not take back an earlier unknown outcome.
                     if state.entries[at].known != CallError::OutcomeUnknown
@@ -278,7 +360,11 @@ impl Stream {
                     }
                     return;
                 }
-                Answer::Outcome(Err(CallError::NotCommitted)) if generation != state.generation => return,
+                Answer::Outcome(Err(CallError::NotCommitted))
+                    if generation != state.entries[at].generation =>
+                {
+                    return;
+                }
                 Answer::Outcome(outcome) => {
                     let waiter = state.entries[at].waiter.take();
                     state.drop_answered();
@@ -289,6 +375,23 @@ impl Stream {
         if let Some((waiter, outcome)) = waiter {
             waiter.tell(outcome);
         }
+    }
+
+    /// The executor had no room for this message, so it takes none of those behind it: all of them are sent again, soon.
+    fn no_room(self: &Arc<Self>, number: u64, generation: u64) {
+        {
+            let mut state = self.state.lock();
+            let Some(at) = state.find(number) else { return };
+            if generation != state.generation || at >= state.sent {
+                return;
+            }
+            let sent = std::mem::replace(&mut state.sent, at);
+            state.generation += 1;
+            for entry in state.entries.range_mut(at..sent) {
+                entry.attempts = entry.attempts.saturating_sub(1);
+            }
+        }
+        self.flush_later();
     }
 
     /// The caller waits no longer. Returns what is known of the message.

@@ -42,6 +42,9 @@ pub struct Position {
     pub number: u64,
     /// Replies up to this number have arrived and may be forgotten.
     pub acknowledged: u64,
+    /// Counts how often the sender began to send again. Where one message of a generation found no room, those behind it
+    /// must find none either.
+    pub generation: u64,
 }
 
 /// Who waits for the reply.
@@ -61,6 +64,8 @@ pub enum Answer {
     Outcome(Result<Reply, CallError>),
     /// The executor ended first; this much is known. The same message may be sent again, with the same number.
     Moved(CallError),
+    /// There was no room for it where it came to: send it again, with the same number, and all behind it.
+    Busy,
 }
 
 impl ReplyTo {
@@ -70,6 +75,15 @@ impl ReplyTo {
             Self::Nobody => {}
             Self::Caller(caller) => drop(caller.send(outcome)),
             Self::Stream(answer) => answer(Answer::Outcome(outcome)),
+        }
+    }
+
+    /// Tells whoever waits that there was no room for it.
+    pub fn busy(self) {
+        match self {
+            Self::Stream(answer) => answer(Answer::Busy),
+            other => other
+                .send(Err(CallError::Overloaded { what: "the mailbox of this shard is full".to_owned() })),
         }
     }
 

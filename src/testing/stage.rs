@@ -452,7 +452,7 @@ fn encode<C: serde::Serialize>(command: &C) -> Body {
 }
 
 fn position(number: u64) -> Position {
-    Position { stream: StreamId::Shard(SHARD), number, acknowledged: 0 }
+    Position { stream: StreamId::Shard(SHARD), number, acknowledged: 0, generation: 1 }
 }
 
 fn undeliverable(error: &CallError) -> CastOutcome {

@@ -1,0 +1,407 @@
+//! The end that is asked: gives the questions of one peer, on one lane, to executors on this node.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use playhouse_cluster::{
+    codec::{self, DecodeError},
+    consensus::Term,
+    environment::Environment,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    carrier::{Carrier, CarrierError},
+    frame::{Answer, Command, Question, Ticket, push},
+};
+use crate::{
+    entity::{KindIndex, KindRegistry},
+    protocol::{Body, CallError, Key, KindName, Published, ShardId},
+    shard::{self, Envelope, Mailbox, MailboxError, Message, Position, ReplyTo, StreamId},
+};
+
+/// How long a lane that is full of answers is left alone before the next try.
+const FULL_AGAIN: Duration = Duration::from_millis(5);
+/// How many items may wait for one subscriber. Past this it is dropped, and goes on from kept history.
+const ITEMS_MAX: usize = 1_024;
+/// How many streams may be held back on one lane. Past this the lane is closed.
+const HELD_BACK_MAX: usize = 16_384;
+
+/// Where executors of this node are found.
+pub trait Executors: Send + Sync + 'static {
+    /// The mailbox of the shard's executor, if it runs on this node.
+    fn mailbox(&self, shard: ShardId) -> Option<Mailbox>;
+
+    /// All shards that are executed on this node.
+    fn led(&self) -> Vec<(ShardId, Term)>;
+}
+
+/// A peer that asks, on one lane. A cheap handle.
+#[derive(Clone)]
+pub struct Serving {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    carrier: Arc<dyn Carrier>,
+    executors: Arc<dyn Executors>,
+    registry: Arc<KindRegistry>,
+    environment: Environment,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The peer's kinds, in its order, with their names for errors.
+    kinds: Vec<(String, Option<KindIndex>)>,
+    /// In which generation a stream found no room.
+    held_back: BTreeMap<(StreamId, ShardId), u64>,
+    /// Ends the bridge of a subscription when it is dropped.
+    subscriptions: BTreeMap<Ticket, oneshot::Sender<()>>,
+    /// Whether the peer must be told of all shards again, because some news did not fit.
+    owes_news: bool,
+}
+
+/// The peer said something that cannot be understood. The lane must be closed.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It is no frame.
+    #[error(transparent)]
+    Frame(#[from] DecodeError),
+    /// It names a kind or a key that it may not name.
+    #[error("the peer names {0}, which it did not introduce")]
+    Unknown(String),
+    /// More streams are held back than fit.
+    #[error("more than {HELD_BACK_MAX} streams of this peer are held back")]
+    HeldBack,
+}
+
+impl Serving {
+    /// Begins to answer over `carrier`, and tells which shards are executed here.
+    pub fn open(
+        carrier: Arc<dyn Carrier>,
+        executors: Arc<dyn Executors>,
+        registry: Arc<KindRegistry>,
+        environment: Environment,
+    ) -> Self {
+        let state = Mutex::default();
+        let serving = Self { shared: Arc::new(Shared { carrier, executors, registry, environment, state }) };
+        serving.tell_all();
+        serving
+    }
+
+    /// Whether both are the same lane.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Tells the peer that a shard is executed here from now on, or no longer.
+    pub fn tell(&self, shard: ShardId, term: Option<Term>) {
+        let lead = Answer::Lead { shard: shard.0, term: term.map(|term| term.0) };
+        if push(&*self.shared.carrier, &lead).is_err() {
+            self.shared.state.lock().owes_news = true;
+        }
+    }
+
+    /// Tells what could not be told before. Call it often.
+    pub fn catch_up(&self) {
+        if std::mem::take(&mut self.shared.state.lock().owes_news) {
+            self.tell_all();
+        }
+    }
+
+    fn tell_all(&self) {
+        let led = self.shared.executors.led().into_iter().map(|(shard, term)| (shard.0, term.0));
+        if push(&*self.shared.carrier, &Answer::Leads(led.collect())).is_err() {
+            self.shared.state.lock().owes_news = true;
+        }
+    }
+
+    /// The lane broke.
+    pub fn close(&self) {
+        self.shared.state.lock().subscriptions.clear();
+    }
+
+    /// Hears one frame.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`]: the lane must be closed.
+    pub fn hear(&self, frame: &[u8]) -> Result<(), ServeError> {
+        match codec::decode(frame)? {
+            Question::Kinds(names) => self.introduce(&names),
+            Question::Command(command) => return self.command(command),
+            Question::View { ticket, shard, kind, key } => {
+                let (kind, key) = (self.kind(ticket, kind)?, read_key(key)?);
+                if let Some(kind) = kind {
+                    self.ask(
+                        ticket,
+                        shard,
+                        |reply| Message::View { kind, key, reply },
+                        |ticket, view| Answer::View { ticket, view },
+                    );
+                }
+            }
+            Question::List { ticket, shard, kind, prefix, after, limit } => {
+                if let Some(kind) = self.kind(ticket, kind)? {
+                    let (prefix, limit) = (prefix.to_owned(), limit as usize);
+                    let list = |reply| Message::List { kind, prefix, after, limit, reply };
+                    self.ask(ticket, shard, list, |ticket, page| Answer::Page { ticket, page });
+                }
+            }
+            Question::DeadLetters { ticket, shard, limit } => {
+                let read = |reply| Message::DeadLetters { limit: limit as usize, reply };
+                self.ask(ticket, shard, read, |ticket, letters| Answer::DeadLetters { ticket, letters });
+            }
+            Question::Subscribe { ticket, shard, kind, key, after } => {
+                let (kind, key) = (self.kind(ticket, kind)?, read_key(key)?);
+                if let Some(kind) = kind {
+                    self.subscribe(ticket, ShardId(shard), kind, key, after);
+                }
+            }
+            Question::Unsubscribe { ticket } => drop(self.shared.state.lock().subscriptions.remove(&ticket)),
+        }
+        Ok(())
+    }
+
+    fn introduce(&self, names: &[&str]) {
+        let find = |name: &str| KindName::new(name).ok().and_then(|name| self.shared.registry.find(&name));
+        let kinds = names.iter().map(|name| ((*name).to_owned(), find(name))).collect();
+        self.shared.state.lock().kinds = kinds;
+    }
+
+    /// The kind in our registry. `None` when we have it not; then the peer was told.
+    fn kind(&self, ticket: Ticket, number: u16) -> Result<Option<KindIndex>, ServeError> {
+        let state = self.shared.state.lock();
+        let known = state.kinds.get(usize::from(number));
+        let (name, kind) = known.ok_or_else(|| ServeError::Unknown(format!("kind {number}")))?;
+        if kind.is_none() && ticket != 0 {
+            let error = CallError::UnknownKind { kind: name.clone() };
+            drop(state);
+            self.answer(&Answer::Failed { ticket, error });
+            return Ok(None);
+        }
+        Ok(*kind)
+    }
+
+    fn command(&self, command: Command<'_>) -> Result<(), ServeError> {
+        let key = read_key(command.key)?;
+        let Some(kind) = self.kind(command.ticket, command.kind)? else { return Ok(()) };
+        let (ticket, shard) = (command.ticket, ShardId(command.shard));
+        let position = command.position.map(super::frame::WirePosition::position);
+        let now = self.shared.environment.now();
+        if position.as_ref().is_some_and(|position| self.is_held_back(shard, position)) {
+            self.answer(&Answer::Busy { ticket });
+            return Ok(());
+        }
+        let envelope = Envelope {
+            kind,
+            key,
+            body: Body { content: command.content, bytes: bytes::Bytes::copy_from_slice(command.body.0) }
+                .into(),
+            reply: self.reply_to(ticket),
+            position: position.map(Box::new),
+            deadline: command.time_left.map(|left| now + left),
+            more: command.more.map(|more| Box::new(more.into_more(now))),
+        };
+        self.deliver(shard, position, envelope)
+    }
+
+    fn deliver(
+        &self,
+        shard: ShardId,
+        position: Option<Position>,
+        envelope: Envelope,
+    ) -> Result<(), ServeError> {
+        let Some(mailbox) = self.shared.executors.mailbox(shard) else {
+            self.hold_back(shard, position)?;
+            envelope.reply.moved(CallError::NotCommitted);
+            return Ok(());
+        };
+        match mailbox.push(Message::Command(envelope)) {
+            Ok(()) => {}
+            Err(MailboxError::Full(Message::Command(envelope))) => {
+                self.hold_back(shard, position)?;
+                envelope.reply.busy();
+            }
+            Err(MailboxError::Closed(message)) => {
+                self.hold_back(shard, position)?;
+                message.refuse(CallError::NotCommitted);
+            }
+            Err(MailboxError::Full(other)) => debug_assert!(false, "{} bytes", other.bytes()),
+        }
+        Ok(())
+    }
+
+    /// From here on nothing of this generation of the stream is taken: what is behind a message must not pass it.
+    fn hold_back(&self, shard: ShardId, position: Option<Position>) -> Result<(), ServeError> {
+        let Some(position) = position else { return Ok(()) };
+        let mut state = self.shared.state.lock();
+        if state.held_back.len() >= HELD_BACK_MAX {
+            return Err(ServeError::HeldBack);
+        }
+        state.held_back.insert((position.stream, shard), position.generation);
+        Ok(())
+    }
+
+    fn is_held_back(&self, shard: ShardId, position: &Position) -> bool {
+        let mut state = self.shared.state.lock();
+        if state.held_back.is_empty() {
+            return false;
+        }
+        let at = (position.stream, shard);
+        match state.held_back.get(&at) {
+            Some(generation) if position.generation <= *generation => true,
+            Some(_) => {
+                state.held_back.remove(&at);
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn reply_to(&self, ticket: Ticket) -> ReplyTo {
+        if ticket == 0 {
+            return ReplyTo::Nobody;
+        }
+        let mut owed = Owed { serving: self.clone(), ticket, is_paid: false };
+        ReplyTo::Stream(Box::new(move |answer| owed.pay(answer)))
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        ticket: Ticket,
+        shard: u16,
+        message: impl FnOnce(oneshot::Sender<Result<T, CallError>>) -> Message,
+        answer: impl FnOnce(Ticket, T) -> Answer<'static> + Send + 'static,
+    ) {
+        let (reply, outcome) = oneshot::channel();
+        self.give(ShardId(shard), message(reply));
+        let serving = self.clone();
+        self.shared.environment.spawn(async move {
+            let answer = match outcome.await {
+                Ok(Ok(value)) => answer(ticket, value),
+                Ok(Err(known @ (CallError::NotCommitted | CallError::OutcomeUnknown))) => {
+                    Answer::Moved { ticket, known }
+                }
+                Ok(Err(error)) => Answer::Failed { ticket, error },
+                Err(_) => Answer::Moved { ticket, known: CallError::OutcomeUnknown },
+            };
+            serving.answer(&answer);
+        });
+    }
+
+    /// Gives a message without a position to the executor. One that is not taken is dropped, which says enough.
+    fn give(&self, shard: ShardId, message: Message) {
+        match self.shared.executors.mailbox(shard).map(|mailbox| mailbox.push(message)) {
+            None | Some(Ok(())) => {}
+            Some(Err(MailboxError::Full(message))) => {
+                message
+                    .refuse(CallError::Overloaded { what: "the mailbox of this shard is full".to_owned() });
+            }
+            Some(Err(MailboxError::Closed(message))) => message.refuse(CallError::NotCommitted),
+        }
+    }
+
+    fn subscribe(&self, ticket: Ticket, shard: ShardId, kind: KindIndex, key: Key, after: Option<u64>) {
+        let (subscriber, items) = mpsc::channel(ITEMS_MAX);
+        let (reply, outcome) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        self.shared.state.lock().subscriptions.insert(ticket, end);
+        self.give(shard, Message::Subscribe { kind, key, after, subscriber, reply });
+        let serving = self.clone();
+        self.shared.environment.spawn(async move {
+            let bridge = serving.bridge(ticket, outcome, items);
+            tokio::select! {
+                biased;
+                _ = ended => {}
+                () = bridge => {}
+            }
+            serving.shared.state.lock().subscriptions.remove(&ticket);
+        });
+    }
+
+    /// Carries items to a subscriber at the peer. While the lane is full they wait, until the executor drops us.
+    async fn bridge(
+        &self,
+        ticket: Ticket,
+        outcome: oneshot::Receiver<Result<u64, CallError>>,
+        mut items: mpsc::Receiver<Published>,
+    ) {
+        match outcome.await {
+            Ok(Ok(after)) => self.push_at_last(&Answer::Subscribed { ticket, after }).await,
+            Ok(Err(error)) if !is_about_leadership(&error) => {
+                return self.push_at_last(&Answer::Failed { ticket, error }).await;
+            }
+            _ => {
+                let known = CallError::NotCommitted;
+                return self.push_at_last(&Answer::Moved { ticket, known }).await;
+            }
+        }
+        while let Some(published) = items.recv().await {
+            self.push_at_last(&Answer::Item { ticket, published }).await;
+        }
+        self.push_at_last(&Answer::Ended { ticket }).await;
+    }
+
+    async fn push_at_last(&self, answer: &Answer<'_>) {
+        while push(&*self.shared.carrier, answer) == Err(CarrierError::Full) {
+            tokio::time::sleep(FULL_AGAIN).await;
+        }
+    }
+
+    /// Sends an answer, later if the lane is full of answers. If the lane broke, the peer knows what that means.
+    fn answer(&self, answer: &Answer<'_>) {
+        if push(&*self.shared.carrier, answer) != Err(CarrierError::Full) {
+            return;
+        }
+        let (carrier, frame) = (Arc::clone(&self.shared.carrier), encoded(answer));
+        self.shared.environment.spawn(async move {
+            let mut write = |buffer: &mut Vec<u8>| buffer.extend_from_slice(&frame);
+            while carrier.push(&mut write) == Err(CarrierError::Full) {
+                tokio::time::sleep(FULL_AGAIN).await;
+            }
+        });
+    }
+}
+
+fn encoded(answer: &Answer<'_>) -> Vec<u8> {
+    codec::encode(answer).expect("frames have known lengths")
+}
+
+fn is_about_leadership(error: &CallError) -> bool {
+    matches!(error, CallError::NotCommitted | CallError::OutcomeUnknown)
+}
+
+fn read_key(key: &str) -> Result<Key, ServeError> {
+    Key::new(key).map_err(|error| ServeError::Unknown(format!("a key that is none ({error})")))
+}
+
+/// An answer that the peer waits for. Dropping it unpaid means that its executor is gone.
+struct Owed {
+    serving: Serving,
+    ticket: Ticket,
+    is_paid: bool,
+}
+
+impl Owed {
+    fn pay(&mut self, answer: shard::Answer) {
+        self.is_paid = true;
+        let ticket = self.ticket;
+        match answer {
+            shard::Answer::Outcome(Ok(reply)) => self.serving.answer(&Answer::reply(ticket, &reply)),
+            shard::Answer::Outcome(Err(error)) => self.serving.answer(&Answer::Failed { ticket, error }),
+            shard::Answer::Moved(known) => self.serving.answer(&Answer::Moved { ticket, known }),
+            shard::Answer::Busy => self.serving.answer(&Answer::Busy { ticket }),
+        }
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if !self.is_paid {
+            self.pay(shard::Answer::Moved(CallError::OutcomeUnknown));
+        }
+    }
+}
