@@ -134,6 +134,7 @@ impl Node {
                 statistics: publish,
                 metrics: self.metrics.clone(),
                 fatal: fatal.clone(),
+                handover: supervise::CurrentHandover::default(),
             };
             self.supervisors.push(self.environment.spawn(supervisor.run(stopped.clone())));
         }

@@ -12,6 +12,7 @@ mod budget;
 mod core;
 mod driver;
 mod envelope;
+mod handover;
 mod history;
 mod idempotency;
 mod keys;
@@ -30,6 +31,7 @@ pub use driver::{Executor, Outgoing, ShardServices, run};
 pub use envelope::{
     Answer, Cast, CastOutcome, Envelope, Message, More, Position, ReplyTo, StreamId, Subscriber,
 };
+pub use handover::Handover;
 pub use mailbox::{Mailbox, MailboxConfig, MailboxError};
 pub use records::DeadLetter;
 pub use statistics::ShardStatistics;

@@ -17,7 +17,10 @@ use playhouse_cluster::{
 };
 use tokio::sync::watch;
 
-use super::{meters, supervise::Supervisor};
+use super::{
+    meters,
+    supervise::{CurrentHandover, Supervisor},
+};
 use crate::{
     entity::KindRegistry,
     kinds::{Counter, Room, counter},
@@ -211,6 +214,7 @@ impl Replica {
             statistics: watch::channel(ShardStatistics::default()).0,
             metrics,
             fatal: watch::channel(None).0,
+            handover: CurrentHandover::default(),
         };
         environment.spawn(supervisor.run(stopped.clone()));
         Self { group, router, store }

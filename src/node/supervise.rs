@@ -1,7 +1,8 @@
 //! Runs an executor whenever this node leads a shard.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use playhouse_cluster::{
     consensus::{Group, Leadership, RaftGroup, Term},
     store::StoreError,
@@ -11,7 +12,7 @@ use tokio::sync::watch;
 use crate::{
     protocol::ShardId,
     router::Router,
-    shard::{self, Executor, Mailbox, MailboxConfig, ShardServices, ShardStatistics},
+    shard::{self, Executor, Handover, Mailbox, MailboxConfig, ShardServices, ShardStatistics},
     telemetry::Metrics,
 };
 
@@ -25,6 +26,24 @@ pub(super) struct Supervisor {
     pub(super) statistics: watch::Sender<ShardStatistics>,
     pub(super) metrics: Metrics,
     pub(super) fatal: watch::Sender<Option<String>>,
+    pub(super) handover: CurrentHandover,
+}
+
+/// How to pause the executor of the current term. A cheap handle; both ends hold one.
+#[derive(Clone, Default)]
+pub(super) struct CurrentHandover(Arc<Mutex<Handover>>);
+
+impl CurrentHandover {
+    fn begin(&self) -> Handover {
+        let handover = Handover::default();
+        *self.0.lock() = handover.clone();
+        handover
+    }
+
+    /// How to pause the executor that runs now.
+    pub(super) fn get(&self) -> Handover {
+        self.0.lock().clone()
+    }
 }
 
 /// How long a replica waits before it gives a term up again, when its executor failed.
@@ -56,10 +75,11 @@ impl Supervisor {
         let executor = Executor {
             shard: self.shard,
             term,
-            group: std::sync::Arc::new(self.group.clone()),
+            group: Arc::new(self.group.clone()),
             mailbox: mailbox.clone(),
             statistics: self.statistics.clone(),
             stopped: stopped.clone(),
+            handover: self.handover.begin(),
         };
         // Before the executor runs: what it sends at once must find the way back.
         self.router.set_executor(self.shard, Some((term, mailbox.clone())));

@@ -239,6 +239,12 @@ impl Core {
         self.gate.in_flight() < self.config.in_flight_max.get()
     }
 
+    /// Whether nothing waits to be proposed, committed or applied.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.gate.in_flight() == 0 && self.pending.is_clean() && !self.gate.is_waiting()
+    }
+
     /// Closes the open proposal, if there is something in it. Acknowledgements alone are a reason only if
     /// `with_housekeeping`.
     pub fn seal(&mut self, with_housekeeping: bool) -> Option<Proposal> {

@@ -19,6 +19,7 @@ use super::{
     budget::{ResidentBudget, Share},
     core::{Config, Core, Effect},
     envelope::{Cast, Message},
+    handover::Handover,
     mailbox::Mailbox,
     meter::{Meter, SLOW_HANDLER},
     statistics::ShardStatistics,
@@ -92,6 +93,8 @@ pub struct Executor {
     pub statistics: watch::Sender<ShardStatistics>,
     /// Becomes `true` when the node stops.
     pub stopped: watch::Receiver<bool>,
+    /// Pauses it before a planned move.
+    pub handover: Handover,
 }
 
 /// How far proposals have come; filled by consensus, emptied by the executor.
@@ -132,6 +135,8 @@ struct Running {
     share: Share,
     /// How many messages are executed between two looks at the clock.
     untimed_max: u32,
+    /// Whether leadership is about to move, so that nothing new is begun.
+    is_paused: bool,
 }
 
 /// Why an executor ended.
@@ -174,6 +179,7 @@ pub async fn run(executor: Executor, services: ShardServices, hasher: &Hasher) -
         meter,
         share,
         untimed_max: 1,
+        is_paused: false,
     };
     running.act(effects);
     let end = running.serve().await;
@@ -194,24 +200,31 @@ fn refuse_all(messages: impl IntoIterator<Item = Message>, executor: &Executor) 
 impl Running {
     async fn serve(&mut self) -> End {
         let mut leadership = self.executor.group.leadership();
+        let mut handover = self.executor.handover.wanted();
         let ours = Leadership::Leader { term: self.executor.term };
         loop {
+            self.is_paused = *handover.borrow_and_update();
             if *leadership.borrow_and_update() != ours || *self.executor.stopped.borrow_and_update() {
                 return End::TermOver;
             }
             if let Err(end) = self.turn().await {
                 return end;
             }
+            self.executor.handover.tell(self.is_paused && self.is_quiet());
             if self.has_work() {
                 tokio::task::yield_now().await;
                 continue;
             }
-            self.park(&mut leadership).await;
+            self.park(&mut leadership, &mut handover).await;
         }
     }
 
     /// Waits until there is something to do.
-    async fn park(&mut self, leadership: &mut watch::Receiver<Leadership>) {
+    async fn park(
+        &mut self,
+        leadership: &mut watch::Receiver<Leadership>,
+        handover: &mut watch::Receiver<bool>,
+    ) {
         let wake_at = self.wake_at();
         let takes_messages = self.takes_messages();
         let mut stopped = self.executor.stopped.clone();
@@ -223,6 +236,7 @@ impl Running {
                     tracing::debug!(shard = self.executor.shard.0, "the replica is gone");
                 }
             }
+            _ = handover.changed() => {}
             () = self.news.waiting.notified() => {}
             Some((effects, outcome)) = next_barrier(&mut self.barriers) => self.passed(effects, outcome),
             () = self.executor.mailbox.wait(), if takes_messages => {}
@@ -230,8 +244,13 @@ impl Running {
         }
     }
 
+    /// Whether nothing that this executor began is on its way.
+    fn is_quiet(&self) -> bool {
+        self.core.is_quiet() && self.barriers.is_empty()
+    }
+
     fn takes_messages(&self) -> bool {
-        self.core.may_propose() && self.barriers.len() < BARRIERS_MAX
+        !self.is_paused && self.core.may_propose() && self.barriers.len() < BARRIERS_MAX
     }
 
     fn has_work(&self) -> bool {
@@ -240,8 +259,8 @@ impl Running {
 
     /// The next time at which something is due without a message.
     fn wake_at(&self) -> Instant {
-        if !self.core.may_propose() {
-            // Nothing that is due could be proposed; the next commit wakes us.
+        if self.is_paused || !self.core.may_propose() {
+            // Nothing that is due could be proposed; the next commit, or the end of the pause, wakes us.
             return self.next_tick;
         }
         let now = self.services.environment.now();
@@ -260,7 +279,7 @@ impl Running {
     async fn turn(&mut self) -> Result<(), End> {
         self.hear()?;
         self.core.advance(self.services.environment.wall_ms());
-        if self.core.may_propose() {
+        if !self.is_paused && self.core.may_propose() {
             while self.core.may_propose() && self.core.fire_due().map_err(End::Store)? {
                 self.propose().await;
             }
