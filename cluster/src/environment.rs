@@ -4,6 +4,7 @@
 //! replay a run from one seed. `clippy.toml` bans the other ways, with the reason.
 
 mod network;
+mod simulated_network;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use rand::{RngCore, SeedableRng, rngs::SmallRng};
 use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 
 pub use network::{Connection, Listener, Network, SharedNetwork, Tcp};
+pub use simulated_network::{FaultCounts, SimulatedNetwork, WINDOW_BYTES_MAX};
 
 use crate::collections::Hasher;
 
@@ -61,7 +63,13 @@ impl Environment {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn simulated(seed: u64) -> Self {
-        let wall = Wall::Simulated { epoch_ms: 1_700_000_000_000, origin: Instant::now() };
+        Self::simulated_since(Instant::now(), seed)
+    }
+
+    /// As [`simulated`](Self::simulated), with a wall clock that began at `origin`: nodes of one simulation share it,
+    /// also those that start later.
+    fn simulated_since(origin: Instant, seed: u64) -> Self {
+        let wall = Wall::Simulated { epoch_ms: 1_700_000_000_000, origin };
         Self::assemble(wall, SmallRng::seed_from_u64(seed), Handle::current(), Handle::current())
     }
 
