@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::store::{Batch, Pairs, StoreError};
 
-pub use raft::{Config, OpenError, RaftGroup};
+pub use raft::{ChangeError, Config, OpenError, RaftGroup, Replicas, Replication, TransferError};
 pub use transport::{Isolated, Lane, Transport, TransportError};
 
 /// A Raft group: shard number, or the system group.

@@ -60,7 +60,7 @@ impl Transport for Link {
             tokio::time::sleep(Duration::from_millis(1)).await;
             let target = mesh.groups.lock().iter().find(|group| group.own() == to).cloned();
             let target = target.filter(|_| !is_cut(from, to)).ok_or_else(lost)?;
-            let answer = target.receive(request).await;
+            let answer = target.receive(from, request).await;
             if is_cut(to, from) { Err(lost()) } else { Ok(answer) }
         })
     }
@@ -138,7 +138,8 @@ impl Cluster {
             if leader == to {
                 return;
             }
-            self.replicas[leader].group.transfer(self.replicas[to].group.own()).await.unwrap();
+            // Refused while the target is behind; then the next round tries again.
+            drop(self.replicas[leader].group.transfer(self.replicas[to].group.own()).await);
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
         panic!("leadership did not move to replica {to}");

@@ -5,6 +5,7 @@
 //! 'g' group:u32  'c'                    committed log id, written beside the next append
 //! 'g' group:u32  'p'                    last purged log id
 //! 'g' group:u32  'l' index:u64          log entry
+//! 'g' group:u32  'd'                    what a destroyed replica left behind
 //! 'g' group:u32  'a'                    applied: log id, membership, generation, last proposal
 //! 'g' group:u32  's' generation:u32 …   state; a snapshot arrives under the next generation
 //! ```
@@ -18,6 +19,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::GroupId;
 
 const ROOT: u8 = b'g';
+const GRAVE: u8 = b'd';
 
 /// Makes the keys of one group.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +62,17 @@ impl Keys {
     /// All log entries.
     pub(crate) fn log(self) -> Range<Bytes> {
         self.part(b'l', 0).freeze()..self.part(b'l' + 1, 0).freeze()
+    }
+
+    /// What a destroyed replica left behind.
+    pub(crate) fn grave(self) -> Bytes {
+        self.part(GRAVE, 0).freeze()
+    }
+
+    /// Everything of the group but its grave, as two ranges.
+    pub(crate) fn all_but_grave(self) -> [Range<Bytes>; 2] {
+        let (first, last) = (self.part(0, 0).freeze(), self.part(u8::MAX, 0).freeze());
+        [first..self.grave(), self.part(GRAVE + 1, 0).freeze()..last]
     }
 
     /// Everything that a snapshot reads.
@@ -122,6 +135,16 @@ mod tests {
             assert!(covered(generation, &keys.state_key(generation ^ 1, b"x")));
         }
         assert!(!covered(0, &Keys::new(GroupId(8)).state_key(5, b"x")));
+    }
+
+    #[test]
+    fn all_but_the_grave_is_exactly_that() {
+        let keys = Keys::new(GroupId(7));
+        let covered = |key: &Bytes| keys.all_but_grave().iter().any(|range| range.contains(key));
+        let parts = [keys.vote(), keys.committed(), keys.purged(), keys.applied(), keys.entry(u64::MAX)];
+        assert!(parts.iter().all(covered) && covered(&keys.state_key(u32::MAX, &[0xff; 9])));
+        assert!(!covered(&keys.grave()));
+        assert!(!covered(&Keys::new(GroupId(6)).vote()) && !covered(&Keys::new(GroupId(8)).applied()));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 
 mod arrivals;
 mod batches;
+mod grave;
 mod group;
+mod growth;
 mod log;
 mod machine;
 mod network;
@@ -13,4 +15,4 @@ mod sequence;
 mod snapshot;
 mod types;
 
-pub use group::{Config, OpenError, RaftGroup};
+pub use group::{ChangeError, Config, OpenError, RaftGroup, Replicas, Replication, TransferError};

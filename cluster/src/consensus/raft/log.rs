@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::{Stream, StreamExt, future::Either, stream};
 use openraft::{
     EntryPayload, LogState,
     entry::RaftEntry,
@@ -28,7 +29,7 @@ const REMOVALS_PER_BATCH_MAX: u64 = 10_000;
 /// How many entries one limited read of the log returns at most.
 const ENTRIES_PER_READ_MAX: u64 = 1_024;
 /// How many bytes one limited read of the log returns at most, unless its first entry is larger.
-const BYTES_PER_READ_MAX: usize = 4 << 20;
+const BYTES_PER_READ_MAX: usize = 1 << 20;
 /// How many entries one scan of the store reads.
 const ENTRIES_PER_SCAN: usize = 64;
 /// How many bytes of entries are written together at most, unless one entry is larger.
@@ -83,11 +84,16 @@ impl Shared {
 }
 
 impl Log {
-    /// Reads where the log begins and ends.
-    pub(crate) fn open(store: Store, group: GroupId, tail_bytes_max: usize) -> io::Result<Self> {
+    /// Reads where the log begins and ends. `promised` is the vote of an earlier life of this replica.
+    pub(crate) fn open(
+        store: Store,
+        group: GroupId,
+        tail_bytes_max: usize,
+        promised: Option<Vote>,
+    ) -> io::Result<Self> {
         let keys = Keys::new(group);
         let read = |key: &[u8]| store.get(key).map_err(io_error);
-        let vote = read(&keys.vote())?.map(|bytes| decode(&bytes)).transpose()?;
+        let vote = read(&keys.vote())?.map(|bytes| decode(&bytes)).transpose()?.or(promised);
         let purged: Option<LogId> = read(&keys.purged())?.map(|bytes| decode(&bytes)).transpose()?;
         let committed = read(&keys.committed())?.map(|bytes| decode(&bytes)).transpose()?;
         let range = keys.log();
@@ -99,6 +105,15 @@ impl Log {
         let shared =
             Shared { tail: Tail::new(tail_bytes_max), vote, last, purged, committed, truncations: 0 };
         Ok(Self { store, keys, shared: Arc::new(Mutex::new(shared)), batch_bytes_max: APPEND_BYTES_MAX })
+    }
+
+    pub(crate) fn vote(&self) -> Option<Vote> {
+        self.shared.lock().vote
+    }
+
+    /// The last entry, purged or not.
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.shared.lock().last
     }
 
     /// The entries from `from` to `to`, or the first of them when they are more than `bytes_max` bytes. Only
@@ -172,17 +187,27 @@ impl RaftLogReader<Types> for Log {
         &mut self,
         range: R,
     ) -> Result<Vec<Entry>, io::Error> {
-        let from = match range.start_bound() {
-            Bound::Included(from) => *from,
-            Bound::Excluded(from) => from + 1,
-            Bound::Unbounded => 0,
-        };
-        let to = match range.end_bound() {
-            Bound::Included(to) => to.saturating_add(1),
-            Bound::Excluded(to) => *to,
-            Bound::Unbounded => u64::MAX,
-        };
+        let (from, to) = bounds(&range);
         self.read(from, to, usize::MAX)
+    }
+
+    async fn entries_stream<R: RangeBounds<u64> + Clone + Debug + Send>(
+        &mut self,
+        range: R,
+    ) -> impl Stream<Item = Result<Entry, io::Error>> + Send {
+        // What is applied after a start may be as large as the log, so it is never in memory all at once.
+        let (from, to) = bounds(&range);
+        let parts = stream::unfold(Some((self.clone(), from)), move |rest| async move {
+            let (log, from) = rest.filter(|(_, from)| *from < to)?;
+            let part = log.read(from, to, BYTES_PER_READ_MAX);
+            let last = part.as_ref().ok().and_then(|entries| entries.last());
+            let rest = last.map(|last| (log, last.log_id().index() + 1));
+            Some((part, rest))
+        });
+        parts.flat_map(|part| match part {
+            Ok(entries) => Either::Left(stream::iter(entries.into_iter().map(Ok))),
+            Err(error) => Either::Right(stream::iter(Some(Err(error)))),
+        })
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
@@ -294,6 +319,21 @@ impl RaftLogStorage<Types> for Log {
             None => Ok(()),
         }
     }
+}
+
+/// The first index of a range, and the one behind its last.
+fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
+    let from = match range.start_bound() {
+        Bound::Included(from) => *from,
+        Bound::Excluded(from) => from + 1,
+        Bound::Unbounded => 0,
+    };
+    let to = match range.end_bound() {
+        Bound::Included(to) => to.saturating_add(1),
+        Bound::Excluded(to) => *to,
+        Bound::Unbounded => u64::MAX,
+    };
+    (from, to)
 }
 
 /// About how many bytes an entry has.

@@ -9,7 +9,7 @@ use std::{
     ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
 };
 
@@ -21,9 +21,10 @@ use openraft::{
     storage::{ApplyResponder, EntryResponder, RaftStateMachine},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::{
+    growth::Growth,
     sequence::{Outcome, Sequence},
     snapshot::{SnapshotData, Source},
     types::{Changes, LogId, Membership, Snapshot, SnapshotMeta, Types, decode, encode, io_error},
@@ -43,6 +44,17 @@ pub(crate) struct Applied {
     pub(crate) membership: Membership,
     pub(crate) generation: u32,
     pub(crate) sequence: Sequence,
+}
+
+impl Applied {
+    pub(crate) fn read(store: &Store, group: GroupId) -> io::Result<Self> {
+        let stored = store.get(&Keys::new(group).applied()).map_err(io_error)?;
+        Ok(stored.map(|bytes| decode(&bytes)).transpose()?.unwrap_or_default())
+    }
+
+    fn index(&self) -> u64 {
+        self.last.map_or(0, |last| last.index())
+    }
 }
 
 /// The applied state of one group, readable by anyone.
@@ -73,14 +85,6 @@ impl State {
     }
 }
 
-/// How much was applied since the log was last cut.
-#[derive(Debug, Default)]
-pub(crate) struct Growth {
-    pub(crate) entries: AtomicU64,
-    pub(crate) bytes: AtomicU64,
-    pub(crate) grown: Notify,
-}
-
 /// The state machine that openraft drives.
 pub(crate) struct Machine {
     store: Store,
@@ -88,16 +92,18 @@ pub(crate) struct Machine {
     applied: Applied,
     generation: Arc<AtomicU32>,
     growth: Arc<Growth>,
+    /// The index of the last applied entry.
+    announce: watch::Sender<u64>,
 }
 
 impl Machine {
     /// Reads what is applied, and removes what an interrupted snapshot left behind.
-    pub(crate) async fn open(store: Store, group: GroupId) -> io::Result<Self> {
+    pub(crate) async fn open(store: Store, group: GroupId, growth: Arc<Growth>) -> io::Result<Self> {
         let keys = Keys::new(group);
-        let stored = store.get(&keys.applied()).map_err(io_error)?;
-        let applied: Applied = stored.map(|bytes| decode(&bytes)).transpose()?.unwrap_or_default();
+        let applied = Applied::read(&store, group)?;
         let generation = Arc::new(AtomicU32::new(applied.generation));
-        let machine = Self { store, keys, applied, generation, growth: Arc::default() };
+        let announce = watch::Sender::new(applied.index());
+        let machine = Self { store, keys, applied, generation, growth, announce };
         for range in keys.other_generations(machine.applied.generation) {
             remove_range(&machine.store, &range).await?;
         }
@@ -108,8 +114,9 @@ impl Machine {
         State { store: self.store.clone(), keys: self.keys, generation: Arc::clone(&self.generation) }
     }
 
-    pub(crate) fn growth(&self) -> Arc<Growth> {
-        Arc::clone(&self.growth)
+    /// News of the index of the last applied entry.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.announce.subscribe()
     }
 
     /// A log entry that was left out would make this replica differ from the others for good.
@@ -171,6 +178,7 @@ impl RaftStateMachine<Types> for Machine {
     {
         let mut batch = Batch::new();
         let mut responders = Vec::new();
+        let mut count = 0;
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
             let log_id = entry.log_id();
@@ -187,13 +195,13 @@ impl RaftStateMachine<Types> for Machine {
                 }
             }
             self.applied.last = Some(log_id);
-            self.growth.entries.fetch_add(1, Ordering::Relaxed);
+            count += 1;
             responders.extend(responder.map(|responder| (responder, outcome)));
             if batch.bytes() >= APPLY_BYTES_MAX {
-                self.flush(&mut batch, &mut responders).await?;
+                self.flush(std::mem::take(&mut batch), &mut responders, std::mem::take(&mut count)).await?;
             }
         }
-        self.flush(&mut batch, &mut responders).await
+        self.flush(batch, &mut responders, count).await
     }
 
     async fn get_snapshot_builder(&mut self) -> Source {
@@ -218,6 +226,7 @@ impl RaftStateMachine<Types> for Machine {
         batch.put(self.keys.applied(), encode(&self.applied));
         self.store.commit(batch).await.map_err(io_error)?;
         self.generation.store(generation, Ordering::Release);
+        self.announce.send_replace(self.applied.index());
         // Those above it are arriving.
         let [below, _] = self.keys.other_generations(generation);
         remove_range(&self.store, &below).await
@@ -234,15 +243,22 @@ impl RaftStateMachine<Types> for Machine {
 impl Machine {
     async fn flush(
         &mut self,
-        batch: &mut Batch,
+        batch: Batch,
         responders: &mut Vec<(ApplyResponder<Types>, Outcome)>,
+        entries: u64,
     ) -> io::Result<()> {
         let bytes = batch.bytes() as u64;
-        self.write(std::mem::take(batch)).await?;
+        self.write(batch).await?;
         responders.drain(..).for_each(|(responder, outcome)| responder.send(outcome));
-        self.growth.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.growth.grown.notify_one();
+        self.announce.send_replace(self.applied.index());
+        self.growth.add(entries, bytes);
         Ok(())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.growth.end();
     }
 }
 

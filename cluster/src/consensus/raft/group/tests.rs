@@ -1,6 +1,6 @@
 //! Replicas that talk to each other in one process.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -25,7 +25,7 @@ impl Transport for Hub {
         let group = self.0.lock().get(&to).cloned();
         async move {
             match group {
-                Some(group) => Ok(group.receive(request).await),
+                Some(group) => Ok(group.receive(to, request).await),
                 None => Err(TransportError { to, reason: "it is not there".to_owned() }),
             }
         }

@@ -19,7 +19,7 @@ fn entry(index: u64, bytes: usize) -> Entry {
 
 fn log(tail_bytes_max: usize) -> Log {
     let store = Store::start(Memory::new(), &Environment::simulated(1), Config::default()).unwrap();
-    Log::open(store, GroupId(1), tail_bytes_max).unwrap()
+    Log::open(store, GroupId(1), tail_bytes_max, None).unwrap()
 }
 
 async fn append(log: &mut Log, indexes: Range<u64>, bytes: usize) {

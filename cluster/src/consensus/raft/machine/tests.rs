@@ -30,7 +30,11 @@ proptest! {
 
 async fn machine() -> Machine {
     let store = Store::start(Memory::new(), &Environment::simulated(1), Config::default()).unwrap();
-    Machine::open(store, GroupId(1)).await.unwrap()
+    Machine::open(store, GroupId(1), growth()).await.unwrap()
+}
+
+fn growth() -> Arc<Growth> {
+    Arc::new(Growth::new(100, 100))
 }
 
 fn proposal(index: u64, number: u64) -> Result<EntryResponder<Types>, io::Error> {
@@ -62,7 +66,7 @@ async fn a_proposal_behind_a_gap_changes_nothing_but_the_position() {
     assert!(state.get(b"1").unwrap().is_some());
     assert_eq!(state.get(b"3").unwrap().or(state.get(b"4").unwrap()), None);
     assert_eq!(machine.applied.last, Some(log_id(2)));
-    let again = Machine::open(machine.store.clone(), GroupId(1)).await.unwrap();
+    let again = Machine::open(machine.store.clone(), GroupId(1), growth()).await.unwrap();
     assert_eq!(again.applied, machine.applied);
 }
 
@@ -81,7 +85,7 @@ async fn installing_a_snapshot_leaves_the_one_that_is_arriving() {
     assert_eq!([stored(1), stored(2), stored(3)], [false, true, true]);
     assert_eq!(store.get(&keys.state_key(0, b"1")).unwrap(), None);
     assert!(machine.install_snapshot(&meta, data(1)).await.is_err());
-    Machine::open(store.clone(), GroupId(1)).await.unwrap();
+    Machine::open(store.clone(), GroupId(1), growth()).await.unwrap();
     assert_eq!([stored(2), stored(3)], [true, false]);
 }
 

@@ -1,0 +1,56 @@
+//! Tells who leads.
+
+use std::time::Duration;
+
+use openraft::{ServerState, async_runtime::watch::WatchReceiver};
+use tokio::sync::watch;
+
+use crate::consensus::{
+    Leadership, RaftId, Term,
+    raft::types::{Raft, ServerNews},
+};
+
+/// Publishes leadership. A leader is announced only after the first entry of its term is applied.
+pub(super) async fn announce_leadership(raft: Raft, announce: watch::Sender<Leadership>) {
+    let mut metrics = raft.server_metrics();
+    loop {
+        let (state, term, leader) = {
+            let now = metrics.borrow_watched();
+            (now.state, now.vote.leader_id.term, now.current_leader)
+        };
+        let news = match state {
+            ServerState::Leader => confirm(&raft, term).await,
+            ServerState::Shutdown => Some(Leadership::Stopped),
+            _ => Some(Leadership::Follower { leader: leader.map(RaftId) }),
+        };
+        let changed = news.is_some_and(|news| {
+            announce.send_if_modified(|current| std::mem::replace(current, news) != news)
+        });
+        if changed {
+            tracing::debug!(leadership = ?*announce.borrow(), raft = raft.node_id(), "leadership changed");
+        }
+        let stopped = matches!(*announce.borrow(), Leadership::Stopped);
+        if stopped || !next_news(&mut metrics, news.is_none()).await {
+            announce.send_replace(Leadership::Stopped);
+            return;
+        }
+    }
+}
+
+/// How soon to ask again when a leader could not confirm its leadership, although its state did not change.
+const CONFIRM_AGAIN: Duration = Duration::from_millis(50);
+
+/// Waits for a change; `false` when the replica is gone.
+async fn next_news(metrics: &mut ServerNews, unconfirmed: bool) -> bool {
+    if !unconfirmed {
+        return metrics.changed().await.is_ok();
+    }
+    tokio::time::timeout(CONFIRM_AGAIN, metrics.changed()).await.map_or(true, |changed| changed.is_ok())
+}
+
+/// `None` when leadership was lost again before it could be confirmed; the next change of state tells more.
+async fn confirm(raft: &Raft, term: u64) -> Option<Leadership> {
+    raft.ensure_linearizable(openraft::ReadPolicy::ReadIndex).await.ok()?;
+    let leader = raft.as_leader().ok()?;
+    (leader.term() == term).then_some(Leadership::Leader { term: Term(term) })
+}
