@@ -25,6 +25,8 @@ pub struct Replicas {
     pub is_joint: bool,
     /// A majority has it on disk, and this replica knows that: it will not be taken back.
     pub is_committed: bool,
+    /// The index of the log entry that says so; 0 while there is none.
+    pub at: u64,
 }
 
 impl Replicas {
@@ -135,5 +137,6 @@ fn replicas_of(effective: &Membership, committed: &Membership) -> Replicas {
         learners: membership.learner_ids().map(RaftId).collect(),
         is_joint: membership.get_joint_config().len() > 1,
         is_committed: effective.log_id() == committed.log_id() && effective.log_id().is_some(),
+        at: effective.log_id().as_ref().map_or(0, |id| id.index()),
     }
 }

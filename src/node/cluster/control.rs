@@ -1,0 +1,160 @@
+//! What nodes ask each other about the cluster, on the control lane.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use playhouse_cluster::{
+    codec,
+    consensus::RaftId,
+    identity::Incarnation,
+    membership::{Command, bootstrap},
+    peering::{Liveness, Peer, Peering, RequestError, Service, ServiceId},
+};
+use serde::{Deserialize, Serialize};
+
+use super::system::{ExecuteError, System};
+use crate::node::report::NodeReport;
+
+/// The service that answers questions about the cluster.
+pub(in crate::node) const CONTROL: ServiceId = ServiceId(2);
+
+/// What a node asks another.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::node) enum Ask {
+    /// Carry this out, if you lead the system group.
+    Execute(Command),
+    /// A step of forming the cluster.
+    Bootstrap(bootstrap::Message),
+    /// Which incarnation of this volume do you know from the configuration?
+    Incarnation(RaftId),
+    /// Do you hear this node, in this incarnation?
+    Hears(RaftId, Incarnation),
+    /// Tell what you lead and how you are.
+    Report,
+}
+
+/// What it answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::node) enum Told {
+    /// Done; the configuration has this revision now.
+    Executed { revision: u64 },
+    /// Not done.
+    NotExecuted(ExecuteError),
+    /// A step of forming the cluster. `None`: no answer is due.
+    Bootstrap(Option<bootstrap::Message>),
+    /// The incarnation that is known. `None`: nothing is known of it.
+    Incarnation(Option<Incarnation>),
+    /// Whether it is heard.
+    Hears(bool),
+    /// What it leads and how it is.
+    Report(Box<NodeReport>),
+}
+
+/// Answers questions of peers; what is not there yet is filled in while the node starts.
+#[derive(Clone, Default)]
+pub(in crate::node) struct Control {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    system: OnceLock<System>,
+    peering: OnceLock<Peering>,
+    bootstrap: OnceLock<Box<dyn Fn(&Peer, bootstrap::Message) -> Option<bootstrap::Message> + Send + Sync>>,
+    report: OnceLock<Box<dyn Fn() -> NodeReport + Send + Sync>>,
+}
+
+impl Control {
+    pub(in crate::node) fn set_system(&self, system: System) {
+        drop(self.shared.system.set(system));
+    }
+
+    pub(in crate::node) fn set_peering(&self, peering: Peering) {
+        drop(self.shared.peering.set(peering));
+    }
+
+    pub(in crate::node) fn set_bootstrap(
+        &self,
+        hear: impl Fn(&Peer, bootstrap::Message) -> Option<bootstrap::Message> + Send + Sync + 'static,
+    ) {
+        drop(self.shared.bootstrap.set(Box::new(hear)));
+    }
+
+    pub(in crate::node) fn set_report(&self, report: impl Fn() -> NodeReport + Send + Sync + 'static) {
+        drop(self.shared.report.set(Box::new(report)));
+    }
+
+    async fn answer(self, from: Arc<Peer>, ask: Ask) -> Result<Told, String> {
+        let shared = &self.shared;
+        match ask {
+            Ask::Execute(command) => Ok(match self.execute(command).await {
+                Ok(revision) => Told::Executed { revision },
+                Err(error) => Told::NotExecuted(error),
+            }),
+            Ask::Bootstrap(message) => {
+                let hear = shared.bootstrap.get().ok_or("this node is starting")?;
+                Ok(Told::Bootstrap(hear(&from, message)))
+            }
+            Ask::Incarnation(raft_id) => {
+                let known = shared.system.get().and_then(|system| system.known().borrow().clone());
+                let member = known.as_ref().and_then(|state| state.member(raft_id));
+                Ok(Told::Incarnation(member.map(|member| member.incarnation)))
+            }
+            Ask::Hears(raft_id, incarnation) => {
+                let peering = shared.peering.get().ok_or("this node is starting")?;
+                Ok(Told::Hears(hears(peering, raft_id, incarnation)))
+            }
+            Ask::Report => {
+                let report = shared.report.get().ok_or("this node is starting")?;
+                Ok(Told::Report(Box::new(report())))
+            }
+        }
+    }
+
+    /// As the leader of the system group.
+    async fn execute(&self, mut command: Command) -> Result<u64, ExecuteError> {
+        let system = self.shared.system.get().ok_or(ExecuteError::NotLeader { leader: None })?;
+        if let Command::Join { node, other_is_heard } = &mut command {
+            // Only the leader's own ears count.
+            *other_is_heard = self.shared.peering.get().is_some_and(|peering| {
+                let peers = peering.peers().borrow().clone();
+                let other = |peer: &Peer| peer.name == node.name && peer.raft_id != node.raft_id;
+                peers.values().any(|status| status.liveness == Liveness::Alive && other(&status.peer))
+            });
+        }
+        system.execute(&command).await.map(|state| state.revision())
+    }
+}
+
+/// Whether this start of a node is heard here.
+pub(in crate::node) fn hears(peering: &Peering, raft_id: RaftId, incarnation: Incarnation) -> bool {
+    let peers = peering.peers().borrow().clone();
+    peers
+        .get(&raft_id)
+        .is_some_and(|status| status.liveness == Liveness::Alive && status.peer.incarnation == incarnation)
+}
+
+impl Service for Control {
+    fn receive(&self, from: &Arc<Peer>, request: Bytes) -> BoxFuture<'static, Result<Bytes, String>> {
+        let (control, from) = (self.clone(), Arc::clone(from));
+        Box::pin(async move {
+            let ask = codec::decode(&request).map_err(|error| error.to_string())?;
+            let told = control.answer(from, ask).await?;
+            codec::encode(&told).map(Bytes::from).map_err(|error| error.to_string())
+        })
+    }
+}
+
+/// Asks a peer.
+pub(in crate::node) async fn ask(peering: &Peering, to: RaftId, ask: &Ask) -> Result<Told, RequestError> {
+    let encoded = codec::encode(ask).map_err(|error| RequestError::Refused(error.to_string()))?;
+    let asked = peering.request(to, playhouse_cluster::peering::Lane::Control, CONTROL, encoded.into());
+    let answer = tokio::time::timeout(ANSWER_WITHIN, asked).await;
+    let late = || RequestError::Unreachable { to, reason: "no answer in time".to_owned() };
+    let answer = answer.map_err(|_| late())??;
+    codec::decode(&answer).map_err(|error| RequestError::Refused(error.to_string()))
+}
+
+/// How long a peer may take to answer.
+const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(6);

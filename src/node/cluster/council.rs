@@ -1,0 +1,87 @@
+//! Finds the leader of the system group and gives it commands.
+
+use std::time::Duration;
+
+use playhouse_cluster::{
+    consensus::{Group, Leadership, RaftId},
+    environment::Environment,
+    membership::{Command, Refusal},
+    peering::Peering,
+};
+
+use super::{
+    control::{self, Ask, Told},
+    system::{ExecuteError, System},
+};
+
+/// Gives commands to the leader of the system group, wherever it is. A cheap handle.
+#[derive(Clone)]
+pub(in crate::node) struct Council {
+    pub(in crate::node) system: System,
+    /// `None`: a node without peers.
+    pub(in crate::node) peering: Option<Peering>,
+    pub(in crate::node) environment: Environment,
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::node) enum SubmitError {
+    /// Nothing changed.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// Nobody could be asked, or nobody answered: it may or may not have happened. Asking again is safe.
+    #[error("the cluster could not decide: {reason}; it has no majority, or is electing a leader. Try again")]
+    NoQuorum {
+        /// What was seen last.
+        reason: String,
+    },
+}
+
+/// How long to wait before the leader is looked for again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+impl Council {
+    /// Has a command carried out. Returns the revision of the configuration after it.
+    pub(in crate::node) async fn submit(&self, command: &Command, limit: Duration) -> Result<u64, SubmitError> {
+        let deadline = self.environment.now() + limit;
+        loop {
+            let reason = match self.try_submit(command).await {
+                Ok(revision) => return Ok(revision),
+                Err(ExecuteError::Refused(refusal)) => return Err(SubmitError::Refused(refusal)),
+                Err(error) => error.to_string(),
+            };
+            if self.environment.now() + AGAIN > deadline {
+                return Err(SubmitError::NoQuorum { reason });
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn try_submit(&self, command: &Command) -> Result<u64, ExecuteError> {
+        let leader = match *self.system.group().leadership().borrow() {
+            Leadership::Leader { .. } => {
+                return self.system.execute(command).await.map(|state| state.revision());
+            }
+            Leadership::Follower { leader } => leader,
+            Leadership::Stopped => None,
+        };
+        let (Some(peering), Some(leader)) = (&self.peering, leader) else {
+            return Err(ExecuteError::NotLeader { leader: None });
+        };
+        execute_at(peering, leader, command).await
+    }
+}
+
+/// Has a command carried out by a certain peer.
+pub(in crate::node) async fn execute_at(
+    peering: &Peering,
+    peer: RaftId,
+    command: &Command,
+) -> Result<u64, ExecuteError> {
+    match control::ask(peering, peer, &Ask::Execute(command.clone())).await {
+        Ok(Told::Executed { revision }) => Ok(revision),
+        Ok(Told::NotExecuted(error)) => Err(error),
+        Ok(_) => Err(ExecuteError::Unknown("the peer answered something else".to_owned())),
+        Err(error) => Err(ExecuteError::Unknown(error.to_string())),
+    }
+}

@@ -1,0 +1,88 @@
+//! Joins the router to the shard lanes of the link.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use playhouse_cluster::{
+    collections::Map,
+    peering::{Lane, PushError, Session, ShardFrames},
+};
+
+use crate::router::{Carrier, CarrierError, EntityLane, Remote, Router, Serving};
+
+/// What goes over one session.
+#[derive(Clone)]
+enum End {
+    Asking { remote: Remote, lane: EntityLane },
+    Answering(Serving),
+}
+
+/// Hands frames of shard lanes to the router.
+pub(in crate::node) struct RouterFrames {
+    router: Router,
+    /// How many shard lanes this node dials to each peer.
+    lanes: u16,
+    ends: Mutex<Map<u64, End>>,
+}
+
+struct SessionCarrier(Arc<Session>);
+
+impl Carrier for SessionCarrier {
+    fn push(&self, write: &mut dyn FnMut(&mut Vec<u8>)) -> Result<(), CarrierError> {
+        self.0.push(write).map_err(|error| match error {
+            PushError::Full => CarrierError::Full,
+            PushError::Closed => CarrierError::Closed,
+            PushError::TooLarge => CarrierError::TooLarge,
+        })
+    }
+}
+
+impl RouterFrames {
+    pub(in crate::node) fn new(router: Router, lanes: u8) -> Self {
+        Self { router, lanes: u16::from(lanes), ends: Mutex::default() }
+    }
+
+    fn hear(&self, end: &End, frame: &[u8]) -> Result<(), String> {
+        match end {
+            End::Asking { remote, lane } => {
+                self.router.lane_answered(remote, *lane, frame).map_err(|error| error.to_string())
+            }
+            End::Answering(serving) => serving.hear(frame).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+impl ShardFrames for RouterFrames {
+    fn opened(&self, session: &Arc<Session>) {
+        let carrier = Arc::new(SessionCarrier(Arc::clone(session)));
+        let end = match (session.is_dialer(), session.lane()) {
+            (true, Lane::Shard(index)) => {
+                let lane = EntityLane { index: u16::from(index), count: self.lanes };
+                // It broke already, then: `closed` follows.
+                let Ok(remote) = self.router.lane_opened(session.peer().raft_id, carrier) else { return };
+                End::Asking { remote, lane }
+            }
+            _ => End::Answering(self.router.serve(carrier)),
+        };
+        self.ends.lock().insert(session.id(), end);
+    }
+
+    fn frames(&self, session: &Arc<Session>, frames: &mut dyn Iterator<Item = &[u8]>) {
+        let Some(end) = self.ends.lock().get(&session.id()).cloned() else { return };
+        for frame in frames {
+            if let Err(error) = self.hear(&end, frame) {
+                tracing::error!(peer = session.peer().name, error, "a peer sent what cannot be understood");
+                session.close("a frame could not be understood");
+                return;
+            }
+        }
+    }
+
+    fn closed(&self, session: &Arc<Session>) {
+        match self.ends.lock().remove(&session.id()) {
+            Some(End::Asking { remote, .. }) => self.router.lane_closed(&remote),
+            Some(End::Answering(serving)) => self.router.served(&serving),
+            None => {}
+        }
+    }
+}
