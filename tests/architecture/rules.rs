@@ -68,7 +68,7 @@ const CLUSTER_PLAN: &[MayUse] = &[
     MayUse { room: "store", rooms: &["codec", "volume"], cluster: &[] },
     MayUse { room: "consensus", rooms: &["codec", "store"], cluster: &[] },
     MayUse { room: "identity", rooms: &["codec", "volume", "consensus"], cluster: &[] },
-    MayUse { room: "peering", rooms: &["codec", "identity"], cluster: &[] },
+    MayUse { room: "peering", rooms: &["codec", "identity", "consensus"], cluster: &[] },
     MayUse { room: "membership", rooms: &["codec", "identity", "consensus"], cluster: &[] },
     MayUse { room: "placement", rooms: &["identity", "membership"], cluster: &[] },
     MayUse { room: "lib", rooms: ALL, cluster: &[] },
