@@ -13,6 +13,8 @@
 //! * **Order**: frames and requests of one session arrive in the order in which they were given, at most once.
 
 mod acceptor;
+#[cfg(test)]
+mod captured_log;
 mod config;
 mod consensus;
 mod cookie;
@@ -55,7 +57,9 @@ use tokio::{
 pub use config::{Config, Encryption};
 pub use consensus::{CONSENSUS, ConsensusService, ConsensusTransport};
 pub use cookie::{Cookie, CookieError, CookieSource, Cookies};
-pub use discovery::Discovery;
+pub use discovery::{
+    Discovery, Dns, DnsConfig, NameServers, Resolve, ResolveError, ServiceTarget, StaticList,
+};
 pub use error::{PeeringError, PushError, RequestError};
 pub use hello::{Refusal, RefusalKind};
 pub use lane::{Lane, LaneClass};
