@@ -18,6 +18,7 @@ mod captured_log;
 mod config;
 mod consensus;
 mod cookie;
+mod cookie_file;
 mod dialer;
 mod discovery;
 mod error;
@@ -57,6 +58,7 @@ use tokio::{
 pub use config::{Config, Encryption};
 pub use consensus::{CONSENSUS, ConsensusService, ConsensusTransport};
 pub use cookie::{Cookie, CookieError, CookieSource, Cookies};
+pub use cookie_file::{CookieFileError, CookieFiles, CookieFilesConfig};
 pub use discovery::{
     Discovery, Dns, DnsConfig, NameServers, Resolve, ResolveError, ServiceTarget, StaticList,
 };
