@@ -8,6 +8,7 @@
 //! | [`identity`] | node name, Raft id, incarnation and cluster id, kept on the volume |
 //! | [`store`] | ordered bytes on disk: atomic batches, one sync for everything that waits |
 //! | [`consensus`] | Raft groups behind our own small trait |
+//! | [`peering`] | authenticated links to the other nodes, and who of them answers |
 //! | [`codec`] | the one binary format of frames and records |
 //! | [`collections`] | maps and sets whose order does not depend on a random seed |
 
@@ -16,5 +17,6 @@ pub mod collections;
 pub mod consensus;
 pub mod environment;
 pub mod identity;
+pub mod peering;
 pub mod store;
 mod volume;

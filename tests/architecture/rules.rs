@@ -68,7 +68,7 @@ const CLUSTER_PLAN: &[MayUse] = &[
     MayUse { room: "store", rooms: &["codec", "volume"], cluster: &[] },
     MayUse { room: "consensus", rooms: &["codec", "store"], cluster: &[] },
     MayUse { room: "identity", rooms: &["codec", "volume", "consensus"], cluster: &[] },
-    MayUse { room: "peering", rooms: &["codec", "identity"], cluster: &[] },
+    MayUse { room: "peering", rooms: &["codec", "identity", "consensus"], cluster: &[] },
     MayUse { room: "membership", rooms: &["codec", "identity", "consensus"], cluster: &[] },
     MayUse { room: "placement", rooms: &["identity", "membership"], cluster: &[] },
     MayUse { room: "lib", rooms: ALL, cluster: &[] },
@@ -136,11 +136,12 @@ pub fn crates(tree: &Tree) -> Vec<Violation> {
 
 /// A foreign engine has one home: one file, or the files behind one door.
 pub fn one_home_per_engine(tree: &Tree) -> Vec<Violation> {
-    const HOMES: [(&str, &str); 4] = [
+    const HOMES: [(&str, &str); 5] = [
         ("openraft", "cluster/src/consensus/raft"),
         ("sled", "cluster/src/store/sled"),
         ("fjall", "cluster/src/store/fjall"),
         ("ractor_cluster", "cluster/src/peering/processes"),
+        ("hickory_resolver", "cluster/src/peering/discovery/name_servers"),
     ];
     const REASON: &str = "replacing an engine must mean writing one file, or what stands behind one door";
     let mut found = Vec::new();

@@ -1,0 +1,63 @@
+//! Which of a peer's connections carries a message.
+
+use serde::{Deserialize, Serialize};
+
+/// One connection to a peer. No lane blocks another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Lane {
+    /// Heartbeats and membership. Small, never behind anything large.
+    Control,
+    /// Votes, log entries, heartbeats of Raft.
+    Consensus,
+    /// What shards say to each other; there are several, and the caller spreads over them by hash.
+    Shard(u8),
+    /// Snapshots and backup.
+    Bulk,
+}
+
+/// Lanes of one purpose, as they are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneClass {
+    /// [`Lane::Control`].
+    Control,
+    /// [`Lane::Consensus`].
+    Consensus,
+    /// Every [`Lane::Shard`].
+    Shard,
+    /// [`Lane::Bulk`].
+    Bulk,
+}
+
+impl LaneClass {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Control, Self::Consensus, Self::Shard, Self::Bulk];
+
+    /// As it is written in metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Consensus => "consensus",
+            Self::Shard => "shard",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+impl Lane {
+    /// What it is counted as.
+    #[must_use]
+    pub fn class(self) -> LaneClass {
+        match self {
+            Self::Control => LaneClass::Control,
+            Self::Consensus => LaneClass::Consensus,
+            Self::Shard(_) => LaneClass::Shard,
+            Self::Bulk => LaneClass::Bulk,
+        }
+    }
+
+    /// Lanes that are dialed once the control lane is up.
+    pub(super) fn others(shard_lanes: u8) -> impl Iterator<Item = Self> {
+        [Self::Consensus, Self::Bulk].into_iter().chain((0..shard_lanes).map(Self::Shard))
+    }
+}

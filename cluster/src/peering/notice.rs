@@ -1,0 +1,52 @@
+//! Says in the log what goes wrong again and again, once per change.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{hello::Refusal, hello::RefusalKind};
+use crate::{consensus::RaftId, environment::Environment};
+
+/// How many peers are remembered. Past this all are forgotten, and said again.
+const PEERS_MAX: usize = 1024;
+/// Nothing is known about who does not authenticate, so there it is time that limits the lines.
+const PAUSE: Duration = Duration::from_secs(60);
+
+pub(super) struct Notices {
+    refused: Mutex<BTreeMap<Option<RaftId>, RefusalKind>>,
+    failed: Mutex<Option<Instant>>,
+    environment: Environment,
+}
+
+impl Notices {
+    pub(super) fn new(environment: Environment) -> Self {
+        Self { refused: Mutex::default(), failed: Mutex::default(), environment }
+    }
+
+    /// An authenticated node was refused.
+    pub(super) fn refused(&self, who: Option<RaftId>, from: &str, refusal: &Refusal) {
+        let mut refused = self.refused.lock();
+        if refused.len() >= PEERS_MAX {
+            refused.clear();
+        }
+        if refused.insert(who, refusal.kind()) != Some(refusal.kind()) {
+            let raft_id = who.map(|id| id.0);
+            tracing::warn!(from, raft_id, %refusal, "a peer is refused");
+        }
+    }
+
+    /// Somebody who could not prove to be a peer was turned away.
+    pub(super) fn failed(&self, from: &str, error: &(dyn std::error::Error + 'static)) {
+        let now = self.environment.now();
+        let mut last = self.failed.lock();
+        if last.is_none_or(|last| now - last >= PAUSE) {
+            *last = Some(now);
+            tracing::warn!(
+                from,
+                error,
+                "an incoming connection failed; more of them are only counted for a minute"
+            );
+        }
+    }
+}
