@@ -3,15 +3,18 @@
 //! Everything that would make two runs differ comes through [`Environment`], so that a simulation can
 //! replay a run from one seed. `clippy.toml` bans the other ways, with the reason.
 
+mod host;
 mod network;
 mod simulated_network;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use futures_util::future::Either;
 use parking_lot::Mutex;
 use rand::{RngCore, SeedableRng, rngs::SmallRng};
 use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 
+pub use host::Host;
 pub use network::{Connection, Listener, Network, SharedNetwork, Tcp};
 pub use simulated_network::{FaultCounts, SimulatedNetwork, WINDOW_BYTES_MAX};
 
@@ -34,6 +37,13 @@ struct Inner {
     core: Handle,
     /// Where shard executors run, apart from `core`, so that a looping handler cannot cost a lease.
     executors: Handle,
+    /// The real world has no switch.
+    host: Option<Host>,
+}
+
+tokio::task_local! {
+    /// The simulated environment that the current task was started through.
+    static CURRENT: Environment;
 }
 
 #[derive(Debug)]
@@ -52,7 +62,7 @@ impl Environment {
     /// `core` runs consensus, link, gateway and ops; `executors` runs user code.
     #[must_use]
     pub fn real(core: Handle, executors: Handle) -> Self {
-        Self::assemble(Wall::System, SmallRng::from_os_rng(), core, executors)
+        Self::assemble(Wall::System, SmallRng::from_os_rng(), core, executors, None)
     }
 
     /// The world of a test: the clock of the current tokio runtime (which may be paused) and random
@@ -70,12 +80,19 @@ impl Environment {
     /// also those that start later.
     fn simulated_since(origin: Instant, seed: u64) -> Self {
         let wall = Wall::Simulated { epoch_ms: 1_700_000_000_000, origin };
-        Self::assemble(wall, SmallRng::seed_from_u64(seed), Handle::current(), Handle::current())
+        let (random, runtime) = (SmallRng::seed_from_u64(seed), Handle::current());
+        Self::assemble(wall, random, runtime.clone(), runtime, Some(Host::default()))
     }
 
-    fn assemble(wall: Wall, mut random: SmallRng, core: Handle, executors: Handle) -> Self {
+    fn assemble(
+        wall: Wall,
+        mut random: SmallRng,
+        core: Handle,
+        executors: Handle,
+        host: Option<Host>,
+    ) -> Self {
         let hash_seed = random.next_u64();
-        let inner = Inner { wall, random: Mutex::new(random), hash_seed, core, executors };
+        let inner = Inner { wall, random: Mutex::new(random), hash_seed, core, executors, host };
         Self { inner: Arc::new(inner), network: Arc::new(Tcp) }
     }
 
@@ -139,14 +156,23 @@ impl Environment {
         Hasher::with_seed(self.inner.hash_seed)
     }
 
+    /// The switch of the machine that this simulated node runs on.
+    ///
+    /// # Panics
+    ///
+    /// In the real world, which has none.
+    #[must_use]
+    pub fn host(&self) -> Host {
+        self.inner.host.clone().expect("only a simulated node has a switch")
+    }
+
     /// Starts a task beside consensus, link, gateway and ops.
-    #[allow(clippy::disallowed_methods)] // This is the one place.
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.inner.core.spawn(future)
+        self.spawn_on(&self.inner.core, future)
     }
 
     /// Starts a task where user code may run.
@@ -155,7 +181,27 @@ impl Environment {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.inner.executors.spawn(future)
+        self.spawn_on(&self.inner.executors, future)
+    }
+
+    fn spawn_on<F>(&self, runtime: &Handle, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match &self.inner.host {
+            None => runtime.spawn(future),
+            Some(host) => host.spawn(runtime, CURRENT.scope(self.clone(), future)),
+        }
+    }
+
+    /// Runs `future` so that [`spawn_here`] and [`random_here`] in it belong to this environment. Tasks that were
+    /// started through it need no such thing.
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        match self.inner.host {
+            None => Either::Left(future),
+            Some(_) => Either::Right(CURRENT.scope(self.clone(), future)),
+        }
     }
 
     /// Starts a named thread, for work that blocks.
@@ -171,3 +217,25 @@ impl Environment {
         std::thread::Builder::new().name(name.to_owned()).spawn(work)
     }
 }
+
+/// Starts a task in the environment of the current one, for libraries that cannot be given an environment.
+#[allow(clippy::disallowed_methods)] // This is the one place.
+pub fn spawn_here<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    match CURRENT.try_with(Environment::clone) {
+        Ok(environment) => environment.spawn(future),
+        Err(_) => tokio::spawn(future),
+    }
+}
+
+/// A random number from the environment of the current task, for libraries that cannot be given one.
+#[must_use]
+pub fn random_here() -> u64 {
+    CURRENT.try_with(Environment::random_u64).unwrap_or_else(|_| SmallRng::from_os_rng().next_u64())
+}
+
+#[cfg(test)]
+mod tests;

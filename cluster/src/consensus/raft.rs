@@ -11,6 +11,7 @@ mod log;
 mod machine;
 mod network;
 mod responder;
+mod runtime;
 mod sequence;
 mod snapshot;
 mod types;

@@ -114,9 +114,8 @@ impl RaftGroup {
         let start = |reason: String| OpenError::Start { group, reason };
         let raft_config =
             config::raft_config(group, config).validate().map_err(|error| start(error.to_string()))?;
-        let raft = Raft::new(own.0, Arc::new(raft_config), network, log, machine)
-            .await
-            .map_err(|error| start(error.to_string()))?;
+        let raft = Raft::new(own.0, Arc::new(raft_config), network, log, machine);
+        let raft = environment.scope(raft).await.map_err(|error| start(error.to_string()))?;
         let (announce, leadership) = watch::channel(Leadership::Follower { leader: None });
         environment.spawn(leadership::announce_leadership(raft.clone(), announce));
         let (announce, replicas) = watch::channel(Replicas::default());

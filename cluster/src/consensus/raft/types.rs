@@ -25,7 +25,7 @@ impl openraft::RaftTypeConfig for Types {
     type Vote = openraft::impls::Vote<LeaderId>;
     type Payload = Payload;
     type Entry = openraft::Entry<<LeaderId as openraft::vote::RaftLeaderId>::Committed, Payload>;
-    type AsyncRuntime = openraft::impls::TokioRuntime;
+    type AsyncRuntime = super::runtime::Runtime;
     type Responder<T>
         = Responder<T>
     where

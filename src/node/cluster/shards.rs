@@ -1,0 +1,213 @@
+//! The replicas of shards on this node: opened where the configuration wants them, closed where it does not.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::RwLock;
+use playhouse_cluster::{
+    consensus::{self, GroupId, RaftGroup, RaftId, Transport},
+    environment::Environment,
+    membership::{ClusterState, Which},
+    store::Store,
+};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{
+    mover::{Mover, MoverServices},
+    system::Known,
+};
+use crate::{
+    node::{
+        StartError,
+        supervise::{CurrentHandover, Supervisor},
+    },
+    protocol::ShardId,
+    router::Router,
+    shard::{MailboxConfig, ShardServices, ShardStatistics},
+    telemetry::Metrics,
+};
+
+/// How many replicas are opened at once.
+const AT_ONCE: usize = 16;
+/// How long a replica that is not wanted any more stays, so that a change that is given up finds it again.
+const CLOSED_AFTER: Duration = Duration::from_secs(5);
+
+/// Groups of this node, by id: where requests of other replicas go.
+#[derive(Clone, Default)]
+pub(in crate::node) struct Groups(Arc<RwLock<BTreeMap<GroupId, RaftGroup>>>);
+
+impl Groups {
+    pub(in crate::node) fn insert(&self, group: &RaftGroup, id: GroupId) {
+        self.0.write().insert(id, group.clone());
+    }
+
+    fn remove(&self, id: GroupId) {
+        self.0.write().remove(&id);
+    }
+
+    pub(in crate::node) fn get(&self, id: GroupId) -> Option<RaftGroup> {
+        self.0.read().get(&id).cloned()
+    }
+
+    pub(in crate::node) fn all(&self) -> Vec<(GroupId, RaftGroup)> {
+        self.0.read().iter().map(|(id, group)| (*id, group.clone())).collect()
+    }
+}
+
+/// What replicas of shards are made of.
+pub(in crate::node) struct Parts {
+    pub(in crate::node) own: RaftId,
+    pub(in crate::node) store: Store,
+    pub(in crate::node) transport: Arc<dyn Transport>,
+    pub(in crate::node) config: consensus::Config,
+    pub(in crate::node) environment: Environment,
+    pub(in crate::node) router: Router,
+    pub(in crate::node) services: ShardServices,
+    pub(in crate::node) mailbox: MailboxConfig,
+    pub(in crate::node) metrics: Metrics,
+    pub(in crate::node) fatal: watch::Sender<Option<String>>,
+    pub(in crate::node) statistics: Vec<watch::Sender<ShardStatistics>>,
+    pub(in crate::node) groups: Groups,
+    pub(in crate::node) movers: MoverServices,
+}
+
+/// Opens and closes replicas until it is stopped.
+pub(in crate::node) struct Shards {
+    parts: Arc<Parts>,
+    open: BTreeMap<u16, Replica>,
+}
+
+struct Replica {
+    group: RaftGroup,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    /// Since when it is not wanted.
+    unwanted_since: Option<tokio::time::Instant>,
+}
+
+impl Shards {
+    pub(in crate::node) fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts), open: BTreeMap::new() }
+    }
+
+    /// Follows the configuration until `stopped`; then closes all replicas in order.
+    pub(in crate::node) async fn run(mut self, mut known: watch::Receiver<Known>, mut stopped: watch::Receiver<bool>) {
+        while !*stopped.borrow_and_update() {
+            let state = known.borrow_and_update().clone();
+            if let Some(state) = state
+                && let Err(error) = self.follow(&state).await
+            {
+                let reason = format!("a replica did not open: {error}");
+                tracing::error!(reason, "the node cannot serve");
+                self.parts.fatal.send_if_modified(|fatal| fatal.get_or_insert(reason).is_empty() || true);
+                break;
+            }
+            tokio::select! {
+                biased;
+                _ = stopped.changed() => {}
+                _ = known.changed() => {}
+                () = tokio::time::sleep(CLOSED_AFTER) => {}
+            }
+        }
+        drop(stopped.wait_for(|stopped| *stopped).await);
+        self.close_all().await;
+    }
+
+    async fn follow(&mut self, state: &ClusterState) -> Result<(), StartError> {
+        let own = self.parts.own;
+        let is_wanted = |shard: u16| {
+            state.replicas(Which::Shard(u32::from(shard))).is_some_and(|replicas| replicas.involves(own))
+        };
+        let shards = u16::try_from(state.shards()).unwrap_or(u16::MAX);
+        let missing: Vec<u16> = (0..shards).filter(|shard| is_wanted(*shard) && !self.open.contains_key(shard)).collect();
+        for some in missing.chunks(AT_ONCE) {
+            let opening = some.iter().map(|shard| open(Arc::clone(&self.parts), *shard, state));
+            let opened = futures_util::future::try_join_all(opening).await?;
+            self.open.extend(some.iter().copied().zip(opened));
+        }
+        let now = self.parts.environment.now();
+        let mut over = Vec::new();
+        for (shard, replica) in &mut self.open {
+            replica.unwanted_since = (!is_wanted(*shard)).then(|| replica.unwanted_since.unwrap_or(now));
+            if replica.unwanted_since.is_some_and(|since| since + CLOSED_AFTER <= now) {
+                over.push(*shard);
+            }
+        }
+        for shard in over {
+            self.remove(shard).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a replica for good: the configuration says that the group goes on without it.
+    async fn remove(&mut self, shard: u16) -> Result<(), StartError> {
+        let Some(replica) = self.open.remove(&shard) else { return Ok(()) };
+        let id = GroupId(u32::from(shard));
+        tracing::info!(shard, "this node has no replica of the shard any more");
+        self.parts.groups.remove(id);
+        replica.close().await;
+        RaftGroup::destroy(&self.parts.store, id).await?;
+        Ok(())
+    }
+
+    async fn close_all(self) {
+        for (shard, replica) in self.open {
+            self.parts.groups.remove(GroupId(u32::from(shard)));
+            replica.close().await;
+        }
+    }
+}
+
+impl Replica {
+    /// No task of it runs any more when it returns.
+    async fn close(self) {
+        self.stop.send_replace(true);
+        for task in self.tasks {
+            drop(task.await);
+        }
+        self.group.shutdown().await;
+    }
+}
+
+async fn open(parts: Arc<Parts>, shard: u16, state: &ClusterState) -> Result<Replica, StartError> {
+    let Parts { own, store, transport, config, environment, .. } = &*parts;
+    let id = GroupId(u32::from(shard));
+    let is_new = !RaftGroup::has_group(store, id)?;
+    let group =
+        RaftGroup::open(id, *own, store.clone(), Arc::clone(transport), config, environment).await?;
+    let is_founder = state.replicas(Which::Shard(u32::from(shard))).is_some_and(|replicas| {
+        replicas.confirmed_at == 0 && replicas.voters.iter().eq([own])
+    });
+    if is_new && is_founder {
+        group.found(&BTreeSet::from([*own])).await?;
+    } else if group.replicas().borrow().voters.iter().eq([own]) {
+        // The only voter needs nobody's consent, so it need not wait for the election timeout.
+        group.elect().await?;
+    }
+    parts.groups.insert(&group, id);
+    let (stop, stopped) = watch::channel(false);
+    let handover = CurrentHandover::default();
+    let supervisor = Supervisor {
+        shard: ShardId(shard),
+        group: group.clone(),
+        router: parts.router.clone(),
+        services: parts.services.clone(),
+        mailbox: parts.mailbox,
+        statistics: parts.statistics[usize::from(shard)].clone(),
+        metrics: parts.metrics.clone(),
+        fatal: parts.fatal.clone(),
+        handover: handover.clone(),
+    };
+    let mover = Mover {
+        which: Which::Shard(u32::from(shard)),
+        group: group.clone(),
+        handover: Some(handover),
+        services: parts.movers.clone(),
+    };
+    let tasks =
+        vec![environment.spawn(supervisor.run(stopped.clone())), environment.spawn(mover.run(stopped))];
+    Ok(Replica { group, stop, tasks, unwanted_since: None })
+}
