@@ -8,6 +8,8 @@
 //! | [`identity`] | node name, Raft id, incarnation and cluster id, kept on the volume |
 //! | [`store`] | ordered bytes on disk: atomic batches, one sync for everything that waits |
 //! | [`consensus`] | Raft groups behind our own small trait |
+//! | [`membership`] | the configuration of the cluster, how it changes and how a cluster begins: pure |
+//! | [`placement`] | which replicas, which leader, which move is next: pure |
 //! | [`codec`] | the one binary format of frames and records |
 //! | [`collections`] | maps and sets whose order does not depend on a random seed |
 
@@ -16,5 +18,7 @@ pub mod collections;
 pub mod consensus;
 pub mod environment;
 pub mod identity;
+pub mod membership;
+pub mod placement;
 pub mod store;
 mod volume;
