@@ -70,7 +70,7 @@ const CLUSTER_PLAN: &[MayUse] = &[
     MayUse { room: "identity", rooms: &["codec", "volume", "consensus"], cluster: &[] },
     MayUse { room: "peering", rooms: &["codec", "identity", "consensus"], cluster: &[] },
     MayUse { room: "membership", rooms: &["codec", "identity", "consensus"], cluster: &[] },
-    MayUse { room: "placement", rooms: &["identity", "membership"], cluster: &[] },
+    MayUse { room: "placement", rooms: &["identity", "consensus", "membership"], cluster: &[] },
     MayUse { room: "lib", rooms: ALL, cluster: &[] },
 ];
 
