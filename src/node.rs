@@ -3,36 +3,55 @@
 //! Comes in: settings, kinds, an environment. Leaves: a running [`Node`] with its [`Router`].
 
 mod builder;
+mod cluster;
 mod error;
-mod groups;
 mod launch;
 mod meters;
 #[cfg(test)]
 mod replicas;
+mod report;
 mod settings;
 mod supervise;
 #[cfg(test)]
 mod traced;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use playhouse_cluster::{
-    consensus::RaftGroup,
+    consensus::{GroupId, Isolated, RaftId, Transport},
     environment::Environment,
     identity::{Identity, Wanted},
+    membership::{Command, Which},
+    peering::{CONSENSUS, ConsensusService, ConsensusTransport, Local, Peering, Service, ServiceId},
+    placement,
     store::{self, EngineKind, Health, Store},
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
 
 pub use builder::Builder;
 pub use error::StartError;
 pub use launch::{Launch, LaunchError, launch};
 pub use meters::Meters;
-pub use settings::Settings;
+pub use report::{FollowerReport, NodeReport, ShardReport};
+pub use settings::{Bootstrap, Peers, Settings};
 
+use self::cluster::{
+    control::{CONTROL, Control},
+    council::Council,
+    joining::Joining,
+    links::RouterFrames,
+    mover::{Mover, MoverServices},
+    reaching::Reaching,
+    shards::{Groups, Parts, Shards},
+    steward::Steward,
+};
 use crate::{
     entity::{Entity, KindRegistry},
-    protocol::{Key, ShardId},
+    protocol::Key,
     router::{EntityRef, Router, RouterIdentity},
     shard::{ResidentBudget, ShardServices, ShardStatistics},
     telemetry::Metrics,
@@ -41,19 +60,25 @@ use crate::{
 /// The release of this node.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
 
-/// A running node: its store, its Raft groups, its router.
+/// A running node: its store, its Raft groups, its router, its links.
 pub struct Node {
     environment: Environment,
     identity: Arc<Identity>,
     store: Store,
     router: Router,
     metrics: Metrics,
-    groups: Vec<RaftGroup>,
-    supervisors: Vec<JoinHandle<()>>,
+    council: Council,
+    groups: Groups,
+    tasks: Vec<JoinHandle<()>>,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
+    draining: watch::Sender<bool>,
+    has_reached: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
     fatal: watch::Receiver<Option<String>>,
 }
+
+/// How many groups of a node may change at once.
+const CHANGES_MAX: usize = 8;
 
 impl Node {
     /// A node with the shipped kinds and your own.
@@ -62,7 +87,8 @@ impl Node {
         Builder::default()
     }
 
-    /// Opens the volume, recovers, and leads its shards. Returns when every shard has a leader.
+    /// Opens the volume, recovers, and becomes a member of its cluster. Without peers it returns when every shard has a
+    /// leader; with peers when the cluster has taken it in.
     ///
     /// # Errors
     ///
@@ -78,15 +104,93 @@ impl Node {
             shards: settings.shards.into(),
             cluster_id: settings.cluster_id,
         };
-        let identity = Arc::new(Identity::open_or_create(&settings.data_dir, &wanted, &environment)?);
+        let mut identity = Identity::open_or_create(&settings.data_dir, &wanted, &environment)?;
         let store = open_store(&settings.data_dir, settings, &environment).await?;
-        let (tell_fatal, fatal) = watch::channel(None);
-        let router_identity =
-            RouterIdentity { node: identity.raft_id().0, incarnation: identity.incarnation().0 };
         let kinds = Arc::new(kinds);
-        let answers = meters::answer_observer(&metrics, &kinds);
-        let router =
-            Router::new(router_identity, settings.shards, Arc::clone(&kinds), environment.clone(), answers);
+        let router = open_router(&identity, settings, &kinds, &metrics, &environment);
+        let (groups, control) = (Groups::default(), Control::default());
+        let local = Local {
+            name: settings.name.clone(),
+            raft_id: identity.raft_id(),
+            incarnation: identity.incarnation(),
+            release: RELEASE.to_owned(),
+            zone: settings.zone.clone(),
+            track: settings.track.clone(),
+            shards: identity.shards().get(),
+        };
+        let peering = match &settings.peers {
+            Some(peers) => {
+                let peering =
+                    open_peering(peers, local, &identity, &router, &groups, &control, &environment).await?;
+                control.set_peering(peering.clone());
+                Some(peering)
+            }
+            None => None,
+        };
+        let transport: Arc<dyn Transport> = match &peering {
+            Some(peering) => Arc::new(ConsensusTransport::new(peering.clone())),
+            None => Arc::new(Isolated),
+        };
+        let joining = Joining {
+            settings,
+            identity: &mut identity,
+            store: &store,
+            peering: peering.as_ref(),
+            transport: Arc::clone(&transport),
+            control: &control,
+            groups: &groups,
+            environment: &environment,
+            config: &settings.consensus,
+        };
+        let council = match joining.join().await {
+            Ok(council) => council,
+            Err(error) => {
+                if let Some(peering) = peering {
+                    peering.stop().await;
+                }
+                return Err(error);
+            }
+        };
+        let node = Self::assemble(
+            settings,
+            kinds,
+            metrics,
+            environment,
+            identity,
+            store,
+            router,
+            transport,
+            council,
+            groups,
+            &control,
+        );
+        if settings.peers.is_none() {
+            node.wait_for_leaders().await?;
+        }
+        Ok(node)
+    }
+
+    #[allow(clippy::too_many_arguments)] // They are the node.
+    fn assemble(
+        settings: &Settings,
+        kinds: Arc<KindRegistry>,
+        metrics: Metrics,
+        environment: Environment,
+        identity: Identity,
+        store: Store,
+        router: Router,
+        transport: Arc<dyn Transport>,
+        council: Council,
+        groups: Groups,
+        control: &Control,
+    ) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let (tell_fatal, fatal) = watch::channel(None);
+        let (draining, drains) = watch::channel(false);
+        let (tell_reached, has_reached) = watch::channel(false);
+        let senders: Vec<_> =
+            (0..settings.shards.get()).map(|_| watch::channel(ShardStatistics::default()).0).collect();
+        let statistics = senders.iter().map(watch::Sender::subscribe).collect();
         let services = ShardServices {
             kinds,
             config: settings.shard.clone(),
@@ -96,47 +200,64 @@ impl Node {
             metrics: metrics.clone(),
             traces: settings.traces.clone(),
         };
-        let groups = groups::open_all(settings, identity.raft_id(), &store, &environment).await?;
-        let (stop, stopped) = watch::channel(false);
-        let mut node = Self {
+        let movers = MoverServices {
+            council: council.clone(),
+            changes: Arc::new(Semaphore::new(CHANGES_MAX)),
+            draining: drains,
+        };
+        let own = identity.raft_id();
+        let system_mover = Mover {
+            which: Which::System,
+            group: council.system.group().clone(),
+            handover: None,
+            services: movers.clone(),
+        };
+        let steward = Steward { council: council.clone(), own, config: placement_config(settings) };
+        let reaching = Reaching {
+            council: council.clone(),
+            groups: groups.clone(),
+            own,
+            start: identity.incarnation(),
+            has_reached: tell_reached,
+        };
+        let shards = Shards::new(Parts {
+            own,
+            store: store.clone(),
+            transport,
+            config: settings.consensus.clone(),
+            environment: environment.clone(),
+            router: router.clone(),
+            services,
+            mailbox: settings.mailbox,
+            metrics: metrics.clone(),
+            fatal: tell_fatal,
+            statistics: senders,
+            groups: groups.clone(),
+            movers,
+        });
+        let tasks = vec![
+            environment.spawn(shards.run(council.system.known(), stopped.clone())),
+            environment.spawn(system_mover.run(stopped.clone())),
+            environment.spawn(steward.run(stopped.clone())),
+            environment.spawn(reaching.run(stopped)),
+        ];
+        environment.spawn(router.look_after(settings.wait_for_leader));
+        let identity = Arc::new(identity);
+        control.set_report(reporter(&identity, &council, &groups));
+        Self {
             environment,
             identity,
             store,
             router,
             metrics,
+            council,
             groups,
-            supervisors: Vec::new(),
-            statistics: Vec::new(),
+            tasks,
+            statistics,
+            draining,
+            has_reached,
             stop,
             fatal,
-        };
-        node.supervise(settings, &services, &stopped, &tell_fatal);
-        node.wait_for_leaders().await?;
-        Ok(node)
-    }
-
-    fn supervise(
-        &mut self,
-        settings: &Settings,
-        services: &ShardServices,
-        stopped: &watch::Receiver<bool>,
-        fatal: &watch::Sender<Option<String>>,
-    ) {
-        for (number, group) in (0..settings.shards.get()).zip(&self.groups) {
-            let (publish, statistics) = watch::channel(ShardStatistics::default());
-            self.statistics.push(statistics);
-            let supervisor = supervise::Supervisor {
-                shard: ShardId(number),
-                group: group.clone(),
-                router: self.router.clone(),
-                services: services.clone(),
-                mailbox: settings.mailbox,
-                statistics: publish,
-                metrics: self.metrics.clone(),
-                fatal: fatal.clone(),
-                handover: supervise::CurrentHandover::default(),
-            };
-            self.supervisors.push(self.environment.spawn(supervisor.run(stopped.clone())));
         }
     }
 
@@ -191,6 +312,59 @@ impl Node {
         Meters::new(self.metrics.clone(), self.store.probe(), self.router.clone(), self.statistics.clone())
     }
 
+    /// Whether this start of the node has caught up once with everything that it should have.
+    #[must_use]
+    pub fn has_reached(&self) -> bool {
+        *self.has_reached.borrow()
+    }
+
+    /// Whether a majority of the cluster was heard lately. What was acknowledged stays; a minority serves nothing.
+    #[must_use]
+    pub fn hears_quorum(&self) -> bool {
+        self.council.system.group().quorum_heard_within(QUORUM_WITHIN)
+    }
+
+    /// What this node tells about itself.
+    #[must_use]
+    pub fn report(&self) -> NodeReport {
+        reporter(&self.identity, &self.council, &self.groups)()
+    }
+
+    /// Hands all leaderships to other nodes, at most for `budget`. Requests go on all the time. A node without peers keeps
+    /// them.
+    pub async fn hand_over(&self, budget: Duration) {
+        if self.council.peering.is_none() {
+            return;
+        }
+        self.draining.send_replace(true);
+        let deadline = self.environment.now() + budget;
+        let (raft_id, incarnation) = (self.identity.raft_id(), self.identity.incarnation());
+        let drain = Command::Drain { raft_id, incarnation };
+        if let Err(error) = self.council.submit(&drain, budget.mul_f64(0.3)).await {
+            tracing::warn!(%error, "the cluster does not know that this node drains");
+        }
+        while self.leads_movable() && self.environment.now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let left = self.router.led_shards();
+        if left > 0 {
+            tracing::warn!(
+                left,
+                "leaderships that nobody took over; they move by election when this node is gone"
+            );
+        }
+    }
+
+    /// Whether this node leads a group that has other voters.
+    fn leads_movable(&self) -> bool {
+        let movable = |(_, group): (GroupId, playhouse_cluster::consensus::RaftGroup)| {
+            use playhouse_cluster::consensus::{Group, Leadership};
+            let leads = matches!(*group.leadership().borrow(), Leadership::Leader { .. });
+            leads && group.replicas().borrow().voters.len() > 1
+        };
+        self.groups.all().into_iter().any(movable)
+    }
+
     /// Takes no more requests, waits for those under way at most `budget`, then stops everything in order.
     /// Another node may use the volume when it returns, unless a handler runs on for ever.
     pub async fn stop(self, budget: Duration) {
@@ -204,17 +378,101 @@ impl Node {
             tracing::warn!(left, "the drain budget is over; these requests get no answer");
         }
         self.stop.send_replace(true);
-        for supervisor in self.supervisors {
-            drop(supervisor.await);
+        for task in self.tasks {
+            drop(task.await);
         }
-        for group in &self.groups {
-            group.shutdown().await;
+        self.council.system.group().shutdown().await;
+        if let Some(peering) = &self.council.peering {
+            peering.stop().await;
         }
-        drop(self.groups);
+        drop((self.groups, self.council));
         // Executors that were asked to end may hold the store a moment longer.
         let released = tokio::time::timeout(RELEASED_WITHIN, self.store.release()).await;
         if released.is_err() {
             tracing::warn!("a handler does not return; the files stay open until the process ends");
+        }
+    }
+}
+
+/// How fresh the majority must be for the node to be ready.
+const QUORUM_WITHIN: Duration = Duration::from_secs(5);
+
+fn placement_config(settings: &Settings) -> placement::Config {
+    let down_replaced_after_ms = u64::try_from(settings.down_replaced_after.as_millis()).unwrap_or(u64::MAX);
+    placement::Config { down_replaced_after_ms, ..placement::Config::default() }
+}
+
+fn open_router(
+    identity: &Identity,
+    settings: &Settings,
+    kinds: &Arc<KindRegistry>,
+    metrics: &Metrics,
+    environment: &Environment,
+) -> Router {
+    let router_identity =
+        RouterIdentity { node: identity.raft_id().0, incarnation: identity.incarnation().0 };
+    let answers = meters::answer_observer(metrics, kinds);
+    Router::new(router_identity, settings.shards, Arc::clone(kinds), environment.clone(), answers)
+}
+
+async fn open_peering(
+    peers: &Peers,
+    local: Local,
+    identity: &Identity,
+    router: &Router,
+    groups: &Groups,
+    control: &Control,
+    environment: &Environment,
+) -> Result<Peering, StartError> {
+    let groups = groups.clone();
+    let consensus = ConsensusService::new(move |group: GroupId, from: RaftId, request| {
+        let Some(group) = groups.get(group) else {
+            let none: BoxFuture<'static, _> =
+                Box::pin(std::future::ready(Err("this node has no replica of that group".to_owned())));
+            return none;
+        };
+        // Called in the order of arrival; only the answer is waited for.
+        let answer = group.receive(from, request);
+        Box::pin(async move { Ok(answer.await) })
+    });
+    let services: BTreeMap<ServiceId, Arc<dyn Service>> =
+        [(CONSENSUS, Arc::new(consensus) as Arc<dyn Service>), (CONTROL, Arc::new(control.clone()))].into();
+    let frames = Arc::new(RouterFrames::new(router.clone(), peers.link.shard_lanes.get()));
+    let peering = Peering::start(
+        peers.link.clone(),
+        local,
+        identity.cluster_id(),
+        Arc::clone(&peers.cookies),
+        Arc::clone(&peers.discovery),
+        services,
+        frames,
+        environment.clone(),
+    );
+    Ok(peering.await?)
+}
+
+/// Makes reports of this node.
+fn reporter(
+    identity: &Arc<Identity>,
+    council: &Council,
+    groups: &Groups,
+) -> impl Fn() -> NodeReport + Send + Sync + 'static {
+    let (identity, council, groups) = (Arc::clone(identity), council.clone(), groups.clone());
+    move || {
+        let peers =
+            council.peering.as_ref().map(|peering| peering.peers().borrow().clone()).unwrap_or_default();
+        let suspect = |id: &RaftId| peers[id].liveness == playhouse_cluster::peering::Liveness::Suspect;
+        let led = groups.all();
+        let led = led.iter().filter_map(|(id, group)| report::shard_report(*id, group));
+        let (system, shards): (Vec<_>, Vec<_>) =
+            led.partition(|report| report.shard == cluster::system::SYSTEM.0);
+        NodeReport {
+            name: identity.name().to_owned(),
+            raft_id: identity.raft_id(),
+            incarnation: identity.incarnation(),
+            leads_system: !system.is_empty(),
+            suspects: peers.keys().copied().filter(suspect).collect(),
+            shards,
         }
     }
 }

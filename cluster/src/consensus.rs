@@ -33,7 +33,7 @@ pub struct GroupId(pub u32);
 pub struct RaftId(pub u64);
 
 /// A leadership: counts up with each election of the group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Term(pub u64);
 
 /// Who leads a group, as this node knows it.

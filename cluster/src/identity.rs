@@ -76,6 +76,7 @@ pub struct Wanted {
 pub struct Identity {
     path: PathBuf,
     record: Record,
+    previous: Incarnation,
     is_new: bool,
     _in_use: volume::Lock,
 }
@@ -120,9 +121,10 @@ impl Identity {
             Some(record) => agreed(&path, record, wanted)?,
             None => new_record(folder, wanted, environment)?,
         };
-        record.incarnation = next_incarnation(record.incarnation, environment.wall_ms());
+        let previous = record.incarnation;
+        record.incarnation = next_incarnation(previous, environment.wall_ms());
         record.write(&path)?;
-        Ok(Self { path, record, is_new, _in_use: in_use })
+        Ok(Self { path, record, previous, is_new, _in_use: in_use })
     }
 
     /// Joins a cluster for ever; durable when it returns. Joining the same again changes nothing.
@@ -175,6 +177,13 @@ impl Identity {
     #[must_use]
     pub fn incarnation(&self) -> Incarnation {
         self.record.incarnation
+    }
+
+    /// The start before this one, as the volume said; zero at the first. It is older than what the cluster knows if the
+    /// volume was restored from a copy.
+    #[must_use]
+    pub fn previous_incarnation(&self) -> Incarnation {
+        self.previous
     }
 
     /// Whether the volume was empty at this start.

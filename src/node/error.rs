@@ -1,6 +1,11 @@
 //! Why a node did not start.
 
-use playhouse_cluster::{consensus::OpenError, identity::IdentityError, store::StoreError};
+use playhouse_cluster::{
+    consensus::OpenError,
+    identity::{IdentityError, Incarnation},
+    peering::PeeringError,
+    store::StoreError,
+};
 
 /// The node did not start. Nothing on its volume was deleted.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +20,27 @@ pub enum StartError {
     /// A Raft group did not start.
     #[error(transparent)]
     Group(#[from] OpenError),
+    /// The link to other nodes did not start.
+    #[error(transparent)]
+    Peering(#[from] PeeringError),
+    /// The cluster does not take this node in, now or later, as it is.
+    #[error("this node cannot be a member of the cluster: {reason}")]
+    Join {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// What lies on the volume is an old copy. Votes and entries that it promised since are missing, so it must not
+    /// take part.
+    #[error(
+        "the volume was restored from an old copy: it was last used by the start {}, and the cluster knows the start {} of it; \
+         give the node an empty volume, and it gets its replicas from the others", volume.0, known.0
+    )]
+    RestoredVolume {
+        /// The newest start that the cluster knows.
+        known: Incarnation,
+        /// The last start that the volume knows.
+        volume: Incarnation,
+    },
     /// Something failed for good while the node started.
     #[error("the node cannot serve: {reason}")]
     Fatal {

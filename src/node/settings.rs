@@ -1,10 +1,11 @@
 //! What a node is told.
 
-use std::{num::NonZeroU16, path::PathBuf};
+use std::{collections::BTreeSet, fmt, num::NonZeroU16, path::PathBuf, sync::Arc, time::Duration};
 
 use playhouse_cluster::{
     consensus,
     identity::ClusterId,
+    peering::{self, CookieSource, Discovery},
     store::{self, EngineKind},
 };
 
@@ -39,6 +40,46 @@ pub struct Settings {
     pub resident_bytes_max: usize,
     /// Where spans go.
     pub traces: Traces,
+    /// How a cluster is formed; `None`: this node alone.
+    pub bootstrap: Option<Bootstrap>,
+    /// How other nodes are found and reached; `None`: this node has no peers.
+    pub peers: Option<Peers>,
+    /// Where the node runs: nodes of one zone fail together. Empty: unknown.
+    pub zone: String,
+    /// The track of the node in a rollout.
+    pub track: String,
+    /// How many replicas each shard has, while there are as many nodes. Fixed when the cluster is formed.
+    pub replication_factor: u8,
+    /// How long a member may be down before its replicas are replaced.
+    pub down_replaced_after: Duration,
+    /// How long a request waits for a leader to be known before it fails.
+    pub wait_for_leader: Duration,
+}
+
+/// How a cluster is formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// The only node that may found it.
+    pub initiator: String,
+    /// The nodes that must agree.
+    pub members: BTreeSet<String>,
+}
+
+/// How other nodes are found and reached.
+#[derive(Clone)]
+pub struct Peers {
+    /// The link.
+    pub link: peering::Config,
+    /// The cookie.
+    pub cookies: Arc<dyn CookieSource>,
+    /// Where other nodes may be.
+    pub discovery: Arc<dyn Discovery>,
+}
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Peers").field("link", &self.link).finish_non_exhaustive()
+    }
 }
 
 impl Settings {
@@ -57,6 +98,13 @@ impl Settings {
             mailbox: MailboxConfig::default(),
             resident_bytes_max: 512 << 20,
             traces: Traces::off(),
+            bootstrap: None,
+            peers: None,
+            zone: String::new(),
+            track: "stable".to_owned(),
+            replication_factor: 3,
+            down_replaced_after: Duration::from_secs(600),
+            wait_for_leader: Duration::from_secs(5),
         }
     }
 

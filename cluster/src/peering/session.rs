@@ -164,7 +164,7 @@ impl Session {
     }
 
     /// Ends it; everybody who waits for an answer hears so. Again: nothing.
-    pub(super) fn close(&self, reason: &str) {
+    pub fn close(&self, reason: &str) {
         self.end(reason, false);
     }
 

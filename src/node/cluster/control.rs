@@ -8,12 +8,18 @@ use playhouse_cluster::{
     codec,
     consensus::RaftId,
     identity::Incarnation,
-    membership::{Command, bootstrap},
+    membership::{
+        Command,
+        bootstrap::{Answer, Proposal},
+    },
     peering::{Liveness, Peer, Peering, RequestError, Service, ServiceId},
 };
 use serde::{Deserialize, Serialize};
 
-use super::system::{ExecuteError, System};
+use super::{
+    formation::Formation,
+    system::{ExecuteError, System},
+};
 use crate::node::report::NodeReport;
 
 /// The service that answers questions about the cluster.
@@ -24,8 +30,10 @@ pub(in crate::node) const CONTROL: ServiceId = ServiceId(2);
 pub(in crate::node) enum Ask {
     /// Carry this out, if you lead the system group.
     Execute(Command),
-    /// A step of forming the cluster.
-    Bootstrap(bootstrap::Message),
+    /// Do you accept this cluster?
+    Propose(Proposal),
+    /// Is this volume certainly a member of your cluster?
+    HasAdopted(RaftId),
     /// Which incarnation of this volume do you know from the configuration?
     Incarnation(RaftId),
     /// Do you hear this node, in this incarnation?
@@ -41,8 +49,10 @@ pub(in crate::node) enum Told {
     Executed { revision: u64 },
     /// Not done.
     NotExecuted(ExecuteError),
-    /// A step of forming the cluster. `None`: no answer is due.
-    Bootstrap(Option<bootstrap::Message>),
+    /// Whether it is accepted; `None`: this node cannot say now.
+    Proposed(Option<Answer>),
+    /// Whether it certainly is.
+    HasAdopted(bool),
     /// The incarnation that is known. `None`: nothing is known of it.
     Incarnation(Option<Incarnation>),
     /// Whether it is heard.
@@ -61,7 +71,7 @@ pub(in crate::node) struct Control {
 struct Shared {
     system: OnceLock<System>,
     peering: OnceLock<Peering>,
-    bootstrap: OnceLock<Box<dyn Fn(&Peer, bootstrap::Message) -> Option<bootstrap::Message> + Send + Sync>>,
+    formation: OnceLock<Formation>,
     report: OnceLock<Box<dyn Fn() -> NodeReport + Send + Sync>>,
 }
 
@@ -74,11 +84,8 @@ impl Control {
         drop(self.shared.peering.set(peering));
     }
 
-    pub(in crate::node) fn set_bootstrap(
-        &self,
-        hear: impl Fn(&Peer, bootstrap::Message) -> Option<bootstrap::Message> + Send + Sync + 'static,
-    ) {
-        drop(self.shared.bootstrap.set(Box::new(hear)));
+    pub(in crate::node) fn set_formation(&self, formation: Formation) {
+        drop(self.shared.formation.set(formation));
     }
 
     pub(in crate::node) fn set_report(&self, report: impl Fn() -> NodeReport + Send + Sync + 'static) {
@@ -92,9 +99,14 @@ impl Control {
                 Ok(revision) => Told::Executed { revision },
                 Err(error) => Told::NotExecuted(error),
             }),
-            Ask::Bootstrap(message) => {
-                let hear = shared.bootstrap.get().ok_or("this node is starting")?;
-                Ok(Told::Bootstrap(hear(&from, message)))
+            Ask::Propose(proposal) => {
+                let formation = shared.formation.get().ok_or("this node is starting")?;
+                let answer = formation.asked(&from.name, proposal).await;
+                answer.map(Told::Proposed).map_err(|error| error.to_string())
+            }
+            Ask::HasAdopted(raft_id) => {
+                let known = shared.system.get().and_then(|system| system.known().borrow().clone());
+                Ok(Told::HasAdopted(known.is_some_and(|state| state.has_adopted(raft_id))))
             }
             Ask::Incarnation(raft_id) => {
                 let known = shared.system.get().and_then(|system| system.known().borrow().clone());

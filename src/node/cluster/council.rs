@@ -42,7 +42,11 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 impl Council {
     /// Has a command carried out. Returns the revision of the configuration after it.
-    pub(in crate::node) async fn submit(&self, command: &Command, limit: Duration) -> Result<u64, SubmitError> {
+    pub(in crate::node) async fn submit(
+        &self,
+        command: &Command,
+        limit: Duration,
+    ) -> Result<u64, SubmitError> {
         let deadline = self.environment.now() + limit;
         loop {
             let reason = match self.try_submit(command).await {
@@ -58,7 +62,8 @@ impl Council {
     }
 
     async fn try_submit(&self, command: &Command) -> Result<u64, ExecuteError> {
-        let leader = match *self.system.group().leadership().borrow() {
+        let leadership = *self.system.group().leadership().borrow();
+        let leader = match leadership {
             Leadership::Leader { .. } => {
                 return self.system.execute(command).await.map(|state| state.revision());
             }

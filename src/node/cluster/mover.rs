@@ -10,7 +10,7 @@ use playhouse_cluster::{
     consensus::{Group, Leadership, RaftGroup, RaftId, Replicas},
     environment::Environment,
     membership::{ClusterState, Command, MemberState, Which},
-    peering::{Liveness, Peering},
+    peering::Liveness,
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -101,7 +101,8 @@ impl Mover {
         let replicas = self.group.replicas().borrow().clone();
         let own = self.group.own();
         let is_settled = self.environment().now() >= leads_since + SETTLED_AFTER;
-        let drains = *self.services.draining.borrow();
+        let is_told = state.member(own).is_some_and(|member| member.state == MemberState::Draining);
+        let drains = is_told || *self.services.draining.borrow();
         let step = next_step(state, self.which, &replicas, own, drains)?;
         match step {
             Step::MoveLeadership(_) if !drains && !is_settled => None,
@@ -126,9 +127,16 @@ impl Mover {
         match step {
             Step::Report(voters, at) => {
                 let moved = Command::Moved { which: self.which, voters: voters.clone(), at: *at };
-                self.services.council.submit(&moved, STEP_WITHIN).await.map(drop).map_err(|error| text(&error))
+                self.services
+                    .council
+                    .submit(&moved, STEP_WITHIN)
+                    .await
+                    .map(drop)
+                    .map_err(|error| text(&error))
             }
-            Step::AddLearner(id) => self.group.add_learner(*id, STEP_WITHIN).await.map_err(|error| text(&error)),
+            Step::AddLearner(id) => {
+                self.group.add_learner(*id, STEP_WITHIN).await.map_err(|error| text(&error))
+            }
             Step::RemoveLearner(id) => {
                 self.group.remove_learner(*id, STEP_WITHIN).await.map_err(|error| text(&error))
             }
@@ -160,7 +168,8 @@ fn next_step(
     drains: bool,
 ) -> Option<Step> {
     let planned = state.replicas(which)?;
-    let others = |voters: &BTreeSet<RaftId>| voters.iter().copied().filter(|id| *id != own).collect::<Vec<_>>();
+    let others =
+        |voters: &BTreeSet<RaftId>| voters.iter().copied().filter(|id| *id != own).collect::<Vec<_>>();
     if actual.is_joint {
         // Somebody began a change; asking for it again ends it.
         return planned.wanted.as_ref().map(|wanted| Step::ChangeVoters(wanted.voters.clone()));
@@ -183,16 +192,17 @@ fn next_step(
             Some(arriving) => Step::AddLearner(*arriving),
             None if wanted.voters.contains(&own) => Step::ChangeVoters(wanted.voters.clone()),
             // A leader cannot remove itself.
-            None => Step::MoveLeadership(
-                wanted.voters.intersection(&actual.voters).copied().collect(),
-            ),
+            None => Step::MoveLeadership(wanted.voters.intersection(&actual.voters).copied().collect()),
         });
     }
     if let Some(stray) = actual.learners.iter().find(|id| !is_learner(state, which, **id)) {
         return Some(Step::RemoveLearner(*stray));
     }
     if which == Which::System {
-        let missing = state.members().values().find(|member| member_follows(state, member.raft_id) && !actual.contains(member.raft_id));
+        let missing = state
+            .members()
+            .values()
+            .find(|member| member_follows(state, member.raft_id) && !actual.contains(member.raft_id));
         return missing.map(|member| Step::AddLearner(member.raft_id));
     }
     let preferred = preferred(state, which).filter(|to| *to != own && actual.voters.contains(to))?;

@@ -65,7 +65,7 @@ async fn transfer(group: &RaftGroup, to: RaftId) -> Result<(), MoveError> {
         while lag(group, to)? > 0 {
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        Ok(())
+        Ok::<(), MoveError>(())
     });
     match caught_up.await {
         Ok(caught_up) => caught_up?,

@@ -94,7 +94,11 @@ impl Shards {
     }
 
     /// Follows the configuration until `stopped`; then closes all replicas in order.
-    pub(in crate::node) async fn run(mut self, mut known: watch::Receiver<Known>, mut stopped: watch::Receiver<bool>) {
+    pub(in crate::node) async fn run(
+        mut self,
+        mut known: watch::Receiver<Known>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
         while !*stopped.borrow_and_update() {
             let state = known.borrow_and_update().clone();
             if let Some(state) = state
@@ -122,7 +126,8 @@ impl Shards {
             state.replicas(Which::Shard(u32::from(shard))).is_some_and(|replicas| replicas.involves(own))
         };
         let shards = u16::try_from(state.shards()).unwrap_or(u16::MAX);
-        let missing: Vec<u16> = (0..shards).filter(|shard| is_wanted(*shard) && !self.open.contains_key(shard)).collect();
+        let missing: Vec<u16> =
+            (0..shards).filter(|shard| is_wanted(*shard) && !self.open.contains_key(shard)).collect();
         for some in missing.chunks(AT_ONCE) {
             let opening = some.iter().map(|shard| open(Arc::clone(&self.parts), *shard, state));
             let opened = futures_util::future::try_join_all(opening).await?;
@@ -176,11 +181,10 @@ async fn open(parts: Arc<Parts>, shard: u16, state: &ClusterState) -> Result<Rep
     let Parts { own, store, transport, config, environment, .. } = &*parts;
     let id = GroupId(u32::from(shard));
     let is_new = !RaftGroup::has_group(store, id)?;
-    let group =
-        RaftGroup::open(id, *own, store.clone(), Arc::clone(transport), config, environment).await?;
-    let is_founder = state.replicas(Which::Shard(u32::from(shard))).is_some_and(|replicas| {
-        replicas.confirmed_at == 0 && replicas.voters.iter().eq([own])
-    });
+    let group = RaftGroup::open(id, *own, store.clone(), Arc::clone(transport), config, environment).await?;
+    let is_founder = state
+        .replicas(Which::Shard(u32::from(shard)))
+        .is_some_and(|replicas| replicas.confirmed_at == 0 && replicas.voters.iter().eq([own]));
     if is_new && is_founder {
         group.found(&BTreeSet::from([*own])).await?;
     } else if group.replicas().borrow().voters.iter().eq([own]) {

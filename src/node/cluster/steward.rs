@@ -20,20 +20,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long a member may be silent before the others are asked whether they hear it.
 const SILENT_FOR: Duration = Duration::from_secs(3);
 
-/// What a steward is told.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::node) struct StewardConfig {
-    /// How many replicas may move at once.
-    pub(in crate::node) moves_max: usize,
-    /// How long a member may be down before its replicas are replaced.
-    pub(in crate::node) down_replaced_after: Duration,
-}
-
 /// Watches members and plans moves, while this node leads the system group.
 pub(in crate::node) struct Steward {
     pub(in crate::node) council: Council,
     pub(in crate::node) own: RaftId,
-    pub(in crate::node) config: StewardConfig,
+    pub(in crate::node) config: placement::Config,
 }
 
 impl Steward {
@@ -108,13 +99,9 @@ impl Steward {
     }
 
     async fn plan(&self, state: &ClusterState) {
-        let limits = placement::Limits {
-            moves_max: self.config.moves_max,
-            down_replaced_after_ms: u64::try_from(self.config.down_replaced_after.as_millis()).unwrap_or(u64::MAX),
-        };
-        let plan = placement::plan(state, self.council.environment.wall_ms(), &limits);
-        if !plan.is_empty() {
-            self.execute(&Command::Plan(plan)).await;
+        let outlook = placement::outlook(state, &self.config, self.council.environment.wall_ms());
+        if !outlook.plan.is_empty() {
+            self.execute(&Command::Plan(outlook.plan)).await;
         }
     }
 

@@ -7,7 +7,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use playhouse_cluster::{
     consensus::{
-        self, Group, GroupId, Leadership, Observer, Progress, ProposeError, RaftGroup, RaftId, Term, Transport,
+        self, Group, GroupId, Leadership, Observer, Progress, ProposeError, RaftGroup, RaftId, Term,
+        Transport,
     },
     environment::Environment,
     membership::{ClusterState, Command, Refusal},
@@ -117,7 +118,10 @@ impl System {
     }
 
     /// Carries a command out, if this node leads the group. Returns the state after it.
-    pub(in crate::node) async fn execute(&self, command: &Command) -> Result<Arc<ClusterState>, ExecuteError> {
+    pub(in crate::node) async fn execute(
+        &self,
+        command: &Command,
+    ) -> Result<Arc<ClusterState>, ExecuteError> {
         let mut desk = self.inner.desk.lock().await;
         let leadership = *self.inner.group.leadership().borrow();
         let term = match leadership {
@@ -154,7 +158,9 @@ impl System {
         let outcome = match tokio::time::timeout(COMMIT_WITHIN, applied).await {
             Ok(Ok(Ok(()))) => return Ok(()),
             Ok(Ok(Err(ProposeError::NotCommitted))) => ExecuteError::NotLeader { leader: None },
-            Ok(Ok(Err(ProposeError::Unknown)) | Err(_)) => ExecuteError::Unknown("leadership was lost".to_owned()),
+            Ok(Ok(Err(ProposeError::Unknown)) | Err(_)) => {
+                ExecuteError::Unknown("leadership was lost".to_owned())
+            }
             Err(_) => ExecuteError::Unknown("no majority answered in time".to_owned()),
         };
         desk.is_broken = true;
@@ -167,7 +173,10 @@ impl System {
     fn read(&self) -> Result<Known, StartError> {
         let stored = self.inner.group.get(KEY)?;
         let decode = |bytes: bytes::Bytes| ClusterState::decode(&bytes).map(Arc::new);
-        let state = stored.map(decode).transpose().map_err(|error| StartError::Fatal { reason: error.to_string() })?;
+        let state = stored
+            .map(decode)
+            .transpose()
+            .map_err(|error| StartError::Fatal { reason: error.to_string() })?;
         self.inner.known.send_if_modified(|known| {
             let is_news = *known != state;
             if is_news {

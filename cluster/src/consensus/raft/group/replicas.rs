@@ -102,6 +102,20 @@ impl RaftGroup {
         self.is_only_voter() || acked.is_some_and(|at| at.into_inner().elapsed() <= limit)
     }
 
+    /// Whether this replica has applied everything that it knows to be committed, by itself as the leader or from one that
+    /// it has heard since it was opened.
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        if !self.leads() && self.inner.leader_heard.lock().is_none() {
+            return false;
+        }
+        let metrics = self.inner.raft.data_metrics();
+        let metrics = metrics.borrow_watched();
+        let index = |id: &Option<LogId>| id.map(|id| id.index());
+        index(&metrics.cluster_committed)
+            .is_some_and(|committed| index(&metrics.last_applied) >= Some(committed))
+    }
+
     pub(super) fn leads(&self) -> bool {
         self.inner.raft.server_metrics().borrow_watched().state == ServerState::Leader
     }
