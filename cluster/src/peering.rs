@@ -38,6 +38,9 @@ mod tasks;
 mod window;
 mod writer;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -136,7 +139,8 @@ pub struct PeerStatus {
     pub address: String,
 }
 
-/// The links of a node to all others. A cheap handle; the links close when the last one is dropped.
+/// The links of a node to all others. A cheap handle; the links close when the last one is dropped, or by
+/// [`stop`](Self::stop), which is the way for a node whose services hold a handle themselves.
 ///
 /// ```
 /// use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
@@ -370,3 +374,6 @@ async fn listen(link: &Link) -> Result<Box<dyn Listener>, PeeringError> {
     let listener = link.environment.network().listen(address).await;
     listener.map_err(|source| PeeringError::Listen { address: address.clone(), source })
 }
+
+#[cfg(test)]
+mod tests;
