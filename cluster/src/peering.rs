@@ -41,6 +41,9 @@ mod tasks;
 mod window;
 mod writer;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -142,7 +145,8 @@ pub struct PeerStatus {
     pub address: String,
 }
 
-/// The links of a node to all others. A cheap handle; the links close when the last one is dropped.
+/// The links of a node to all others. A cheap handle; the links close when the last one is dropped, or by
+/// [`stop`](Self::stop), which is the way for a node whose services hold a handle themselves.
 ///
 /// ```
 /// use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
@@ -376,3 +380,6 @@ async fn listen(link: &Link) -> Result<Box<dyn Listener>, PeeringError> {
     let listener = link.environment.network().listen(address).await;
     listener.map_err(|source| PeeringError::Listen { address: address.clone(), source })
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,10 +121,10 @@ impl<'a> Target<'a> {
                 }
                 Err(_) => {}
             }
+            backoff.pause().await;
             if self.is_gone(reached) {
                 return false;
             }
-            backoff.pause().await;
         }
     }
 
@@ -171,7 +171,8 @@ impl<'a> Target<'a> {
     async fn dial(&self, lane: Lane, control: Option<&Session>) -> Result<Arc<Session>, HandshakeError> {
         let outcome = self.dial_with_any_cookie(lane, control).await;
         match &outcome {
-            Ok(_) => self.said.lock().clear(),
+            Ok(session) if session.lane() == Lane::Control => self.said.lock().clear(),
+            Ok(_) => {}
             Err(error) => {
                 self.link.statistics.dial_failures.increment();
                 self.say(error);

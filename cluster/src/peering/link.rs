@@ -230,6 +230,7 @@ impl Link {
     fn greet(&self, session: &Arc<Session>, is_new: bool) {
         let peer = session.peer();
         if session.lane() == Lane::Control {
+            self.notices.accepted(peer.raft_id);
             let (name, raft_id, incarnation) = (&peer.name, peer.raft_id.0, peer.incarnation.0);
             tracing::info!(peer = %name, raft_id, incarnation, is_dialer = session.is_dialer(), "peer connected");
             if !is_new && session.is_dialer() {

@@ -36,6 +36,11 @@ impl Notices {
         }
     }
 
+    /// It is let in: another refusal is news again.
+    pub(super) fn accepted(&self, who: RaftId) {
+        self.refused.lock().remove(&Some(who));
+    }
+
     /// Somebody who could not prove to be a peer was turned away.
     pub(super) fn failed(&self, from: &str, error: &(dyn std::error::Error + 'static)) {
         let now = self.environment.now();

@@ -80,9 +80,14 @@ impl Outbox {
         encode: impl Fn(&mut Vec<u8>),
     ) -> Result<(), PushError> {
         loop {
+            match self.push(kind, &encode) {
+                Err(PushError::Full) => {}
+                done => return done,
+            }
             let mut room = std::pin::pin!(self.room.notified());
             room.as_mut().enable();
             self.state.lock().is_awaited = true;
+            // Again: room may have come before anybody knew that it is awaited.
             match self.push(kind, &encode) {
                 Err(PushError::Full) => room.await,
                 done => return done,

@@ -86,7 +86,8 @@ impl Reader {
     }
 
     async fn read_once(&mut self, raw: &mut Window, plain: &mut Window) -> Result<(), ReadError> {
-        let bytes = self.half.read(raw.space(1)).await?;
+        let room = usual_bytes(self.session.lane()) / 4;
+        let bytes = self.half.read(raw.space(room)).await?;
         if bytes == 0 {
             return Err(ReadError::ByPeer);
         }

@@ -33,18 +33,23 @@ impl Sealer {
         Self { noise, number }
     }
 
-    /// Puts `plain` into `sealed`, as as many records as it needs.
-    pub(super) fn seal(&mut self, plain: &[u8], sealed: &mut Vec<u8>) {
-        sealed.clear();
+    /// Makes as many records of `plain` as it needs, in `buffer`, which only grows: clearing it each time would cost.
+    pub(super) fn seal<'a>(&mut self, plain: &[u8], buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        let bytes = plain.len() + plain.len().div_ceil(PLAIN_BYTES_MAX) * (LENGTH_BYTES + TAG_BYTES);
+        if buffer.len() < bytes {
+            buffer.resize(bytes, 0);
+        }
+        let mut rest = &mut buffer[..bytes];
         for piece in plain.chunks(PLAIN_BYTES_MAX) {
-            let start = sealed.len();
             let length = piece.len() + TAG_BYTES;
-            sealed.resize(start + LENGTH_BYTES + length, 0);
-            let (head, message) = sealed[start..].split_at_mut(LENGTH_BYTES);
+            let (head, behind) = rest.split_at_mut(LENGTH_BYTES);
+            let (message, behind) = behind.split_at_mut(length);
             head.copy_from_slice(&u16::try_from(length).expect("a piece is short enough").to_be_bytes());
             self.noise.write_message(self.number, piece, message).expect("the sizes are right");
             self.number += 1;
+            rest = behind;
         }
+        &buffer[..bytes]
     }
 }
 

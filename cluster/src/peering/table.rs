@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::{Config, Lane, Liveness, Peer, PeerStatus, frame::Beat, hello::Refusal, session::Session};
@@ -27,6 +27,9 @@ pub(super) type Doomed = Vec<Arc<Session>>;
 pub(super) struct Table {
     inner: RwLock<Inner>,
     peers: watch::Sender<Peers>,
+    /// Who tells the world looks at `inner` under this, so that nothing older is told after something newer. `inner` is not
+    /// locked while the world is told: whoever looks at the peers may call us meanwhile.
+    telling: Mutex<()>,
     limits: Limits,
 }
 
@@ -90,7 +93,7 @@ impl Table {
             forget_ms: ms(config.forget_after),
         };
         let inner = Inner { entries: BTreeMap::new(), cluster_id, store_healthy: true, is_stopped: false };
-        Self { inner: RwLock::new(inner), peers: watch::Sender::default(), limits }
+        Self { inner: RwLock::new(inner), peers: watch::Sender::default(), telling: Mutex::default(), limits }
     }
 
     pub(super) fn peers(&self) -> watch::Receiver<Peers> {
@@ -125,7 +128,8 @@ impl Table {
         let mut inner = self.inner.write();
         inner.admit(&wish, &self.limits)?;
         let registered = inner.insert(session, address);
-        self.publish_all(&mut inner, session.pulse.opened_ms);
+        drop(inner);
+        self.publish_all(session.pulse.opened_ms);
         Ok(registered)
     }
 
@@ -135,7 +139,8 @@ impl Table {
         let raft_id = session.peer().raft_id;
         let Some(entry) = inner.entries.get_mut(&raft_id) else { return Vec::new() };
         let doomed = entry.remove(session, now_ms);
-        self.publish(&inner, raft_id, now_ms);
+        drop(inner);
+        self.publish(raft_id, now_ms);
         doomed
     }
 
@@ -157,7 +162,8 @@ impl Table {
         }
         entry.note(beat);
         let doomed = if refusal.is_some() { entry.take_all(now_ms) } else { Vec::new() };
-        self.publish(&inner, raft_id, now_ms);
+        drop(inner);
+        self.publish(raft_id, now_ms);
         (doomed, refusal)
     }
 
@@ -168,7 +174,8 @@ impl Table {
         let is_foreign = |entry: &Entry| entry.peer.cluster_id.is_some_and(|theirs| theirs != cluster_id);
         let foreign = inner.entries.values_mut().filter(|entry| is_foreign(entry));
         let doomed = foreign.flat_map(|entry| entry.take_all(now_ms)).collect();
-        self.publish_all(&mut inner, now_ms);
+        drop(inner);
+        self.publish_all(now_ms);
         doomed
     }
 
@@ -181,7 +188,8 @@ impl Table {
         let mut inner = self.inner.write();
         inner.is_stopped = true;
         let doomed = inner.entries.values_mut().flat_map(|entry| entry.take_all(now_ms)).collect();
-        self.publish_all(&mut inner, now_ms);
+        drop(inner);
+        self.publish_all(now_ms);
         doomed
     }
 
@@ -203,13 +211,15 @@ impl Table {
                 || discovered.contains(&entry.address)
                 || now_ms.saturating_sub(entry.unreachable_since_ms) < self.limits.forget_ms
         });
-        self.publish_all(&mut inner, now_ms);
+        drop(inner);
+        self.publish_all(now_ms);
         look
     }
 
     /// Tells the world, if anything changed.
-    fn publish_all(&self, inner: &mut Inner, now_ms: u64) {
-        let now = inner.entries.iter().map(|(id, entry)| (*id, entry.status(now_ms, &self.limits))).collect();
+    fn publish_all(&self, now_ms: u64) {
+        let _telling = self.telling.lock();
+        let now = self.inner.read().statuses(now_ms, &self.limits);
         self.peers.send_if_modified(|peers| {
             let is_changed = **peers != now;
             if is_changed {
@@ -220,9 +230,10 @@ impl Table {
     }
 
     /// Tells the world, if anything changed for one peer: beats are many, changes are few.
-    fn publish(&self, inner: &Inner, raft_id: RaftId, now_ms: u64) {
-        let Some(entry) = inner.entries.get(&raft_id) else { return };
-        let now = entry.status(now_ms, &self.limits);
+    fn publish(&self, raft_id: RaftId, now_ms: u64) {
+        let _telling = self.telling.lock();
+        let now = self.inner.read().entries.get(&raft_id).map(|entry| entry.status(now_ms, &self.limits));
+        let Some(now) = now else { return };
         self.peers.send_if_modified(|peers| {
             let is_changed = peers.get(&raft_id) != Some(&now);
             if is_changed {
@@ -252,6 +263,10 @@ fn other_cluster(here: Option<ClusterId>, there: Option<ClusterId>) -> Option<Re
 }
 
 impl Inner {
+    fn statuses(&self, now_ms: u64, limits: &Limits) -> BTreeMap<RaftId, PeerStatus> {
+        self.entries.iter().map(|(id, entry)| (*id, entry.status(now_ms, limits))).collect()
+    }
+
     fn admit(&self, wish: &Wish<'_>, limits: &Limits) -> Result<(), Refusal> {
         if self.is_stopped {
             return Err(Refusal::Stopping);

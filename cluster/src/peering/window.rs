@@ -1,5 +1,8 @@
 //! A buffer that is filled at its end and consumed at its beginning.
 
+/// How much larger than usual a buffer may stay: giving it back after each large frame would cost more than keeping it.
+const KEEP_TIMES: usize = 8;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Window {
@@ -40,7 +43,7 @@ impl Window {
         debug_assert!(self.start <= self.end);
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-            if self.bytes.len() > self.usual {
+            if self.bytes.len() > KEEP_TIMES * self.usual {
                 self.bytes = vec![0; self.usual];
             }
         }

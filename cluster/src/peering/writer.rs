@@ -60,8 +60,7 @@ impl Writer {
         let Some(mut sealer) = self.sealer.take() else { return self.write(plain).await };
         let mut sealed = std::mem::take(&mut self.sealed);
         for piece in plain.chunks(RECORDS * record::PLAIN_BYTES_MAX) {
-            sealer.seal(piece, &mut sealed);
-            self.write(&sealed).await?;
+            self.write(sealer.seal(piece, &mut sealed)).await?;
         }
         (self.sealed, self.sealer) = (sealed, Some(sealer));
         Ok(())
