@@ -28,7 +28,7 @@ pub use builder::Builder;
 pub use error::StartError;
 pub use launch::{Launch, LaunchError, launch};
 pub use meters::Meters;
-pub use settings::Settings;
+pub use settings::{Bootstrap, Peers, Place, Settings};
 
 use crate::{
     entity::{Entity, KindRegistry},

@@ -1,5 +1,7 @@
 //! What a node is told.
 
+mod cluster;
+
 use std::{num::NonZeroU16, path::PathBuf};
 
 use playhouse_cluster::{
@@ -7,6 +9,8 @@ use playhouse_cluster::{
     identity::ClusterId,
     store::{self, EngineKind},
 };
+
+pub use cluster::{Bootstrap, Peers, Place};
 
 use crate::{
     config::{Config, Engine},
@@ -25,6 +29,12 @@ pub struct Settings {
     pub shards: NonZeroU16,
     /// The cluster that the volume must belong to; `None`: any.
     pub cluster_id: Option<ClusterId>,
+    /// Its place in the cluster.
+    pub place: Place,
+    /// How the cluster is formed.
+    pub bootstrap: Bootstrap,
+    /// The way to other nodes.
+    pub peers: Peers,
     /// Which store engine. Fixed when the volume is first used.
     pub engine: EngineKind,
     /// Bounds of the store.
@@ -45,8 +55,12 @@ impl Settings {
     /// Defaults for a node `name` with its volume at `data_dir`.
     #[must_use]
     pub fn new(name: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
+        let name = name.into();
         Self {
-            name: name.into(),
+            place: Place::default(),
+            bootstrap: Bootstrap::alone(&name),
+            peers: Peers::default(),
+            name,
             data_dir: data_dir.into(),
             shards: NonZeroU16::new(16).expect("it is not zero"),
             cluster_id: None,
@@ -65,6 +79,10 @@ impl Settings {
     pub fn of(config: &Config) -> Self {
         let mut settings = Self::new(config.node.name.clone(), config.node.data_dir.clone());
         settings.shards = config.node.shards;
+        settings.cluster_id = config.cluster.id.map(|id| ClusterId(id.0));
+        settings.place = Place::of(config);
+        settings.bootstrap = Bootstrap::of(config);
+        settings.peers = Peers::of(config);
         settings.engine = match config.store.engine {
             Engine::Fjall => EngineKind::Fjall,
             Engine::Sled => EngineKind::Sled,
