@@ -20,7 +20,9 @@
 mod duration;
 mod error;
 mod file;
+mod formation;
 mod key;
+mod names;
 mod reader;
 mod sections;
 mod size;
@@ -32,10 +34,11 @@ mod value;
 mod tests;
 
 pub use error::{ConfigError, ConfigErrors};
-pub use sections::{Config, Drain, Gateway, Limits, Log, Node, Ops, Store, Traces};
+pub use names::{Addresses, HostName, Names};
+pub use sections::{Bootstrap, Cluster, Config, Drain, Gateway, Limits, Log, Node, Ops, Peer, Store, Traces};
 pub use size::ByteSize;
 pub use source::{ConfigFile, Origin, Profile, Sources};
-pub use value::{Engine, LogFilter, LogFormat, Share};
+pub use value::{Encryption, Engine, Id, LogFilter, LogFormat, ReplicationFactor, Share, Track};
 
 /// The outcome of [`resolve`].
 #[derive(Clone, Debug)]

@@ -37,7 +37,7 @@ pub use error::StartError;
 pub use launch::{Launch, LaunchError, launch};
 pub use meters::Meters;
 pub use report::{FollowerReport, NodeReport, ShardReport};
-pub use settings::{Bootstrap, Peers, Settings};
+pub use settings::{Bootstrap, Links, Peers, Place, Settings};
 
 use self::cluster::{
     control::{CONTROL, Control},
@@ -114,14 +114,14 @@ impl Node {
             raft_id: identity.raft_id(),
             incarnation: identity.incarnation(),
             release: RELEASE.to_owned(),
-            zone: settings.zone.clone(),
-            track: settings.track.clone(),
+            zone: settings.place.zone.clone(),
+            track: settings.place.track.clone(),
             shards: identity.shards().get(),
         };
-        let peering = match &settings.peers {
-            Some(peers) => {
+        let peering = match &settings.links {
+            Some(links) => {
                 let peering =
-                    open_peering(peers, local, &identity, &router, &groups, &control, &environment).await?;
+                    open_peering(links, local, &identity, &router, &groups, &control, &environment).await?;
                 control.set_peering(peering.clone());
                 Some(peering)
             }
@@ -164,7 +164,7 @@ impl Node {
             groups,
             &control,
         );
-        if settings.peers.is_none() {
+        if settings.links.is_none() {
             node.wait_for_leaders().await?;
         }
         Ok(node)
@@ -398,7 +398,7 @@ impl Node {
 const QUORUM_WITHIN: Duration = Duration::from_secs(5);
 
 fn placement_config(settings: &Settings) -> placement::Config {
-    let down_replaced_after_ms = u64::try_from(settings.down_replaced_after.as_millis()).unwrap_or(u64::MAX);
+    let down_replaced_after_ms = u64::try_from(settings.place.down_replaced_after.as_millis()).unwrap_or(u64::MAX);
     placement::Config { down_replaced_after_ms, ..placement::Config::default() }
 }
 
@@ -416,7 +416,7 @@ fn open_router(
 }
 
 async fn open_peering(
-    peers: &Peers,
+    links: &Links,
     local: Local,
     identity: &Identity,
     router: &Router,
@@ -437,13 +437,13 @@ async fn open_peering(
     });
     let services: BTreeMap<ServiceId, Arc<dyn Service>> =
         [(CONSENSUS, Arc::new(consensus) as Arc<dyn Service>), (CONTROL, Arc::new(control.clone()))].into();
-    let frames = Arc::new(RouterFrames::new(router.clone(), peers.link.shard_lanes.get()));
+    let frames = Arc::new(RouterFrames::new(router.clone(), links.config.shard_lanes.get()));
     let peering = Peering::start(
-        peers.link.clone(),
+        links.config.clone(),
         local,
         identity.cluster_id(),
-        Arc::clone(&peers.cookies),
-        Arc::clone(&peers.discovery),
+        Arc::clone(&links.cookies),
+        Arc::clone(&links.discovery),
         services,
         frames,
         environment.clone(),

@@ -8,9 +8,10 @@ use std::{
 };
 
 use super::{
+    names::{Addresses, HostName, Names},
     reader::Reader,
     size::ByteSize,
-    value::{Engine, LogFilter, LogFormat, Share},
+    value::{Encryption, Engine, Id, LogFilter, LogFormat, ReplicationFactor, Share, Track},
 };
 
 /// Makes a struct per section, and the function that reads it, of one list.
@@ -60,9 +61,62 @@ sections! {
         shards: NonZeroU16 = "128",
     }
 
+    /// Which cluster the node belongs to, and what it is there.
+    Cluster as cluster {
+        /// The cluster that the volume must belong to, as 32 hexadecimal digits; a node with a volume of another one
+        /// refuses to start. Unset: whichever the volume belongs to, or the node joins first.
+        id: Option<Id> = "",
+        /// Where the node runs. Nodes of one zone fail together, so replicas are spread over zones. Unset: nothing is
+        /// known about it.
+        zone: Option<String> = "",
+        /// On which track of a rollout the node is: stable, canary, blue or green.
+        track: Track = "stable",
+        /// How many replicas each shard has: 1, 3 or 5. With fewer members than that each member has one. 1 loses what
+        /// a lost volume held.
+        replication_factor: ReplicationFactor = "3",
+        /// How long a member may be down before its replicas are made anew elsewhere. Above the time that a restart or
+        /// a move to another machine takes.
+        down_replaced_after: Duration = "10m",
+    }
+
+    /// How the cluster is formed, once, when every volume is empty. The same on every node; later nodes join what exists.
+    Bootstrap as bootstrap {
+        /// The names of the nodes that form the cluster, separated by commas; an odd number of them. A majority must be
+        /// reachable, with empty volumes. The node itself need not be among them. Unset: `node.name` alone is the
+        /// cluster.
+        members: Names = "",
+        /// The one of them that forms it, such as the first. Unset is allowed with one name only.
+        initiator: Option<String> = "",
+    }
+
+    /// The port for other nodes, and how to find them.
+    Peer as peer {
+        /// Where to listen. Not reachable by clients. Not opened by a node that is alone.
+        listen: SocketAddr = "0.0.0.0:4370",
+        /// A file with the cookie, the same 32 or more random bytes on every node: who knows it belongs to the cluster.
+        /// Read again when it changes. Needed as soon as there are other nodes.
+        cookie_file: Option<PathBuf> = "",
+        /// A file with another cookie that is accepted, too, while cookies are exchanged: first give every node the next
+        /// one here, then exchange both files, then unset this.
+        cookie_file_next: Option<PathBuf> = "",
+        /// Whether links are encrypted: on or off. `off` still proves the cookie, but who is on the way can read and
+        /// change everything; for trusted networks and measurements. Links are encrypted unless both nodes say `off`.
+        encryption: Encryption = "on",
+        /// A DNS name that stands for all nodes: SRV records of `_peer._tcp.` below it tell names and ports; without
+        /// any, its addresses count. Unset: nobody is looked for.
+        discovery_name: Option<HostName> = "",
+        /// The port of nodes that are found by address.
+        discovery_port: NonZeroU16 = "4370",
+        /// How often the name is asked for.
+        discovery_interval: Duration = "5s",
+        /// Where other nodes are, as `host:port`, separated by commas; beside those found by name.
+        seeds: Addresses = "",
+    }
+
     /// How state is kept on disk.
     Store as store {
-        /// Which engine. Fixed when the volume is first used.
+        /// Which engine. Fixed when the volume is first used. sled may lose what was acknowledged when power is lost:
+        /// it needs `cluster.replication_factor` 3 or more and several `bootstrap.members`.
         engine: Engine = "fjall",
         /// How much of the volume stays free. Below it the node is not ready and writes wait unacknowledged until space
         /// returns; an engine cannot survive a volume that is full to the last byte. Keep it above 32 MiB.

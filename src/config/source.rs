@@ -74,6 +74,7 @@ const DEV: &[(&str, &str)] = &[
     ("node.shards", "16"),
     ("gateway.listen", "127.0.0.1:8080"),
     ("ops.listen", "127.0.0.1:9090"),
+    ("peer.listen", "127.0.0.1:4370"),
 ];
 
 /// A value as it was written, and by whom.

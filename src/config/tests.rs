@@ -1,5 +1,7 @@
 //! The rules of the room, as claims.
 
+mod cluster;
+
 use std::time::Duration;
 
 use super::*;
@@ -107,6 +109,14 @@ fn a_bad_value_says_which_key_what_was_given_and_what_is_allowed() {
         ("log.level", "loud", "off, error, warn"),
         ("traces.sample", "2", "a number from 0 to 1"),
         ("gateway.connections_max", "many", "a number from 1"),
+        ("cluster.id", "12ab", "32 hexadecimal digits"),
+        ("cluster.track", "beta", "stable, canary, blue or green"),
+        ("cluster.replication_factor", "2", "1, 3 or 5"),
+        ("bootstrap.members", "a,a", "names separated by commas, each once"),
+        ("peer.encryption", "true", "on or off"),
+        ("peer.seeds", "playhouse-1", "addresses with ports separated by commas"),
+        ("peer.discovery_name", "peers:4370", "a name of DNS without a port"),
+        ("peer.discovery_port", "0", "a number from 1 to 65535"),
     ] {
         let text = faults(&Sources::default().with_flags(env(key, given)));
         let expected = format!("command line: {key} is {given:?}; it must be {allowed}");
@@ -123,6 +133,8 @@ fn values_that_do_not_fit_together_are_refused() {
         ("gateway.request_timeout_max", "10m", "10m must be below 10m"),
         ("gateway.request_timeout_default", "2m", "2m must not be above 1m"),
         ("ops.listen", "0.0.0.0:8080", "both listen on 0.0.0.0:8080"),
+        ("peer.listen", "0.0.0.0:8080", "gateway.listen, peer.listen: both listen on 0.0.0.0:8080"),
+        ("peer.listen", "0.0.0.0:9090", "ops.listen, peer.listen: both listen on 0.0.0.0:9090"),
         ("traces.endpoint", "https://collector", "must begin with http://"),
     ] {
         let text = faults(&Sources::default().with_flags(env(key, value)));

@@ -1,11 +1,16 @@
 //! Values that must fit together.
 
+mod cluster;
+
 use super::{Config, ConfigErrors, error::ConfigError, value::Value};
 
 /// Checks what a single value cannot know.
 pub(super) fn validate(config: &Config) -> Result<(), ConfigErrors> {
     let faults: Vec<_> =
-        [sizes(config), timeouts(config), ports(config), endpoint(config)].into_iter().flatten().collect();
+        [sizes(config), timeouts(config), ports(config), endpoint(config), cluster::faults(config)]
+            .into_iter()
+            .flatten()
+            .collect();
     if faults.is_empty() { Ok(()) } else { Err(ConfigErrors(faults)) }
 }
 
@@ -46,12 +51,20 @@ fn timeouts(config: &Config) -> Vec<ConfigError> {
 }
 
 fn ports(config: &Config) -> Vec<ConfigError> {
-    let (gateway, ops) = (config.gateway.listen, config.ops.listen);
-    let same = gateway == ops && gateway.port() != 0;
-    let message = format!("both listen on {gateway}; clients must not reach the port for operators");
-    same.then_some(ConfigError::Conflict { keys: "gateway.listen, ops.listen", message })
-        .into_iter()
-        .collect()
+    let (gateway, ops, peer) = (config.gateway.listen, config.ops.listen, config.peer.listen);
+    let conflict =
+        |keys, at, reason| ConfigError::Conflict { keys, message: format!("both listen on {at}; {reason}") };
+    let operators = "clients must not reach the port for operators";
+    let nodes = "give the port for other nodes a number of its own";
+    [
+        (gateway == ops, "gateway.listen, ops.listen", gateway, operators),
+        (gateway == peer, "gateway.listen, peer.listen", gateway, nodes),
+        (ops == peer, "ops.listen, peer.listen", ops, nodes),
+    ]
+    .into_iter()
+    .filter(|(same, _, at, _)| *same && at.port() != 0)
+    .map(|(_, keys, at, reason)| conflict(keys, at, reason))
+    .collect()
 }
 
 fn endpoint(config: &Config) -> Vec<ConfigError> {

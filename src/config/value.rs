@@ -157,6 +157,77 @@ words! {
     }
 }
 
+words! {
+    /// Whether links between nodes are encrypted.
+    Encryption: "on or off" {
+        /// Nobody on the way can read or change anything.
+        On = "on",
+        /// The cookie is proved, but who is on the way can read and change everything.
+        Off = "off",
+    }
+}
+
+words! {
+    /// How many replicas a shard has.
+    ReplicationFactor: "1, 3 or 5" {
+        /// No copy.
+        One = "1",
+        /// One may be lost.
+        Three = "3",
+        /// Two may be lost.
+        Five = "5",
+    }
+}
+
+impl ReplicationFactor {
+    /// As a number.
+    #[must_use]
+    pub fn get(self) -> u8 {
+        match self {
+            Self::One => 1,
+            Self::Three => 3,
+            Self::Five => 5,
+        }
+    }
+}
+
+words! {
+    /// Which part of a rollout a node is.
+    Track: "stable, canary, blue or green" {
+        /// What serves.
+        Stable = "stable",
+        /// What is tried with a share of the traffic.
+        Canary = "canary",
+        /// One of two that take turns.
+        Blue = "blue",
+        /// The other one.
+        Green = "green",
+    }
+}
+
+impl Track {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.show()
+    }
+}
+
+/// A number that names something for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id(pub u128);
+
+impl Value for Id {
+    const ALLOWED: &'static str = "32 hexadecimal digits";
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if digits { u128::from_str_radix(text, 16).ok().map(Self) } else { None }
+    }
+    fn show(&self) -> String {
+        format!("{:032x}", self.0)
+    }
+}
+
 /// Which log lines are written, such as `info` or `warn,playhouse=debug`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);

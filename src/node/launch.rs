@@ -85,7 +85,8 @@ pub enum LaunchError {
     },
     /// The engine loses what it acknowledged when power is lost, and there is no other replica. Nothing was started.
     #[error(
-        "store.engine = sled does not survive a loss of power, and this node has no peers that would; use fjall"
+        "store.engine = sled does not survive a loss of power, and nothing is replicated that would: bootstrap.members \
+         has one name or cluster.replication_factor is 1; use fjall"
     )]
     NotDurable,
     /// A second signal came while the node was draining. What was acknowledged is on the volume.
@@ -100,8 +101,9 @@ pub enum LaunchError {
 /// [`LaunchError`]. Nothing on the volume was deleted.
 pub fn launch(launch: Launch) -> Result<(), LaunchError> {
     install_logs(&launch.config);
-    if launch.profile == Profile::Run && launch.config.store.engine == Engine::Sled {
-        return Err(LaunchError::NotDurable);
+    check_durable(&launch.config, launch.profile)?;
+    for warning in launch.config.warnings() {
+        tracing::warn!("{warning}");
     }
     let core = runtime("playhouse-core")?;
     let executors = runtime("playhouse-exec")?;
@@ -111,6 +113,12 @@ pub fn launch(launch: Launch) -> Result<(), LaunchError> {
     executors.shutdown_background();
     core.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+/// An engine that loses what it acknowledged needs other replicas, or a person who only tries it.
+fn check_durable(config: &Config, profile: Profile) -> Result<(), LaunchError> {
+    let is_fragile = config.store.engine == Engine::Sled && !config.is_replicated();
+    if profile == Profile::Run && is_fragile { Err(LaunchError::NotDurable) } else { Ok(()) }
 }
 
 fn install_logs(config: &Config) {
@@ -204,5 +212,33 @@ async fn reason(fatal: &mut watch::Receiver<Option<String>>) -> String {
     match fatal.wait_for(Option::is_some).await {
         Ok(reason) => reason.clone().unwrap_or_default(),
         Err(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, resolve};
+
+    #[test]
+    fn an_engine_that_loses_power_needs_replicas() {
+        let cluster = [
+            ("bootstrap.members", "a,b,c"),
+            ("bootstrap.initiator", "a"),
+            ("peer.cookie_file", "/etc/cookie"),
+        ];
+        let is_refused = |flags: &[(&str, &str)], profile| {
+            let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let config = resolve(&Sources::default().with_flags(flags)).unwrap().config;
+            matches!(check_durable(&config, profile), Err(LaunchError::NotDurable))
+        };
+        let sled = ("store.engine", "sled");
+        let one = ("cluster.replication_factor", "1");
+        let [members, initiator, cookie] = cluster;
+        assert!(is_refused(&[sled], Profile::Run));
+        assert!(!is_refused(&[sled], Profile::Dev));
+        assert!(!is_refused(&[], Profile::Run));
+        assert!(!is_refused(&[sled, members, initiator, cookie], Profile::Run));
+        assert!(is_refused(&[sled, members, initiator, cookie, one], Profile::Run));
     }
 }

@@ -1,13 +1,18 @@
 //! What a node is told.
 
-use std::{collections::BTreeSet, fmt, num::NonZeroU16, path::PathBuf, sync::Arc, time::Duration};
+mod cluster;
+mod links;
+
+use std::{num::NonZeroU16, path::PathBuf, time::Duration};
 
 use playhouse_cluster::{
     consensus,
     identity::ClusterId,
-    peering::{self, CookieSource, Discovery},
     store::{self, EngineKind},
 };
+
+pub use cluster::{Bootstrap, Peers, Place};
+pub use links::Links;
 
 use crate::{
     config::{Config, Engine},
@@ -26,6 +31,16 @@ pub struct Settings {
     pub shards: NonZeroU16,
     /// The cluster that the volume must belong to; `None`: any.
     pub cluster_id: Option<ClusterId>,
+    /// Its place in the cluster.
+    pub place: Place,
+    /// How the cluster is formed.
+    pub bootstrap: Bootstrap,
+    /// The way to other nodes, as it was configured.
+    pub peers: Peers,
+    /// The way to other nodes, ready to be used; `None`: the node is alone.
+    pub links: Option<Links>,
+    /// How long a request waits for a leader to be known before it fails.
+    pub wait_for_leader: Duration,
     /// Which store engine. Fixed when the volume is first used.
     pub engine: EngineKind,
     /// Bounds of the store.
@@ -40,54 +55,20 @@ pub struct Settings {
     pub resident_bytes_max: usize,
     /// Where spans go.
     pub traces: Traces,
-    /// How a cluster is formed; `None`: this node alone.
-    pub bootstrap: Option<Bootstrap>,
-    /// How other nodes are found and reached; `None`: this node has no peers.
-    pub peers: Option<Peers>,
-    /// Where the node runs: nodes of one zone fail together. Empty: unknown.
-    pub zone: String,
-    /// The track of the node in a rollout.
-    pub track: String,
-    /// How many replicas each shard has, while there are as many nodes. Fixed when the cluster is formed.
-    pub replication_factor: u8,
-    /// How long a member may be down before its replicas are replaced.
-    pub down_replaced_after: Duration,
-    /// How long a request waits for a leader to be known before it fails.
-    pub wait_for_leader: Duration,
-}
-
-/// How a cluster is formed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bootstrap {
-    /// The only node that may found it.
-    pub initiator: String,
-    /// The nodes that must agree.
-    pub members: BTreeSet<String>,
-}
-
-/// How other nodes are found and reached.
-#[derive(Clone)]
-pub struct Peers {
-    /// The link.
-    pub link: peering::Config,
-    /// The cookie.
-    pub cookies: Arc<dyn CookieSource>,
-    /// Where other nodes may be.
-    pub discovery: Arc<dyn Discovery>,
-}
-
-impl fmt::Debug for Peers {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Peers").field("link", &self.link).finish_non_exhaustive()
-    }
 }
 
 impl Settings {
     /// Defaults for a node `name` with its volume at `data_dir`.
     #[must_use]
     pub fn new(name: impl Into<String>, data_dir: impl Into<PathBuf>) -> Self {
+        let name = name.into();
         Self {
-            name: name.into(),
+            place: Place::default(),
+            bootstrap: Bootstrap::alone(&name),
+            peers: Peers::default(),
+            links: None,
+            wait_for_leader: Duration::from_secs(5),
+            name,
             data_dir: data_dir.into(),
             shards: NonZeroU16::new(16).expect("it is not zero"),
             cluster_id: None,
@@ -98,13 +79,6 @@ impl Settings {
             mailbox: MailboxConfig::default(),
             resident_bytes_max: 512 << 20,
             traces: Traces::off(),
-            bootstrap: None,
-            peers: None,
-            zone: String::new(),
-            track: "stable".to_owned(),
-            replication_factor: 3,
-            down_replaced_after: Duration::from_secs(600),
-            wait_for_leader: Duration::from_secs(5),
         }
     }
 
@@ -113,6 +87,10 @@ impl Settings {
     pub fn of(config: &Config) -> Self {
         let mut settings = Self::new(config.node.name.clone(), config.node.data_dir.clone());
         settings.shards = config.node.shards;
+        settings.cluster_id = config.cluster.id.map(|id| ClusterId(id.0));
+        settings.place = Place::of(config);
+        settings.bootstrap = Bootstrap::of(config);
+        settings.peers = Peers::of(config);
         settings.engine = match config.store.engine {
             Engine::Fjall => EngineKind::Fjall,
             Engine::Sled => EngineKind::Sled,

@@ -15,11 +15,11 @@ pub const HTTP: Port = Port { name: "http", number: 8080 };
 /// Probes, metrics and administration, for operators.
 pub const OPS: Port = Port { name: "ops", number: 9090 };
 
-/// The link between nodes.
-pub const LINK: Port = Port { name: "link", number: 4370 };
+/// The link between nodes. Name servers tell it as `_peer._tcp`, after its name, which is what nodes ask them for.
+pub const PEER: Port = Port { name: "peer", number: 4370 };
 
 /// Every port that a pod opens.
-pub const ALL: [Port; 3] = [HTTP, OPS, LINK];
+pub const ALL: [Port; 3] = [HTTP, OPS, PEER];
 
 #[cfg(test)]
 mod tests {
@@ -27,8 +27,9 @@ mod tests {
 
     /// Manifests in the world hold these; a change of one is a change of all of them.
     #[test]
-    fn the_numbers_never_change() {
+    fn numbers_and_names_never_change() {
         assert_eq!(ALL.map(|port| port.number), [8080, 9090, 4370]);
+        assert_eq!(ALL.map(|port| port.name), ["http", "ops", "peer"]);
     }
 
     #[test]

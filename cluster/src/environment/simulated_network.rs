@@ -159,7 +159,8 @@ impl SimulatedNetwork {
         self.shared.with(|world| world.counts)
     }
 
-    /// A number made of every packet delivered so far, with its time: equal for equal runs, different for others.
+    /// A number made of every packet delivered so far, its time, way, kind and size: equal for equal runs, different for
+    /// others. What the bytes say does not count, as encrypted links draw their keys from the operating system.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         self.shared.with(|world| world.fingerprint())

@@ -30,7 +30,7 @@ use super::{
     shards::Groups,
     system::{ExecuteError, SYSTEM, System},
 };
-use crate::node::{Settings, StartError};
+use crate::node::{Bootstrap, Settings, StartError};
 
 /// How long to wait before the next attempt.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -76,12 +76,7 @@ impl Joining<'_> {
     }
 
     fn rules(&self) -> Result<Rules, StartError> {
-        let Settings { name, bootstrap, .. } = self.settings;
-        let alone = || (name.clone(), [name.clone()].into());
-        let (initiator, members) = match bootstrap {
-            Some(bootstrap) => (bootstrap.initiator.clone(), bootstrap.members.clone()),
-            None => alone(),
-        };
+        let Bootstrap { initiator, members } = self.settings.bootstrap.clone();
         Rules::new(initiator, members).map_err(|error| StartError::Join { reason: error.to_string() })
     }
 
@@ -94,8 +89,8 @@ impl Joining<'_> {
             previous: identity.previous_incarnation(),
             volume: identity.cluster_id().map_or(Volume::New, Volume::Of),
             shards: identity.shards().get(),
-            zone: self.settings.zone.clone(),
-            track: self.settings.track.clone(),
+            zone: self.settings.place.zone.clone(),
+            track: self.settings.place.track.clone(),
             release: crate::node::RELEASE.to_owned(),
             protocol: (1, 1),
         }
@@ -155,7 +150,7 @@ impl Joining<'_> {
         let founding = Founding {
             cluster_id,
             shards: self.identity.shards().get(),
-            replication_factor: self.settings.replication_factor,
+            replication_factor: self.settings.place.replication_factor.get(),
         };
         let mut founder = self.candidate();
         founder.volume = Volume::New;

@@ -21,9 +21,6 @@ use tokio::{
 use super::{Discovery, Resolve, ResolveError};
 use crate::environment::Environment;
 
-/// Under which name, below the name that is asked for, the SRV records stand.
-const SERVICE: &str = "_peer._tcp";
-
 /// What to ask for, and how often.
 #[derive(Clone, Debug)]
 pub struct DnsConfig {
@@ -38,7 +35,7 @@ pub struct DnsConfig {
     pub interval: Duration,
     /// How long to wait after a first failure; it doubles with each further one, up to `retry_max`.
     pub retry_min: Duration,
-    /// How long to wait at most after failures. Not below `interval`.
+    /// How long to wait at most after failures.
     pub retry_max: Duration,
     /// How long one lookup may take.
     pub lookup_timeout: Duration,
@@ -72,6 +69,9 @@ pub struct Dns {
 }
 
 impl Dns {
+    /// Below which label of the name its SRV records stand.
+    pub const SERVICE: &str = "_peer._tcp";
+
     /// Begins to ask. Until the first answer only the seeds are known.
     #[must_use]
     pub fn start(config: DnsConfig, resolve: Arc<dyn Resolve>, environment: &Environment) -> Self {
@@ -153,7 +153,7 @@ impl Search {
     /// Asks both questions at once: a server that swallows one of them must not delay the other.
     async fn look_up(&mut self) -> Result<BTreeSet<String>, Problem> {
         let (name, limit) = (&self.config.name, self.config.lookup_timeout);
-        let service = format!("{SERVICE}.{name}");
+        let service = format!("{}.{name}", Dns::SERVICE);
         let services = limited(limit, &service, self.resolve.services(&service));
         let addresses = limited(limit, name, self.resolve.addresses(name));
         let (services, addresses) = futures_util::future::join(services, addresses).await;
