@@ -90,13 +90,14 @@ pub struct Outlook {
 ///
 /// ```
 /// use playhouse_cluster::{consensus::RaftId, identity::{ClusterId, Incarnation}, placement};
-/// use playhouse_cluster::membership::{ClusterState, Founding, Node, Volume};
+/// use playhouse_cluster::membership::{ClusterState, Founding, Node, Volume, bootstrap::Rules};
 ///
 /// let founder = Node {
 ///     name: "playhouse-0".into(), raft_id: RaftId(7), incarnation: Incarnation(1), previous: Incarnation(0),
 ///     volume: Volume::New, shards: 128, zone: "a".into(), track: String::new(), release: "1".into(), protocol: (1, 1),
 /// };
-/// let founding = Founding { cluster_id: ClusterId(1), shards: 128, replication_factor: 3 };
+/// let rules = Rules::new("playhouse-0".into(), ["playhouse-0".into()].into()).unwrap();
+/// let founding = Founding { rules, cluster_id: ClusterId(1), shards: 128, replication_factor: 3 };
 /// let state = ClusterState::found(founding, &founder, 0).unwrap();
 ///
 /// let outlook = placement::outlook(&state, &placement::Config::default(), 0);

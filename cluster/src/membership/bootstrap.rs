@@ -33,19 +33,23 @@
 //!
 //! *B was founded by all of O.* Let x in O adopt A, on the volume v. If v accepted B before, it went back from a
 //! higher ballot or adopted against rule 4: excluded, as B's initiator founded B instead of adopting A. If v adopted A
-//! before, it does not accept B. So v never accepted B, and as x did, v was lost.
+//! before, it does not accept B. So x accepted B on another volume than v, and one of the two was lost.
 //!
 //! *A was founded by all of O, B by a majority.* Each name of that majority accepted B first, and A as well: on the
 //! same volume it would have gone back from B to A. So all of the majority lost their volumes.
 //!
-//! Therefore: **two clusters have members besides their initiator only if the initiator's volume and at least one more volume on the list
-//! were lost or used twice before the list had joined; for a list of three, only if no volume is left of any
-//! other name that joined the first cluster.** An initiator that lost its volume again and again, alone, never does harm. A cluster without any other member
-//! can be left behind: on the initiator's lost volume. So a founder should acknowledge nothing to clients before its shards have the
-//! voters that they want; then nothing that was acknowledged was on that volume alone.
+//! Therefore: **two clusters have members on the list besides their initiator only if the initiator's volume and at least
+//! one other listed volume were lost or used twice.** An initiator that loses its volume again and again, alone, does no
+//! harm, even if all its volumes run on. If what is lost is gone, and only one other name loses volumes, then the
+//! volumes that are left belong to one cluster still. (The tests look for both in random histories.)
+//!
+//! What can be left behind is a cluster with no other member, on a lost volume of the initiator. So until a
+//! majority of the others has joined ([`ClusterState::is_beginning`](super::ClusterState::is_beginning)), a cluster admits
+//! nobody who is not on the list, and should acknowledge nothing to clients.
 //!
 //! Counting the initiator itself in the majority would not do: in a list of three, the initiator and x found A, x joins, the
-//! initiator loses its volume, and while x is away it founds B with y. The tests show this history.
+//! initiator loses its volume, and while x is away it founds B with y. The tests show this history, and let a weaker rule
+//! fail in the same random histories that the real one passes.
 
 mod acceptor;
 mod initiator;

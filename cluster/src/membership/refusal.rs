@@ -1,6 +1,6 @@
 //! Why the system group says no.
 
-use super::Which;
+use super::{Which, bootstrap::Rules};
 use crate::{
     consensus::RaftId,
     identity::{ClusterId, Incarnation},
@@ -99,6 +99,17 @@ pub enum Refusal {
     Unknown {
         /// What was asked for.
         what: String,
+    },
+
+    /// The cluster is just beginning, and the node does not take part in that.
+    #[error(
+        "the cluster begins with {rules}, and {name} is none of them; nothing was changed. It can join when a majority of those has: try again"
+    )]
+    NotListedYet {
+        /// The node.
+        name: String,
+        /// Who takes part.
+        rules: Rules,
     },
 
     /// There is no room in the configuration.

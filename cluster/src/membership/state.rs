@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Former, Intent, Member, MemberState, Node, REPLICATION_FACTOR_MAX, Refusal, Replicas, SHARDS_MAX, Shard,
-    Which,
+    Which, bootstrap::Rules,
 };
 use crate::{consensus::RaftId, identity::ClusterId};
 
@@ -20,8 +20,10 @@ pub enum TrafficPolicy {
 }
 
 /// With what a cluster begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Founding {
+    /// The names that begin it: it admits nobody else before a majority of them has joined.
+    pub rules: Rules,
     /// Its id, drawn at random and accepted in the bootstrap.
     pub cluster_id: ClusterId,
     /// How many shards it has, for ever.
@@ -45,6 +47,8 @@ pub struct ClusterState {
     pub(super) map: Vec<Shard>,
     pub(super) policy: TrafficPolicy,
     pub(super) floors: BTreeMap<String, u32>,
+    /// The names that begin the cluster, until enough of them have joined.
+    pub(super) beginning: Option<Rules>,
 }
 
 impl ClusterState {
@@ -54,7 +58,10 @@ impl ClusterState {
     ///
     /// When the founder does not describe itself properly, or a number is out of range.
     pub fn found(founding: Founding, founder: &Node, now_ms: u64) -> Result<Self, Refusal> {
-        let Founding { cluster_id, shards, replication_factor } = founding;
+        let Founding { rules, cluster_id, shards, replication_factor } = founding;
+        if founder.name != rules.initiator() {
+            return Err(Refusal::NotListedYet { name: founder.name.clone(), rules });
+        }
         if shards != founder.shards {
             return Err(Refusal::OtherShards { cluster: shards, node: founder.shards });
         }
@@ -64,7 +71,7 @@ impl ClusterState {
         member.enter(MemberState::Up, now_ms);
         let raft_id = member.raft_id;
         let shard = Shard { replicas: Replicas::founded(raft_id), preferred_leader: Some(raft_id) };
-        Ok(Self {
+        let mut state = Self {
             revision: 1,
             clock_ms: now_ms,
             cluster_id,
@@ -75,7 +82,10 @@ impl ClusterState {
             map: vec![shard; shards as usize],
             policy: TrafficPolicy::Any,
             floors: BTreeMap::new(),
-        })
+            beginning: Some(rules),
+        };
+        state.end_beginning();
+        Ok(state)
     }
 
     /// Counts the changes.
@@ -179,6 +189,23 @@ impl ClusterState {
             few @ 0..3 => few,
             3..7 => 3,
             _ => 5,
+        }
+    }
+
+    /// Whether fewer than a majority of the other listed names have joined yet. Until then another cluster may still be founded
+    /// if the founder's volume is lost: nobody else is admitted, and nothing should be acknowledged to clients.
+    #[must_use]
+    pub fn is_beginning(&self) -> bool {
+        self.beginning.is_some()
+    }
+
+    /// From here on no other cluster can be founded: enough volumes belong to this one.
+    pub(super) fn end_beginning(&mut self) {
+        let is_up = |name: &&String| self.member_named(name).is_some_and(|it| self.has_adopted(it.raft_id));
+        let is_over = |rules: &Rules| rules.others().filter(is_up).count() > rules.others().count() / 2;
+        let is_alone = |rules: &Rules| rules.others().next().is_none();
+        if self.beginning.as_ref().is_some_and(|rules| is_alone(rules) || is_over(rules)) {
+            self.beginning = None;
         }
     }
 

@@ -36,6 +36,7 @@ impl ClusterState {
 
     /// A volume that was never here before.
     fn admit(&mut self, mut member: Member, other_is_heard: bool) -> Result<(), Refusal> {
+        self.check_listed(&member.name)?;
         let predecessor = self.member_named(&member.name).cloned();
         if let Some(other) = predecessor {
             member.intent = self.take_over(&other, member.raft_id, other_is_heard)?;
@@ -43,6 +44,16 @@ impl ClusterState {
         self.make_room()?;
         self.members.insert(member.raft_id, member);
         Ok(())
+    }
+
+    /// In the beginning only those who took part in the bootstrap are admitted: what they hold rules out a second cluster.
+    fn check_listed(&self, name: &str) -> Result<(), Refusal> {
+        match &self.beginning {
+            Some(rules) if !rules.members().contains(name) => {
+                Err(Refusal::NotListedYet { name: name.to_owned(), rules: rules.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The name returns with a new volume: the old one is lost, unless it has left before. The new member takes the

@@ -10,6 +10,7 @@ impl ClusterState {
         if matches!(member.state, MemberState::Joining | MemberState::Down) {
             member.enter(MemberState::Up, now_ms);
             member.return_to_stay();
+            self.end_beginning();
         }
         Ok(())
     }
