@@ -77,3 +77,13 @@ impl Grave {
         Self { is_open: false, ..*self }.write(store, group).await
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The mark of a destruction that was interrupted.
+    pub fn open_grave() -> bytes::Bytes {
+        encode(&Grave { is_open: true, ..Grave::default() })
+    }
+}

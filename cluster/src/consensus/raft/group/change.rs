@@ -195,11 +195,11 @@ impl RaftGroup {
         }
     }
 
-    /// Whether `id` votes, and will after the change that is under way.
+    /// Whether `id` votes, and will after the change that is under way: whoever finishes it must stay.
     fn may_lead(&self, id: RaftId) -> bool {
         let metrics = self.inner.raft.server_metrics();
         let metrics = metrics.borrow_watched();
-        metrics.membership_config.get_joint_config().iter().all(|voters| voters.contains(&id.0))
+        metrics.membership_config.get_joint_config().last().is_some_and(|voters| voters.contains(&id.0))
     }
 
     /// Runs a change to its end, even if nobody waits for it any more: half of it would leave the group in the joint
