@@ -104,8 +104,24 @@ impl Node {
             shards: settings.shards.into(),
             cluster_id: settings.cluster_id,
         };
-        let mut identity = Identity::open_or_create(&settings.data_dir, &wanted, &environment)?;
+        let identity = Identity::open_or_create(&settings.data_dir, &wanted, &environment)?;
         let store = open_store(&settings.data_dir, settings, &environment).await?;
+        Self::start_with(identity, store, settings, kinds, metrics, environment).await
+    }
+
+    /// As [`start`](Self::start), with an identity and a store that are open already. `settings` must say the same.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]; nothing on the volume was deleted.
+    pub async fn start_with(
+        mut identity: Identity,
+        store: Store,
+        settings: &Settings,
+        kinds: KindRegistry,
+        metrics: Metrics,
+        environment: Environment,
+    ) -> Result<Self, StartError> {
         let kinds = Arc::new(kinds);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
         let (groups, control) = (Groups::default(), Control::default());
@@ -398,7 +414,8 @@ impl Node {
 const QUORUM_WITHIN: Duration = Duration::from_secs(5);
 
 fn placement_config(settings: &Settings) -> placement::Config {
-    let down_replaced_after_ms = u64::try_from(settings.place.down_replaced_after.as_millis()).unwrap_or(u64::MAX);
+    let down_replaced_after_ms =
+        u64::try_from(settings.place.down_replaced_after.as_millis()).unwrap_or(u64::MAX);
     placement::Config { down_replaced_after_ms, ..placement::Config::default() }
 }
 

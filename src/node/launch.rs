@@ -2,6 +2,7 @@
 
 mod address;
 mod admin;
+mod links;
 mod ports;
 mod service;
 mod signals;
@@ -13,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use playhouse_cluster::environment::Environment;
+use playhouse_cluster::{environment::Environment, peering::CookieFileError};
 use tokio::{
     runtime::{Builder as RuntimeBuilder, Runtime},
     sync::watch,
@@ -74,6 +75,9 @@ pub enum LaunchError {
         #[source]
         source: std::io::Error,
     },
+    /// The cookie cannot be used.
+    #[error("peer.cookie_file: {0}")]
+    Cookie(#[from] CookieFileError),
     /// Traces cannot be exported.
     #[error("traces.endpoint: {0}")]
     Traces(String),
@@ -156,7 +160,8 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let ops = services.start("ops", gateway::ops::serve(listeners.ops, ops, environment.clone()));
 
     let traces = context.traces()?;
-    let settings = Settings { traces: traces.clone(), ..Settings::of(&config) };
+    let mut settings = Settings { traces: traces.clone(), ..Settings::of(&config) };
+    settings.links = links::links(&settings, &environment)?;
     let start = Node::start(&settings, node.kinds(), metrics.clone(), environment.clone());
     let node = tokio::select! {
         node = start => node?,
@@ -181,11 +186,13 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     };
     publish.send_replace(ports::Stage::Draining);
     tracing::info!(budget_s = config.drain.budget.as_secs(), "draining");
-    gateway_drain.start();
     let budget = config.drain.budget;
     let leave = async {
+        // First the leaderships, while clients are still served; then the clients.
+        node.hand_over(budget.mul_f64(0.4)).await;
+        gateway_drain.start();
         let _ = gateway.await;
-        node.stop(budget.mul_f64(0.5)).await;
+        node.stop(budget.mul_f64(0.4)).await;
         traces.flush().await;
         ops_drain.start();
         let _ = ops.await;

@@ -148,6 +148,7 @@ impl Joining<'_> {
 
     async fn found(&self, system: &System, cluster_id: ClusterId) -> Result<(), StartError> {
         let founding = Founding {
+            rules: self.rules()?,
             cluster_id,
             shards: self.identity.shards().get(),
             replication_factor: self.settings.place.replication_factor.get(),
