@@ -18,6 +18,7 @@ mod consensus;
 mod cookie;
 mod dialer;
 mod discovery;
+mod entry;
 mod error;
 mod frame;
 mod handshake;
