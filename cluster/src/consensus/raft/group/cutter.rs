@@ -1,0 +1,57 @@
+//! Cuts the log when enough was applied.
+//!
+//! openraft keeps what a follower is being sent, however long it takes; so one follower that does not answer would
+//! let the log grow without a bound. When a cut is still pending as the next one is due, streams to followers that
+//! need what should be gone are ended ([`floor`](Cutter::floor)); openraft sends them snapshots instead. While one
+//! travels the log may grow to a few times its bound, because the follower needs what comes behind the snapshot.
+
+use std::sync::Arc;
+
+use openraft::async_runtime::watch::WatchReceiver;
+use tokio::sync::watch;
+
+use crate::consensus::raft::{
+    growth::Growth,
+    sending::Sending,
+    types::{LogId, Raft},
+};
+
+/// How many times its bound the log may grow while a snapshot travels.
+const STRETCH: u64 = 4;
+
+pub(super) struct Cutter {
+    pub(super) raft: Raft,
+    pub(super) growth: Arc<Growth>,
+    pub(super) sending: Arc<Sending>,
+    /// Entries below this index are about to be removed, whoever still wants them.
+    pub(super) floor: watch::Sender<u64>,
+    /// How many entries stay.
+    pub(super) kept: u64,
+}
+
+impl Cutter {
+    /// Runs until the replica stops.
+    pub(super) async fn run(self) {
+        while self.growth.reached().await {
+            if self.sending.is_busy() && !self.growth.is_over(STRETCH) {
+                continue;
+            }
+            self.raise_floor();
+            self.growth.restart();
+            if self.raft.trigger().snapshot().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What the last cut should have removed, and could not.
+    fn raise_floor(&self) {
+        let metrics = self.raft.data_metrics();
+        let metrics = metrics.borrow_watched();
+        let end = |last: Option<LogId>| last.map_or(0, |last| last.index() + 1);
+        let due = end(metrics.snapshot).saturating_sub(self.kept);
+        if end(metrics.purged) < due {
+            self.floor.send_if_modified(|floor| due > std::mem::replace(floor, due.max(*floor)));
+        }
+    }
+}
