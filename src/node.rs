@@ -70,6 +70,7 @@ pub struct Node {
     router: Router,
     metrics: Metrics,
     council: Council,
+    control: Control,
     groups: Groups,
     tasks: Vec<JoinHandle<()>>,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
@@ -182,8 +183,9 @@ impl Node {
             groups,
             &control,
         );
-        if settings.links.is_none() {
-            node.wait_for_leaders().await?;
+        match settings.links {
+            None => node.wait_for_leaders().await?,
+            Some(_) => node.wait_for_others().await,
         }
         Ok(node)
     }
@@ -269,6 +271,7 @@ impl Node {
             router,
             metrics,
             council,
+            control: control.clone(),
             groups,
             tasks,
             statistics,
@@ -277,6 +280,14 @@ impl Node {
             stop,
             fatal,
         }
+    }
+
+    /// Until enough others have joined, a cluster could be left behind with the volume of its founder.
+    async fn wait_for_others(&self) {
+        let is_safe =
+            |known: &cluster::system::Known| known.as_ref().is_some_and(|state| !state.is_beginning());
+        // An error would mean that the group stopped, which ends the node by itself.
+        drop(self.council.system.known().wait_for(is_safe).await);
     }
 
     async fn wait_for_leaders(&self) -> Result<(), StartError> {
@@ -417,6 +428,7 @@ impl Node {
         for task in self.tasks {
             drop(task.await);
         }
+        self.control.clear();
         self.council.system.group().shutdown().await;
         if let Some(peering) = &self.council.peering {
             peering.stop().await;

@@ -21,6 +21,7 @@ mod cookie;
 mod cookie_file;
 mod dialer;
 mod discovery;
+mod entry;
 mod error;
 mod frame;
 mod handshake;

@@ -1,4 +1,6 @@
-//! Links between several nodes of one process, on a simulated network: found by name, proved by cookie files.
+//! Links between several nodes of one process, on a simulated network: found by a list, proved by cookie files.
+
+#![allow(clippy::unwrap_used)] // The whole file is a test.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

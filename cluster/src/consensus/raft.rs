@@ -10,10 +10,13 @@ mod growth;
 mod log;
 mod machine;
 mod network;
+mod pipeline;
 mod responder;
 mod runtime;
+mod sending;
 mod sequence;
 mod snapshot;
 mod types;
+mod way;
 
 pub use group::{ChangeError, Config, OpenError, RaftGroup, Replicas, Replication, TransferError};

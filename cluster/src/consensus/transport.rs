@@ -26,7 +26,11 @@ pub struct TransportError {
 
 /// Moves requests to the replica of `group` at another node, and its answers back.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends `request` and waits for the answer. The caller limits the time.
+    /// Sends `request`; the future waits for the answer. The caller limits the time, by dropping it.
+    ///
+    /// The request is on its way when this returns, before the future is polled, and arrives behind the
+    /// earlier ones of its lane to that replica, or not at all. The caller sends many before the first answer comes;
+    /// answers may come in any order.
     fn send(
         &self,
         to: RaftId,

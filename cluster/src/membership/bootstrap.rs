@@ -17,9 +17,9 @@
 //! 3. **The initiator founds** when, in one start, for its current ballot, either a majority *of the others* on the list
 //!    accepted it first, or *all* others accepted it. To found is to adopt the cluster id, durably; then to
 //!    initialise the system group with itself as the only voter.
-//! 4. **A node adopts** a cluster id once and for ever. A candidate that accepted another one may do so only when it is
-//!    certain that this other one will not be founded: its initiator's volume has adopted the living cluster
-//!    ([`Bootstrap::check_join`]).
+//! 4. **A node adopts** a cluster id once and for ever: the one that it accepted last; or any, when it is certain that
+//!    nothing else that it ever accepted will be founded, because the volumes that proposed it have adopted the
+//!    living cluster, too ([`Bootstrap::check_join`]).
 //! 5. **One answer is a veto**: an initiator that hears of a living cluster proposes nothing more in that start, and joins.
 //!
 //! # Why there are never two
@@ -78,13 +78,24 @@ pub struct Ballot {
 }
 
 /// What a node keeps on its volume until it has adopted a cluster id. The initiator keeps its own proposal so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acceptance {
     /// The highest ballot that was accepted.
     pub ballot: Ballot,
-    /// Whether the volume never accepted another cluster id.
-    pub is_first: bool,
+    /// For each other cluster id that was ever accepted, its last ballot. At most [`CHANGES_MAX`].
+    pub earlier: Vec<Ballot>,
 }
+
+impl Acceptance {
+    /// Whether the volume never accepted another cluster id.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.earlier.is_empty()
+    }
+}
+
+/// How often a candidate changes to another cluster id. Past this it accepts none any more and needs an empty volume.
+pub const CHANGES_MAX: usize = 16;
 
 /// What the initiator asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -282,7 +293,7 @@ const POLICY: Policy = Policy {
 
 impl Bootstrap {
     /// The part of a node at its start. `stored` is what [`Action::Store`] kept on this volume; `drawn` is a new random
-    /// cluster id, which is used only if there is nothing stored.
+    /// cluster id that is used only if there is nothing stored.
     #[must_use]
     pub fn new(rules: Rules, own: Own, stored: Option<Acceptance>, drawn: ClusterId) -> Self {
         let (answers, phase, policy) = (BTreeMap::new(), Phase::Open, POLICY);
@@ -315,14 +326,19 @@ impl Bootstrap {
         cluster_id: ClusterId,
         has_adopted: impl Fn(RaftId) -> bool,
     ) -> Result<(), JoinError> {
-        match (self.own.adopted, self.accepted) {
+        match (self.own.adopted, &self.accepted) {
             (Some(adopted), _) if adopted == cluster_id => Ok(()),
             (Some(adopted), _) => Err(JoinError::Belongs(adopted)),
             (None, None) => Ok(()),
-            (None, Some(Acceptance { ballot, .. })) => {
-                let is_given_up = ballot.initiator == self.own.raft_id && self.phase == Phase::Joining;
-                let is_safe = ballot.cluster_id == cluster_id || is_given_up || has_adopted(ballot.initiator);
-                if is_safe { Ok(()) } else { Err(JoinError::Promised(ballot)) }
+            (None, Some(accepted)) if accepted.ballot.cluster_id == cluster_id => Ok(()),
+            (None, Some(Acceptance { ballot, earlier })) => {
+                let is_given_up = |id: RaftId| id == self.own.raft_id && self.phase == Phase::Joining;
+                let is_open = |ballot: &&Ballot| {
+                    let id = ballot.initiator;
+                    ballot.cluster_id != cluster_id && !is_given_up(id) && !has_adopted(id)
+                };
+                let open = earlier.iter().chain([ballot]).find(is_open);
+                open.map_or(Ok(()), |ballot| Err(JoinError::Promised(*ballot)))
             }
         }
     }
@@ -331,7 +347,7 @@ impl Bootstrap {
     /// is initialised: it may have stopped between adopting the id and that.
     #[must_use]
     pub fn is_founder(&self) -> bool {
-        self.accepted.is_some_and(|accepted| {
+        self.accepted.as_ref().is_some_and(|accepted| {
             let ballot = accepted.ballot;
             ballot.initiator == self.own.raft_id && self.own.adopted == Some(ballot.cluster_id)
         })

@@ -1,14 +1,22 @@
 //! What a test writes to the log, so that it can be asserted on.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use parking_lot::Mutex;
 use tracing::{
-    Event, Level, Metadata, Subscriber,
+    Dispatch, Event, Level, Metadata, Subscriber,
     field::{Field, Visit},
     span,
-    subscriber::DefaultGuard,
+    subscriber::{DefaultGuard, NoSubscriber},
 };
+
+/// While only one subscriber exists, `tracing` asks that of the current thread alone whether a place that logs for the
+/// first time is of interest, and remembers the answer for all threads: another test, without a subscriber, would
+/// silence ours. These two make sure that there are always several.
+static OTHERS: OnceLock<[Dispatch; 2]> = OnceLock::new();
 
 /// The lines that this thread wrote while this lived.
 pub(super) struct CapturedLog {
@@ -18,6 +26,7 @@ pub(super) struct CapturedLog {
 
 impl CapturedLog {
     pub(super) fn start() -> Self {
+        OTHERS.get_or_init(|| [Dispatch::new(NoSubscriber::new()), Dispatch::new(NoSubscriber::new())]);
         let lines = Arc::new(Mutex::new(Vec::new()));
         let guard = tracing::subscriber::set_default(Capture(lines.clone()));
         Self { lines, _guard: guard }

@@ -2,6 +2,7 @@
 
 mod change;
 mod config;
+mod cutter;
 mod leadership;
 mod receive;
 mod replicas;
@@ -24,16 +25,18 @@ use super::{
     growth::Growth,
     log::Log,
     machine::{Applied, Machine, State, encode_changes},
-    network::Network,
     responder::Responder,
     sequence::Refusals,
     types::{Changes, LogId, Raft},
+    way::Network,
 };
 use crate::{
     consensus::{Group, GroupId, Leadership, Observer, Progress, ProposeError, RaftId, Term, Transport},
     environment::Environment,
     store::{Batch, Pairs, Store, StoreError},
 };
+
+use cutter::Cutter;
 
 pub use change::{ChangeError, TransferError};
 pub use config::Config;
@@ -110,7 +113,9 @@ impl RaftGroup {
         let growth = Arc::new(Growth::new(config.log_entries_max, config.log_bytes_max));
         let machine = Machine::open(store.clone(), group, growth.clone()).await.map_err(stored)?;
         let (state, applied) = (machine.state(), machine.news());
-        let network = Network::new(own, group, transport);
+        let (floor, followers_floor) = watch::channel(0);
+        let network = Network::new(own, group, transport, config.election.1, followers_floor);
+        let sending = network.sending.clone();
         let start = |reason: String| OpenError::Start { group, reason };
         let raft_config =
             config::raft_config(group, config).validate().map_err(|error| start(error.to_string()))?;
@@ -120,7 +125,8 @@ impl RaftGroup {
         environment.spawn(leadership::announce_leadership(raft.clone(), announce));
         let (announce, replicas) = watch::channel(Replicas::default());
         environment.spawn(replicas::announce_replicas(raft.clone(), announce));
-        environment.spawn(cut_log(raft.clone(), growth));
+        let cutter = Cutter { raft: raft.clone(), growth, sending, floor, kept: config.log_entries_kept };
+        environment.spawn(cutter.run());
         let inner = Inner {
             id: group,
             own,
@@ -281,16 +287,6 @@ impl Group for RaftGroup {
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Pairs, StoreError> {
         self.inner.state.scan(from, to, limit)
-    }
-}
-
-/// Cuts the log when enough was applied since the last time.
-async fn cut_log(raft: Raft, growth: Arc<Growth>) {
-    while growth.reached().await {
-        growth.restart();
-        if raft.trigger().snapshot().await.is_err() {
-            return;
-        }
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use openraft::{
-    EntryPayload, RaftSnapshotBuilder,
+    EntryPayload,
     entry::RaftEntry,
     storage::{ApplyResponder, EntryResponder, RaftStateMachine},
 };
@@ -236,7 +236,8 @@ impl RaftStateMachine<Types> for Machine {
         if self.applied.last.is_none() {
             return Ok(None);
         }
-        self.get_snapshot_builder().await.build_snapshot().await.map(Some)
+        // It is asked for each time a follower that may not be there is about to be sent one: no sync for that.
+        self.get_snapshot_builder().await.promise().map(Some)
     }
 }
 

@@ -1,43 +1,29 @@
-//! openraft's requests as bytes on a [`Transport`].
+//! openraft's requests as bytes on a [`Transport`](crate::consensus::Transport).
 
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::future::Future;
 
-use bytes::Bytes;
+use futures_util::{Stream, future::BoxFuture, stream::BoxStream};
 use openraft::{
-    AnyError, EmptyNode,
+    EmptyNode,
     alias::VoteOf,
-    error::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable},
+    error::{RPCError, ReplicationClosed, StreamingError},
     network::{RPCOption, RPCTypes, RaftNetworkFactory, v2::RaftNetworkV2},
     raft::{
-        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
-        TransferLeaderResponse, VoteRequest, VoteResponse,
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+        TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use super::{
     arrivals::Transfer,
+    pipeline::Pipeline,
     sequence::Sequence,
-    snapshot::{SnapshotData, Taken},
-    types::{Snapshot, SnapshotMeta, Types, encode},
+    snapshot::SnapshotData,
+    types::{Snapshot, SnapshotMeta, Types},
+    way::{Network, Way},
 };
-use crate::{
-    codec,
-    consensus::{GroupId, Lane, RaftId, Transport, TransportError},
-    store::Pairs,
-};
-
-/// How many pairs of a snapshot travel together at most.
-const SNAPSHOT_PAIRS_MAX: usize = 512;
-/// How many bytes of a snapshot travel together at most, unless one pair is larger.
-const SNAPSHOT_BYTES_MAX: usize = 1 << 20;
+use crate::{consensus::RaftId, store::Pairs};
 
 /// What one replica asks another.
 #[derive(Serialize, Deserialize)]
@@ -64,123 +50,18 @@ pub(crate) enum Question {
 /// What the other replica answers, or why it could not.
 pub(crate) type Answer<T> = Result<T, String>;
 
-/// Makes connections to the other replicas of one group.
-#[derive(Clone)]
-pub(crate) struct Network {
-    pub(crate) own: RaftId,
-    pub(crate) group: GroupId,
-    pub(crate) transport: Arc<dyn Transport>,
-    /// How many snapshots were sent, to whomever.
-    attempts: Arc<AtomicU64>,
-}
-
-impl Network {
-    pub(crate) fn new(own: RaftId, group: GroupId, transport: Arc<dyn Transport>) -> Self {
-        Self { own, group, transport, attempts: Arc::default() }
-    }
-}
-
-/// The way to one other replica.
-pub(crate) struct Peer {
-    network: Network,
-    target: RaftId,
-}
+/// What openraft asks another replica through.
+pub(crate) struct Peer(Way);
 
 impl RaftNetworkFactory<Types> for Network {
     type Network = Peer;
 
     async fn new_client(&mut self, target: u64, _: &EmptyNode) -> Peer {
-        Peer { network: self.clone(), target: RaftId(target) }
+        Peer(Way::new(self.clone(), RaftId(target)))
     }
 }
 
-enum AskError {
-    Transport(TransportError),
-    Answer(String),
-}
-
-impl Peer {
-    async fn ask<T: DeserializeOwned>(&self, lane: Lane, question: &Question) -> Result<T, AskError> {
-        let sent = self.network.transport.send(self.target, self.network.group, lane, encode(question));
-        let bytes = sent.await.map_err(AskError::Transport)?;
-        let answer: Answer<T> = codec::decode(&bytes).map_err(|error| AskError::Answer(error.to_string()))?;
-        answer.map_err(AskError::Answer)
-    }
-
-    async fn rpc<T: DeserializeOwned>(
-        &self,
-        action: RPCTypes,
-        question: Question,
-        limit: Duration,
-    ) -> Result<T, RPCError<Types>> {
-        match tokio::time::timeout(limit, self.ask(Lane::Consensus, &question)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(AskError::Transport(error))) => Err(Unreachable::new(&error).into()),
-            Ok(Err(AskError::Answer(reason))) => Err(NetworkError::new(&AnyError::error(reason)).into()),
-            Err(_) => Err(RPCError::Timeout(self.timed_out(action, limit))),
-        }
-    }
-
-    fn timed_out(&self, action: RPCTypes, timeout: Duration) -> Timeout<Types> {
-        Timeout { action, id: self.network.own.0, target: self.target.0, timeout }
-    }
-
-    async fn stream(
-        &self,
-        vote: VoteOf<Types>,
-        snapshot: Snapshot,
-        limit: Duration,
-    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        // Its position may be newer than that of `snapshot`.
-        let taken = take(&snapshot)?;
-        let attempt = self.network.attempts.fetch_add(1, Ordering::Relaxed);
-        let transfer = Transfer { vote, attempt };
-        let mut after: Option<Bytes> = None;
-        let mut count = 0;
-        loop {
-            let pairs = read(&taken, after.as_ref())?;
-            let Some((last, _)) = pairs.last() else { break };
-            after = Some(last.clone());
-            let question = Question::SnapshotPairs { transfer, number: count, pairs };
-            self.bulk::<()>(&question, limit).await?;
-            count += 1;
-        }
-        let end = Question::SnapshotEnd {
-            transfer,
-            meta: taken.applied.meta(),
-            sequence: taken.applied.sequence,
-            count,
-        };
-        self.bulk(&end, limit).await
-    }
-
-    async fn bulk<T: DeserializeOwned>(
-        &self,
-        question: &Question,
-        limit: Duration,
-    ) -> Result<T, StreamingError<Types>> {
-        match tokio::time::timeout(limit, self.ask(Lane::Bulk, question)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(AskError::Transport(error))) => Err(Unreachable::new(&error).into()),
-            Ok(Err(AskError::Answer(reason))) => Err(NetworkError::new(&AnyError::error(reason)).into()),
-            Err(_) => Err(self.timed_out(RPCTypes::InstallSnapshot, limit).into()),
-        }
-    }
-}
-
-fn take(snapshot: &Snapshot) -> Result<Taken, StreamingError<Types>> {
-    let taken = match &snapshot.snapshot {
-        SnapshotData::Promised(source) => source.take(),
-        SnapshotData::Received { .. } => Err(std::io::Error::other("a snapshot that arrived is not sent on")),
-    };
-    taken.map_err(|error| NetworkError::new(&error).into())
-}
-
-fn read(taken: &Taken, after: Option<&Bytes>) -> Result<Pairs, StreamingError<Types>> {
-    taken
-        .read(after, SNAPSHOT_PAIRS_MAX, SNAPSHOT_BYTES_MAX)
-        .map_err(|error| NetworkError::new(&error).into())
-}
+type Results<'s> = BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>;
 
 impl RaftNetworkV2<Types> for Peer {
     type SnapshotData = SnapshotData;
@@ -190,7 +71,19 @@ impl RaftNetworkV2<Types> for Peer {
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        self.rpc(RPCTypes::AppendEntries, Question::Append(request), option.hard_ttl()).await
+        self.0.ask(RPCTypes::AppendEntries, Question::Append(request), option.hard_ttl()).await
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _: RPCOption,
+    ) -> BoxFuture<'s, Result<Results<'s>, RPCError<Types>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+    {
+        let results = Pipeline::new(self.0.clone(), input).into_stream();
+        Box::pin(std::future::ready(Ok(results)))
     }
 
     async fn vote(
@@ -198,7 +91,7 @@ impl RaftNetworkV2<Types> for Peer {
         request: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        self.rpc(RPCTypes::Vote, Question::Vote(request), option.hard_ttl()).await
+        self.0.ask(RPCTypes::Vote, Question::Vote(request), option.hard_ttl()).await
     }
 
     async fn pre_vote(
@@ -206,7 +99,7 @@ impl RaftNetworkV2<Types> for Peer {
         request: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        self.rpc(RPCTypes::Vote, Question::PreVote(request), option.hard_ttl()).await
+        self.0.ask(RPCTypes::Vote, Question::PreVote(request), option.hard_ttl()).await
     }
 
     async fn full_snapshot(
@@ -217,8 +110,9 @@ impl RaftNetworkV2<Types> for Peer {
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         tokio::select! {
+            biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
-            result = self.stream(vote, snapshot, option.hard_ttl()) => result,
+            result = self.0.send_snapshot(vote, snapshot, option.hard_ttl()) => result,
         }
     }
 
@@ -227,6 +121,6 @@ impl RaftNetworkV2<Types> for Peer {
         request: TransferLeaderRequest<Types>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
-        self.rpc(RPCTypes::TransferLeader, Question::Transfer(request), option.hard_ttl()).await
+        self.0.ask(RPCTypes::TransferLeader, Question::Transfer(request), option.hard_ttl()).await
     }
 }

@@ -4,6 +4,8 @@
 //! starts them (see [`spawn_here`]), beginning with the one that opens the group. Selection polls in the
 //! order of the arguments, which openraft's default does already.
 
+mod watch;
+
 use std::{convert::Infallible, future::Future, time::Duration};
 
 use openraft::{OptionalSend, async_runtime::AsyncRuntime, impls::TokioRuntime};
@@ -48,7 +50,7 @@ impl AsyncRuntime for Runtime {
     type Timeout<R, T: Future<Output = R> + OptionalSend> = <TokioRuntime as AsyncRuntime>::Timeout<R, T>;
     type ThreadLocalRng = Random;
     type Mpsc = <TokioRuntime as AsyncRuntime>::Mpsc;
-    type Watch = <TokioRuntime as AsyncRuntime>::Watch;
+    type Watch = watch::Watched;
     type Oneshot = <TokioRuntime as AsyncRuntime>::Oneshot;
     type Mutex<T: OptionalSend + 'static> = <TokioRuntime as AsyncRuntime>::Mutex<T>;
 

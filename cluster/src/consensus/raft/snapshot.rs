@@ -60,9 +60,11 @@ impl Source {
         Ok(Taken { view, keys: self.keys, applied })
     }
 
-    fn applied(&self) -> io::Result<Applied> {
+    /// The state as it is now, to be taken later.
+    pub(crate) fn promise(&self) -> io::Result<Snapshot> {
         let stored = self.store.get(&self.keys.applied()).map_err(io_error)?;
-        Ok(stored.map(|bytes| decode(&bytes)).transpose()?.unwrap_or_default())
+        let applied: Applied = stored.map(|bytes| decode(&bytes)).transpose()?.unwrap_or_default();
+        Ok(Snapshot { meta: applied.meta(), snapshot: SnapshotData::Promised(self.clone()) })
     }
 }
 
@@ -70,10 +72,10 @@ impl RaftSnapshotBuilder<Types> for Source {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        let meta = self.applied()?.meta();
+        let snapshot = self.promise()?;
         // The log may be cut below a snapshot, so the state in it must be on disk first.
         self.store.commit(Batch::new()).await.map_err(io_error)?;
-        Ok(Snapshot { meta, snapshot: SnapshotData::Promised(self.clone()) })
+        Ok(snapshot)
     }
 }
 

@@ -17,7 +17,7 @@ impl Bootstrap {
             return Vec::new();
         }
         match answer {
-            Answer::Accepted(acceptance) => self.count(peer, acceptance),
+            Answer::Accepted(acceptance) => self.count(peer, &acceptance),
             Answer::Belongs { cluster_id } => self.met(peer, cluster_id),
             Answer::Holds { ballot } if ballot > self.ballot() => {
                 vec![Action::Report(Obstacle::Overtaken { peer, ballot })]
@@ -32,14 +32,14 @@ impl Bootstrap {
 
     /// What this start proposes: the cluster id of the volume, under a new number.
     fn ballot(&self) -> Ballot {
-        let cluster_id = self.accepted.map_or(self.drawn, |accepted| accepted.ballot.cluster_id);
+        let cluster_id = self.accepted.as_ref().map_or(self.drawn, |accepted| accepted.ballot.cluster_id);
         Ballot { number: self.own.incarnation, initiator: self.own.raft_id, cluster_id }
     }
 
     /// The proposal is on the volume before anybody hears of it.
     fn prepare(&mut self) -> Option<Action> {
-        let acceptance = Acceptance { ballot: self.ballot(), is_first: true };
-        let is_kept = self.accepted.replace(acceptance) == Some(acceptance);
+        let acceptance = Acceptance { ballot: self.ballot(), earlier: Vec::new() };
+        let is_kept = self.accepted.replace(acceptance.clone()) == Some(acceptance.clone());
         (!is_kept).then_some(Action::Store(acceptance))
     }
 
@@ -49,11 +49,11 @@ impl Bootstrap {
         silent.map(|peer| Action::Ask { peer: peer.clone(), proposal: proposal.clone() }).collect()
     }
 
-    fn count(&mut self, peer: String, acceptance: Acceptance) -> Vec<Action> {
+    fn count(&mut self, peer: String, acceptance: &Acceptance) -> Vec<Action> {
         if acceptance.ballot != self.ballot() || !self.rules.is_candidate(&peer) {
             return Vec::new();
         }
-        self.answers.insert(peer, acceptance.is_first);
+        self.answers.insert(peer, acceptance.is_first());
         if self.is_enough() { self.found() } else { Vec::new() }
     }
 

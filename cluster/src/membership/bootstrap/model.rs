@@ -81,21 +81,21 @@ impl World {
     pub(super) fn happen(&mut self) {
         self.clock += 1;
         match self.random.random_range(0..100) {
-            0..45 => self.carry(),
-            45..65 => {
+            0..55 => self.carry(),
+            55..70 => {
                 let disk = self.any_running();
                 self.step(disk, Event::Retry);
             }
-            65..80 => self.try_join(),
-            80..88 => {
+            70..85 => self.try_join(),
+            85..92 => {
                 let disk = self.random.random_range(0..self.disks.len());
                 self.start(disk);
             }
-            88..92 => {
+            92..96 => {
                 let disk = self.any_running();
                 self.crash(disk);
             }
-            92..95 => self.lose_volume(),
+            96 => self.lose_volume(),
             _ => self.cut_or_mend(),
         }
     }
@@ -190,7 +190,7 @@ impl World {
             incarnation: disk.incarnation,
             adopted: disk.adopted,
         };
-        let process = Bootstrap::new(self.rules.clone(), own, disk.accepted, drawn);
+        let process = Bootstrap::new(self.rules.clone(), own, disk.accepted.clone(), drawn);
         disk.process = Some(Bootstrap { policy: self.weather.policy, ..process });
     }
 

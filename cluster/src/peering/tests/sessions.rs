@@ -146,7 +146,7 @@ async fn sessions_that_close_at_any_time_come_back() {
     let (first, second) = pair(node(1).with(quick), node(2).with(quick)).await;
     let random = Environment::simulated(7);
     for _ in 0..50 {
-        let nodes = if random.random_u64() % 2 == 0 { [&first, &second] } else { [&second, &first] };
+        let nodes = if random.random_u64().is_multiple_of(2) { [&first, &second] } else { [&second, &first] };
         let lane = [Lane::Control, Lane::Bulk, Lane::Shard(0)][random.random_u64() as usize % 3];
         let waiting = nodes[0].peering.request(nodes[1].id(), lane, SILENT, Bytes::new());
         // A watcher that calls us while it looks must not stop anybody.
@@ -156,7 +156,7 @@ async fn sessions_that_close_at_any_time_come_back() {
             }
         }
         assert!(matches!(in_time(waiting).await, Err(RequestError::Unreachable { .. })));
-        if random.random_u64() % 4 == 0 {
+        if random.random_u64().is_multiple_of(4) {
             connected(&first, &second).await;
         }
     }
@@ -166,7 +166,8 @@ async fn sessions_that_close_at_any_time_come_back() {
     for node in [&first, &second] {
         let mut opened: Vec<_> = node.pushed.opened.lock().iter().map(|session| session.id()).collect();
         let mut closed = node.pushed.closed.lock().clone();
-        (opened.sort_unstable(), closed.sort_unstable());
+        opened.sort_unstable();
+        closed.sort_unstable();
         assert_eq!(opened, closed);
         let statistics = node.statistics();
         assert_eq!(statistics.sessions_opened.get(), statistics.sessions_closed.get());

@@ -1,7 +1,9 @@
 //! Replicas that talk to each other in one process.
 
+mod log;
 mod members;
 mod mesh;
+mod pipeline;
 mod simulation;
 
 use std::time::Duration;

@@ -43,6 +43,8 @@ pub struct Mesh {
     nodes: Mutex<BTreeMap<RaftId, Node>>,
     ways: Mutex<BTreeMap<Way, mpsc::UnboundedSender<Message>>>,
     cuts: Mutex<BTreeMap<Way, Cut>>,
+    /// Every so many messages one is lost; 0: none.
+    pub lose_one_in: Mutex<u64>,
     /// Answers for which somebody waits for ever.
     silenced: Mutex<Vec<oneshot::Sender<Bytes>>>,
     pub counts: Mutex<Counts>,
@@ -54,6 +56,31 @@ pub struct Counts {
     pub sent: usize,
     pub in_flight: usize,
     pub in_flight_most: usize,
+    pub bytes: usize,
+    pub bytes_most: usize,
+}
+
+/// Counts a request until its answer came or nobody wants it any more.
+struct InFlight(Arc<Mesh>, usize);
+
+impl InFlight {
+    fn begin(mesh: &Arc<Mesh>, bytes: usize) -> Self {
+        let mut counts = mesh.counts.lock();
+        counts.sent += 1;
+        counts.in_flight += 1;
+        counts.in_flight_most = counts.in_flight_most.max(counts.in_flight);
+        counts.bytes += bytes;
+        counts.bytes_most = counts.bytes_most.max(counts.bytes);
+        Self(mesh.clone(), bytes)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let mut counts = self.0.counts.lock();
+        counts.in_flight -= 1;
+        counts.bytes -= self.1;
+    }
 }
 
 struct Message {
@@ -85,18 +112,15 @@ impl Transport for Link {
         request: Bytes,
     ) -> BoxFuture<'static, Result<Bytes, TransportError>> {
         let lost = move |reason: &str| TransportError { to, reason: reason.to_owned() };
-        match self.mesh.cut_between(self.from, to) {
-            Some(Cut::Refused) => return async move { Err(lost("cut")) }.boxed(),
-            Some(Cut::Silent) => return std::future::pending().boxed(),
-            None => {}
-        }
+        let in_flight = InFlight::begin(&self.mesh, request.len());
         let (answer, answered) = oneshot::channel();
-        self.mesh.clone().put((self.from, to), request, answer);
-        let mesh = self.mesh.clone();
+        if let Some(answer) = self.mesh.pass(self.from, to, answer) {
+            self.mesh.clone().put((self.from, to), request, answer);
+        }
         async move {
             let result = answered.await;
-            mesh.counts.lock().in_flight -= 1;
-            result.map_err(|_| lost("lost"))
+            drop(in_flight);
+            result.map_err(|_| lost("cut or lost"))
         }
         .boxed()
     }
@@ -110,6 +134,7 @@ impl Mesh {
             nodes: Mutex::default(),
             ways: Mutex::default(),
             cuts: Mutex::default(),
+            lose_one_in: Mutex::default(),
             silenced: Mutex::default(),
             counts: Mutex::default(),
         })
@@ -117,12 +142,6 @@ impl Mesh {
 
     /// Puts a message on the wire. Those of one way arrive in order.
     fn put(self: Arc<Self>, way: Way, request: Bytes, answer: oneshot::Sender<Bytes>) {
-        {
-            let mut counts = self.counts.lock();
-            counts.sent += 1;
-            counts.in_flight += 1;
-            counts.in_flight_most = counts.in_flight_most.max(counts.in_flight);
-        }
         let message = Message { arrives: self.arrival(), request, answer };
         let mesh = self.clone();
         let mut ways = self.ways.lock();
@@ -169,7 +188,9 @@ impl Mesh {
         to: RaftId,
         answer: oneshot::Sender<Bytes>,
     ) -> Option<oneshot::Sender<Bytes>> {
-        match self.cut_between(from, to) {
+        let lose_one_in = *self.lose_one_in.lock();
+        let is_lost = lose_one_in > 0 && self.environment.random_u64().is_multiple_of(lose_one_in);
+        match self.cut_between(from, to).or(is_lost.then_some(Cut::Silent)) {
             None => return Some(answer),
             Some(Cut::Refused) => drop(answer),
             Some(Cut::Silent) => self.silenced.lock().push(answer),

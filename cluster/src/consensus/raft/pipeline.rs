@@ -1,0 +1,174 @@
+//! Entries that are sent ahead of the answers.
+//!
+//! A follower answers when entries are on its disk. Whoever waits for one answer before sending the next request
+//! pays a round trip and a sync for each. So requests go out as they come, in order, up to a bound; answers are
+//! told in the order of the requests. The first one that is not a plain success ends the stream: openraft then
+//! looks for the place where the logs agree and begins another.
+
+use std::{collections::VecDeque, future::Future, pin::Pin};
+
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream, FuturesOrdered},
+};
+use openraft::{
+    AnyError,
+    entry::RaftEntry,
+    error::{NetworkError, RPCError},
+    network::RPCTypes,
+    raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendResult},
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, Sleep},
+};
+
+use super::{
+    network::Question,
+    types::{LogId, Types, encode},
+    way::Way,
+};
+use crate::consensus::Lane;
+
+/// How many requests are sent ahead at most.
+const REQUESTS_MAX: usize = 64;
+/// How many bytes are sent ahead at most, plus one request.
+const BYTES_MAX: usize = 8 << 20;
+
+type Item = Result<StreamAppendResult<Types>, RPCError<Types>>;
+
+/// The requests of one stream to one follower.
+pub(crate) struct Pipeline<S> {
+    way: Way,
+    /// `None` when there are no more requests.
+    requests: Option<S>,
+    answers: FuturesOrdered<Pin<Box<dyn Future<Output = Answered> + Send>>>,
+    /// What is on its way, in order.
+    sent: VecDeque<Sent>,
+    bytes: usize,
+    /// Fires when no answer came for too long.
+    patience: Pin<Box<Sleep>>,
+    /// Entries below this index are about to be removed.
+    floor: watch::Receiver<u64>,
+}
+
+type Answered = Result<AppendEntriesResponse<Types>, RPCError<Types>>;
+
+struct Sent {
+    before: Option<LogId>,
+    last: Option<LogId>,
+    bytes: usize,
+}
+
+enum Event {
+    Answer(Answered),
+    Request(Option<AppendEntriesRequest<Types>>),
+    Silence,
+    Floor,
+}
+
+impl<S> Pipeline<S>
+where
+    S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
+{
+    pub(crate) fn new(way: Way, requests: S) -> Self {
+        let floor = way.network.floor.clone();
+        let patience = Box::pin(tokio::time::sleep(way.network.patience));
+        let answers = FuturesOrdered::new();
+        Self { way, requests: Some(requests), answers, sent: VecDeque::new(), bytes: 0, patience, floor }
+    }
+
+    /// What came of the requests.
+    pub(crate) fn into_stream(self) -> BoxStream<'static, Item> {
+        let stream = stream::unfold(Some(self), |pipeline| async move {
+            let mut pipeline = pipeline?;
+            let item = pipeline.next().await?;
+            let goes_on = matches!(item, (Ok(Ok(_)), true));
+            Some((item.0, goes_on.then_some(pipeline)))
+        });
+        Box::pin(stream)
+    }
+
+    /// The next result, and whether another may follow.
+    async fn next(&mut self) -> Option<(Item, bool)> {
+        loop {
+            if self.requests.is_none() && self.sent.is_empty() {
+                return None;
+            }
+            if self.is_below_floor() {
+                return Some((Err(left_behind()), false));
+            }
+            match self.event().await {
+                Event::Answer(answer) => return Some(self.finish(answer)),
+                Event::Request(Some(request)) => self.send(request),
+                Event::Request(None) => self.requests = None,
+                Event::Silence => return Some((Err(self.timed_out()), false)),
+                Event::Floor => {}
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Event {
+        let is_waiting = !self.sent.is_empty();
+        let has_room = self.sent.len() < REQUESTS_MAX && self.bytes < BYTES_MAX;
+        let requests = async {
+            match &mut self.requests {
+                Some(requests) if has_room => requests.next().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(answer) = self.answers.next(), if is_waiting => Event::Answer(answer),
+            Ok(()) = self.floor.changed() => Event::Floor,
+            () = self.patience.as_mut(), if is_waiting => Event::Silence,
+            request = requests => Event::Request(request),
+        }
+    }
+
+    /// Puts a request on the wire.
+    fn send(&mut self, request: AppendEntriesRequest<Types>) {
+        if self.sent.is_empty() {
+            self.be_patient();
+        }
+        let before = request.prev_log_id;
+        let last = request.entries.last().map(RaftEntry::log_id).or(before);
+        let question = encode(&Question::Append(request));
+        self.sent.push_back(Sent { before, last, bytes: question.len() });
+        self.bytes += question.len();
+        let answer = self.way.send(Lane::Consensus, question);
+        self.answers.push_back(Box::pin(async move { answer.await.map_err(RPCError::from) }));
+    }
+
+    /// Tells the answer to the oldest request. A success that leaves entries out ends the stream, too.
+    fn finish(&mut self, answer: Answered) -> (Item, bool) {
+        self.be_patient();
+        let sent = self.sent.pop_front().expect("answers come in the order of the requests, one for each");
+        self.bytes -= sent.bytes;
+        let is_whole = match &answer {
+            Ok(AppendEntriesResponse::PartialSuccess(last)) => *last == sent.last,
+            _ => true,
+        };
+        (answer.map(|answer| answer.into_stream_result(sent.before, sent.last)), is_whole)
+    }
+
+    fn be_patient(&mut self) {
+        self.patience.as_mut().reset(Instant::now() + self.way.network.patience);
+    }
+
+    /// Whether the follower still needs an entry that is about to be removed.
+    fn is_below_floor(&self) -> bool {
+        let floor = *self.floor.borrow();
+        // Heartbeats need no entries.
+        let oldest = self.sent.iter().find(|sent| sent.before < sent.last);
+        oldest.is_some_and(|sent| sent.before.map_or(0, |before| before.index() + 1) < floor)
+    }
+
+    fn timed_out(&self) -> RPCError<Types> {
+        RPCError::Timeout(self.way.timed_out(RPCTypes::AppendEntries, self.way.network.patience))
+    }
+}
+
+fn left_behind() -> RPCError<Types> {
+    NetworkError::new(&AnyError::error("the follower is too far behind the log; it gets a snapshot")).into()
+}
