@@ -11,6 +11,7 @@ mod meters;
 mod replicas;
 mod report;
 mod settings;
+mod standing;
 mod supervise;
 #[cfg(test)]
 mod traced;
@@ -22,7 +23,7 @@ use playhouse_cluster::{
     consensus::{GroupId, Isolated, RaftId, Transport},
     environment::Environment,
     identity::{Identity, Wanted},
-    membership::{Command, Which},
+    membership::{Command, Member, Which},
     peering::{CONSENSUS, ConsensusService, ConsensusTransport, Local, Peering, Service, ServiceId},
     placement,
     store::{self, EngineKind, Health, Store},
@@ -38,6 +39,7 @@ pub use launch::{Launch, LaunchError, launch};
 pub use meters::Meters;
 pub use report::{FollowerReport, NodeReport, ShardReport};
 pub use settings::{Bootstrap, Links, Peers, Place, Settings};
+pub use standing::{Standing, Unfit};
 
 use self::cluster::{
     control::{CONTROL, Control},
@@ -342,13 +344,23 @@ impl Node {
     /// Whether this start of the node has caught up once with everything that it should have.
     #[must_use]
     pub fn has_reached(&self) -> bool {
-        *self.has_reached.borrow()
+        self.standing().has_reached()
     }
 
     /// Whether a majority of the cluster was heard lately. What was acknowledged stays; a minority serves nothing.
     #[must_use]
     pub fn hears_quorum(&self) -> bool {
-        self.council.system.group().quorum_heard_within(QUORUM_WITHIN)
+        self.standing().hears_quorum()
+    }
+
+    /// How it stands in its cluster.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing {
+            council: self.council.clone(),
+            own: self.identity.raft_id(),
+            has_reached: self.has_reached.clone(),
+        }
     }
 
     /// What this node tells about itself.
@@ -370,7 +382,7 @@ impl Node {
         if let Err(error) = self.council.submit(&drain, budget.mul_f64(0.3)).await {
             tracing::warn!(%error, "the cluster does not know that this node drains");
         }
-        while self.leads_movable() && self.environment.now() < deadline {
+        while self.leads_movable() && self.has_heirs() && self.environment.now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let left = self.router.led_shards();
@@ -380,6 +392,14 @@ impl Node {
                 "leaderships that nobody took over; they move by election when this node is gone"
             );
         }
+    }
+
+    /// Whether another member could lead. In a cluster that stops as a whole nobody can.
+    fn has_heirs(&self) -> bool {
+        let own = self.identity.raft_id();
+        let known = self.council.system.known().borrow().clone();
+        let can_lead = |member: &&Member| member.raft_id != own && member.is_available();
+        known.is_some_and(|state| state.members().values().any(|member| can_lead(&member)))
     }
 
     /// Whether this node leads a group that has other voters.
@@ -421,9 +441,6 @@ impl Node {
         }
     }
 }
-
-/// How fresh the majority must be for the node to be ready.
-const QUORUM_WITHIN: Duration = Duration::from_secs(5);
 
 fn placement_config(settings: &Settings) -> placement::Config {
     let down_replaced_after_ms =
