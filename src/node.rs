@@ -348,7 +348,13 @@ impl Node {
     /// Reads the counters of all rooms into the metrics. Call it before each scrape.
     #[must_use]
     pub fn meters(&self) -> Meters {
-        Meters::new(self.metrics.clone(), self.store.probe(), self.router.clone(), self.statistics.clone())
+        Meters::new(
+            self.metrics.clone(),
+            self.store.probe(),
+            self.router.clone(),
+            self.operator(),
+            self.statistics.clone(),
+        )
     }
 
     /// Whether this start of the node has caught up once with everything that it should have.
