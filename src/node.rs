@@ -408,7 +408,7 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let left = self.router.led_shards();
-        if left > 0 {
+        if left > 0 && self.has_heirs() {
             tracing::warn!(
                 left,
                 "leaderships that nobody took over; they move by election when this node is gone"
@@ -443,7 +443,7 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let left = self.router.unanswered();
-        if left > 0 {
+        if left > 0 && self.has_heirs() {
             tracing::warn!(left, "the drain budget is over; these requests get no answer");
         }
         self.stop.send_replace(true);
