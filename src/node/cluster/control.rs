@@ -1,9 +1,10 @@
 //! What nodes ask each other about the cluster, on the control lane.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::RwLock;
 use playhouse_cluster::{
     codec,
     consensus::RaftId,
@@ -69,27 +70,61 @@ pub(in crate::node) struct Control {
 
 #[derive(Default)]
 struct Shared {
-    system: OnceLock<System>,
-    peering: OnceLock<Peering>,
-    formation: OnceLock<Formation>,
-    report: OnceLock<Box<dyn Fn() -> NodeReport + Send + Sync>>,
+    system: Part<System>,
+    peering: Part<Peering>,
+    formation: Part<Formation>,
+    report: Part<Arc<dyn Fn() -> NodeReport + Send + Sync>>,
+}
+
+/// What is there from some time of the start to the end of the node.
+struct Part<T>(RwLock<Option<T>>);
+
+impl<T> Default for Part<T> {
+    fn default() -> Self {
+        Self(RwLock::new(None))
+    }
+}
+
+impl<T: Clone> Part<T> {
+    fn get(&self) -> Option<T> {
+        self.0.read().clone()
+    }
+
+    fn set(&self, part: T) {
+        *self.0.write() = Some(part);
+    }
+
+    /// What it held is dropped when no lock is held: its end may look here again.
+    fn clear(&self) {
+        let part = self.0.write().take();
+        drop(part);
+    }
 }
 
 impl Control {
     pub(in crate::node) fn set_system(&self, system: System) {
-        drop(self.shared.system.set(system));
+        self.shared.system.set(system);
     }
 
     pub(in crate::node) fn set_peering(&self, peering: Peering) {
-        drop(self.shared.peering.set(peering));
+        self.shared.peering.set(peering);
     }
 
     pub(in crate::node) fn set_formation(&self, formation: Formation) {
-        drop(self.shared.formation.set(formation));
+        self.shared.formation.set(formation);
     }
 
     pub(in crate::node) fn set_report(&self, report: impl Fn() -> NodeReport + Send + Sync + 'static) {
-        drop(self.shared.report.set(Box::new(report)));
+        self.shared.report.set(Arc::new(report));
+    }
+
+    /// The node is over. The link holds this, and this held the link: without an end by hand neither would ever be
+    /// dropped, nor the volume released.
+    pub(in crate::node) fn clear(&self) {
+        self.shared.system.clear();
+        self.shared.peering.clear();
+        self.shared.formation.clear();
+        self.shared.report.clear();
     }
 
     async fn answer(self, from: Arc<Peer>, ask: Ask) -> Result<Told, String> {
@@ -115,7 +150,7 @@ impl Control {
             }
             Ask::Hears(raft_id, incarnation) => {
                 let peering = shared.peering.get().ok_or("this node is starting")?;
-                Ok(Told::Hears(hears(peering, raft_id, incarnation)))
+                Ok(Told::Hears(hears(&peering, raft_id, incarnation)))
             }
             Ask::Report => {
                 let report = shared.report.get().ok_or("this node is starting")?;
