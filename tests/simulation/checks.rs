@@ -28,7 +28,8 @@ impl Watch {
     /// Two leaders in one term, or two clusters, are one too many.
     pub fn look(&mut self, world: &World) {
         for at in 0..world.hosts.len() {
-            let Some((report, cluster)) = world.with(at, |node| (node.report(), node.identity().cluster_id()))
+            let Some((report, cluster)) =
+                world.with(at, |node| (node.report(), node.identity().cluster_id()))
             else {
                 continue;
             };
@@ -41,7 +42,8 @@ impl Watch {
                 if leader != report.raft_id {
                     let ShardReport { shard, term, .. } = led;
                     let other = report.raft_id;
-                    self.violations.push(format!("{leader:?} and {other:?} both led group {shard} in term {term}"));
+                    self.violations
+                        .push(format!("{leader:?} and {other:?} both led group {shard} in term {term}"));
                 }
             }
         }
@@ -108,7 +110,8 @@ pub fn linearizable(record: &Record) -> Vec<String> {
     let judged = by_entity.into_iter().filter_map(|(entity, operations)| {
         let verdict = judge(operations.iter().copied());
         let lines = || operations.iter().map(|line| format!("\n      {line}")).collect::<String>();
-        (verdict != Verdict::Linearizable).then(|| format!("{entity} is not linearizable: {verdict:?}{}", lines()))
+        (verdict != Verdict::Linearizable)
+            .then(|| format!("{entity} is not linearizable: {verdict:?}{}", lines()))
     });
     judged.collect()
 }
@@ -199,7 +202,8 @@ mod tests {
             ended: 0,
             outcome,
         };
-        let operations = vec![add(Outcome::Told(Output::Value(2))), add(Outcome::Unknown), add(Outcome::Never)];
+        let operations =
+            vec![add(Outcome::Told(Output::Value(2))), add(Outcome::Unknown), add(Outcome::Never)];
         let record = Record { operations, ..Record::default() };
         let is_bad = |value| !totals(&record, &[("counter/a".to_owned(), value)].into()).is_empty();
         assert_eq!([0, 2, 4, 6].map(is_bad), [true, false, false, true]);

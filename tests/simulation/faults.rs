@@ -184,7 +184,8 @@ impl Faults {
 
     fn end_due(&mut self, world: &mut World, all: bool) {
         let now = Instant::now();
-        let (due, active) = std::mem::take(&mut self.active).into_iter().partition(|(at, _)| all || *at <= now);
+        let (due, active) =
+            std::mem::take(&mut self.active).into_iter().partition(|(at, _)| all || *at <= now);
         self.active = active;
         let due: Vec<(Instant, End)> = due;
         for (_, end) in due {

@@ -143,7 +143,10 @@ impl Search<'_> {
         let step = &self.steps[at];
         let is_twin = |other: &Step<'_>| other.output.is_none() && other.input == step.input;
         step.output.is_none()
-            && self.steps[..at].iter().enumerate().any(|(other, older)| is_twin(older) && !is_done(done, other))
+            && self.steps[..at]
+                .iter()
+                .enumerate()
+                .any(|(other, older)| is_twin(older) && !is_done(done, other))
     }
 
     /// When the first of those that are not done ended: nothing that began later can be next.

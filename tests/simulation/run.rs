@@ -44,6 +44,8 @@ pub struct Report {
     pub acknowledged: usize,
     /// How long it took to be whole again.
     pub healed_in: Duration,
+    /// How long it took in reality.
+    pub took: Duration,
 }
 
 thread_local! {
@@ -54,9 +56,12 @@ thread_local! {
 /// Runs one seed on this thread.
 pub fn run(seed: u64) -> Report {
     catch_panics();
+    // Outside of a runtime, so nothing pauses it.
+    let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     let mut report = runtime.expect("a runtime").block_on(async { Run::new(seed).run().await });
     report.violations.extend(PANICS.with_borrow_mut(std::mem::take));
+    report.took = began.elapsed();
     report
 }
 
@@ -143,6 +148,7 @@ impl Run {
             operations: record.operations.len() + record.sent.len() + record.ordered.len(),
             acknowledged: record.acknowledged(),
             healed_in,
+            took: Duration::ZERO,
         }
     }
 
@@ -291,4 +297,3 @@ impl Run {
         }
     }
 }
-

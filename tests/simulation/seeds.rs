@@ -22,7 +22,7 @@ const FRESH: u64 = 20;
 /// Runs at the same time.
 const THREADS: usize = 2;
 /// A seed that takes so long in reality spins for ever: simulated time cannot end it.
-const SPINS_AFTER: Duration = Duration::from_secs(600);
+const SPINS_AFTER: Duration = Duration::from_secs(120);
 
 /// What the environment asks for, or the default.
 pub fn chosen() -> Vec<u64> {
@@ -54,12 +54,15 @@ pub fn run(seeds: Vec<u64>) {
         operations += report.operations;
         acknowledged += report.acknowledged;
         slowest = slowest.max(report.healed_in);
-        if is_alone || !report.violations.is_empty() {
+        if is_alone {
             tell(report);
         }
         broken.extend((!report.violations.is_empty()).then_some(report.seed));
     }
-    println!("{} seeds, {operations} operations, {acknowledged} acknowledged; whole again within {slowest:?}", seeds.len());
+    println!(
+        "{} seeds, {operations} operations, {acknowledged} acknowledged; whole again within {slowest:?}",
+        seeds.len()
+    );
     for kind in KINDS {
         println!("{:>8}  {kind}", faults.get(&kind).copied().unwrap_or_default());
     }
@@ -67,7 +70,10 @@ pub fn run(seeds: Vec<u64>) {
 }
 
 fn tell(report: &Report) {
-    println!("seed {} (PLAYHOUSE_SEED={} replays it), fingerprint {:x}", report.seed, report.seed, report.fingerprint);
+    println!(
+        "seed {} (PLAYHOUSE_SEED={} replays it), fingerprint {:x}",
+        report.seed, report.seed, report.fingerprint
+    );
     report.trace.iter().for_each(|line| println!("  {line}"));
     report.violations.iter().for_each(|violation| println!("  !! {violation}"));
 }
@@ -90,7 +96,13 @@ fn run_all(seeds: &[u64]) -> Vec<Report> {
         drop(tell);
         loop {
             match heard.recv_timeout(SPINS_AFTER) {
-                Ok(report) => reports.push(report),
+                Ok(report) => {
+                    println!("seed {}: {:?}", report.seed, report.took);
+                    if seeds.len() > 1 && !report.violations.is_empty() {
+                        self::tell(&report);
+                    }
+                    reports.push(report);
+                }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     println!("a seed spins: one of {:?}", under_way.lock().expect("nobody panics with it"));

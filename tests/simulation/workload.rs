@@ -96,7 +96,8 @@ impl Clients {
         let mut client = self.client(100, 1);
         for account in 0..ACCOUNTS {
             let command = json!({"open": {"balance": OPENED_WITH}});
-            let known = client.ask("account", &account_name(account), &command, Duration::from_secs(20)).await;
+            let known =
+                client.ask("account", &account_name(account), &command, Duration::from_secs(20)).await;
             if !matches!(known, Known::Told(Ok(_))) {
                 return false;
             }
@@ -105,7 +106,14 @@ impl Clients {
     }
 
     /// Asks an entity through a certain node until it answers. `None`: it did not.
-    pub async fn read(&self, at: usize, kind: &str, key: &str, command: &Value, limit: Duration) -> Option<Value> {
+    pub async fn read(
+        &self,
+        at: usize,
+        kind: &str,
+        key: &str,
+        command: &Value,
+        limit: Duration,
+    ) -> Option<Value> {
         let deadline = Instant::now() + limit;
         while Instant::now() < deadline {
             if let Some(router) = self.directory.router(at) {
@@ -125,7 +133,14 @@ impl Clients {
         *last
     }
 
-    fn request(&self, kind: &str, key: &str, command: &Value, timeout: Duration, once: Option<u64>) -> Request {
+    fn request(
+        &self,
+        kind: &str,
+        key: &str,
+        command: &Value,
+        timeout: Duration,
+        once: Option<u64>,
+    ) -> Request {
         Request {
             target: EntityId::new(kind, key).expect("the names of this workload are allowed"),
             body: Body::json(command.to_string()),
@@ -262,6 +277,9 @@ impl Client {
             let key = entity_name(self.random.random_range(0..JOURNALS));
             let mut number = 0;
             for _ in 0..self.random.random_range(1..8) {
+                if Instant::now() > self.shared.until {
+                    return;
+                }
                 let mut burst = Vec::new();
                 for _ in 0..self.random.random_range(1..=BURST_MAX) {
                     number += 1;
@@ -315,7 +333,9 @@ fn command(input: &Input) -> Value {
 fn output(input: &Input, told: &Result<Reply, CallError>) -> Option<Output> {
     let body: Value = match told {
         Ok(reply) => serde_json::from_slice(&reply.body).ok()?,
-        Err(CallError::Refused(refused)) if refused.code == "revision_mismatch" => return Some(Output::Mismatch),
+        Err(CallError::Refused(refused)) if refused.code == "revision_mismatch" => {
+            return Some(Output::Mismatch);
+        }
         Err(_) => return None,
     };
     let revision = body.get("revision").and_then(Value::as_u64);

@@ -278,9 +278,8 @@ impl World {
 
     /// Whether the node waits for the files of the one before it, whose tasks are not dropped yet.
     pub fn waits_for_files(&self, at: usize) -> bool {
-        let in_use = |stage: &Stage| {
-            matches!(stage, Stage::Failed(StartError::Identity(IdentityError::InUse { .. })))
-        };
+        let in_use =
+            |stage: &Stage| matches!(stage, Stage::Failed(StartError::Identity(IdentityError::InUse { .. })));
         self.stage(at, in_use)
     }
 

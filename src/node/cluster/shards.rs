@@ -117,8 +117,9 @@ impl Shards {
             }
             tokio::select! {
                 biased;
-                _ = stopped.changed() => {}
-                _ = known.changed() => {}
+                // An error means that the node was dropped, or that its system group is gone.
+                told = stopped.changed() => if told.is_err() { break },
+                told = known.changed() => if told.is_err() { break },
                 () = tokio::time::sleep(CLOSED_AFTER) => {}
             }
         }
