@@ -7,6 +7,7 @@ mod cluster;
 mod error;
 mod launch;
 mod meters;
+mod operator;
 #[cfg(test)]
 mod replicas;
 mod report;
@@ -37,6 +38,7 @@ pub use builder::Builder;
 pub use error::StartError;
 pub use launch::{Launch, LaunchError, launch};
 pub use meters::Meters;
+pub use operator::{Operator, OperatorError, Overview};
 pub use report::{FollowerReport, NodeReport, ShardReport};
 pub use settings::{Bootstrap, Links, Peers, Place, Settings};
 pub use standing::{Standing, Unfit};
@@ -71,6 +73,7 @@ pub struct Node {
     metrics: Metrics,
     council: Council,
     control: Control,
+    operator: Operator,
     groups: Groups,
     tasks: Vec<JoinHandle<()>>,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
@@ -264,6 +267,12 @@ impl Node {
         environment.spawn(router.look_after(settings.wait_for_leader));
         let identity = Arc::new(identity);
         control.set_report(reporter(&identity, &council, &groups));
+        let operator = Operator::new(operator::Rooms {
+            council: council.clone(),
+            own,
+            standing: Standing { council: council.clone(), own, has_reached: has_reached.clone() },
+            report: Arc::new(reporter(&identity, &council, &groups)),
+        });
         Self {
             environment,
             identity,
@@ -272,6 +281,7 @@ impl Node {
             metrics,
             council,
             control: control.clone(),
+            operator,
             groups,
             tasks,
             statistics,
@@ -363,6 +373,12 @@ impl Node {
         }
     }
 
+    /// What operators ask of the cluster.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        self.operator.clone()
+    }
+
     /// What this node tells about itself.
     #[must_use]
     pub fn report(&self) -> NodeReport {
@@ -429,6 +445,7 @@ impl Node {
             drop(task.await);
         }
         self.control.clear();
+        self.operator.clear();
         self.council.system.group().shutdown().await;
         if let Some(peering) = &self.council.peering {
             peering.stop().await;
