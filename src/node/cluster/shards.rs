@@ -48,6 +48,12 @@ impl Groups {
         self.0.write().remove(&id);
     }
 
+    /// The node is over. As with the control service: groups hold the link, and the link holds them.
+    pub(in crate::node) fn clear(&self) {
+        let groups = std::mem::take(&mut *self.0.write());
+        drop(groups);
+    }
+
     pub(in crate::node) fn get(&self, id: GroupId) -> Option<RaftGroup> {
         self.0.read().get(&id).cloned()
     }
