@@ -7,10 +7,12 @@ mod cluster;
 mod error;
 mod launch;
 mod meters;
+mod operator;
 #[cfg(test)]
 mod replicas;
 mod report;
 mod settings;
+mod standing;
 mod supervise;
 #[cfg(test)]
 mod traced;
@@ -22,7 +24,7 @@ use playhouse_cluster::{
     consensus::{GroupId, Isolated, RaftId, Transport},
     environment::Environment,
     identity::{Identity, Wanted},
-    membership::{Command, Which},
+    membership::{Command, Member, Which},
     peering::{CONSENSUS, ConsensusService, ConsensusTransport, Local, Peering, Service, ServiceId},
     placement,
     store::{self, EngineKind, Health, Store},
@@ -36,8 +38,10 @@ pub use builder::Builder;
 pub use error::StartError;
 pub use launch::{Launch, LaunchError, launch};
 pub use meters::Meters;
+pub use operator::{Operator, OperatorError, Overview};
 pub use report::{FollowerReport, NodeReport, ShardReport};
 pub use settings::{Bootstrap, Links, Peers, Place, Settings};
+pub use standing::{Standing, Unfit};
 
 use self::cluster::{
     control::{CONTROL, Control},
@@ -68,6 +72,8 @@ pub struct Node {
     router: Router,
     metrics: Metrics,
     council: Council,
+    control: Control,
+    operator: Operator,
     groups: Groups,
     tasks: Vec<JoinHandle<()>>,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
@@ -196,8 +202,9 @@ impl Node {
             &control,
             over,
         );
-        if settings.links.is_none() {
-            node.wait_for_leaders().await?;
+        match settings.links {
+            None => node.wait_for_leaders().await?,
+            Some(_) => node.wait_for_others().await,
         }
         Ok(node)
     }
@@ -277,6 +284,12 @@ impl Node {
         environment.spawn(router.look_after(settings.wait_for_leader));
         let identity = Arc::new(identity);
         control.set_report(reporter(&identity, &council, &groups));
+        let operator = Operator::new(operator::Rooms {
+            council: council.clone(),
+            own,
+            standing: Standing { council: council.clone(), own, has_reached: has_reached.clone() },
+            report: Arc::new(reporter(&identity, &council, &groups)),
+        });
         Self {
             environment,
             identity,
@@ -284,6 +297,8 @@ impl Node {
             router,
             metrics,
             council,
+            control: control.clone(),
+            operator,
             groups,
             tasks,
             statistics,
@@ -293,6 +308,14 @@ impl Node {
             fatal,
             _over: over,
         }
+    }
+
+    /// Until enough others have joined, a cluster could be left behind with the volume of its founder.
+    async fn wait_for_others(&self) {
+        let is_safe =
+            |known: &cluster::system::Known| known.as_ref().is_some_and(|state| !state.is_beginning());
+        // An error would mean that the group stopped, which ends the node by itself.
+        drop(self.council.system.known().wait_for(is_safe).await);
     }
 
     async fn wait_for_leaders(&self) -> Result<(), StartError> {
@@ -349,13 +372,29 @@ impl Node {
     /// Whether this start of the node has caught up once with everything that it should have.
     #[must_use]
     pub fn has_reached(&self) -> bool {
-        *self.has_reached.borrow()
+        self.standing().has_reached()
     }
 
     /// Whether a majority of the cluster was heard lately. What was acknowledged stays; a minority serves nothing.
     #[must_use]
     pub fn hears_quorum(&self) -> bool {
-        self.council.system.group().quorum_heard_within(QUORUM_WITHIN)
+        self.standing().hears_quorum()
+    }
+
+    /// How it stands in its cluster.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing {
+            council: self.council.clone(),
+            own: self.identity.raft_id(),
+            has_reached: self.has_reached.clone(),
+        }
+    }
+
+    /// What operators ask of the cluster.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        self.operator.clone()
     }
 
     /// What this node tells about itself.
@@ -377,7 +416,7 @@ impl Node {
         if let Err(error) = self.council.submit(&drain, budget.mul_f64(0.3)).await {
             tracing::warn!(%error, "the cluster does not know that this node drains");
         }
-        while self.leads_movable() && self.environment.now() < deadline {
+        while self.leads_movable() && self.has_heirs() && self.environment.now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let left = self.router.led_shards();
@@ -387,6 +426,14 @@ impl Node {
                 "leaderships that nobody took over; they move by election when this node is gone"
             );
         }
+    }
+
+    /// Whether another member could lead. In a cluster that stops as a whole nobody can.
+    fn has_heirs(&self) -> bool {
+        let own = self.identity.raft_id();
+        let known = self.council.system.known().borrow().clone();
+        let can_lead = |member: &&Member| member.raft_id != own && member.is_available();
+        known.is_some_and(|state| state.members().values().any(|member| can_lead(&member)))
     }
 
     /// Whether this node leads a group that has other voters.
@@ -415,6 +462,8 @@ impl Node {
         for task in self.tasks {
             drop(task.await);
         }
+        self.control.clear();
+        self.operator.clear();
         self.council.system.group().shutdown().await;
         if let Some(peering) = &self.council.peering {
             peering.stop().await;
@@ -427,9 +476,6 @@ impl Node {
         }
     }
 }
-
-/// How fresh the majority must be for the node to be ready.
-const QUORUM_WITHIN: Duration = Duration::from_secs(5);
 
 fn placement_config(settings: &Settings) -> placement::Config {
     let down_replaced_after_ms =

@@ -67,7 +67,7 @@ pub struct Wanted {
     pub name: String,
     /// The number of shards of the cluster, fixed for ever when the cluster is formed.
     pub shards: NonZeroU32,
-    /// The cluster that the node must belong to. None: any, or none yet.
+    /// The cluster that the node must belong to. None: any. A volume of no cluster joins no other one.
     pub cluster_id: Option<ClusterId>,
 }
 
@@ -76,6 +76,8 @@ pub struct Wanted {
 pub struct Identity {
     path: PathBuf,
     record: Record,
+    /// The only cluster that it may join.
+    wanted: Option<ClusterId>,
     previous: Incarnation,
     is_new: bool,
     _in_use: volume::Lock,
@@ -124,7 +126,7 @@ impl Identity {
         let previous = record.incarnation;
         record.incarnation = next_incarnation(previous, environment.wall_ms());
         record.write(&path)?;
-        Ok(Self { path, record, previous, is_new, _in_use: in_use })
+        Ok(Self { path, record, wanted: wanted.cluster_id, previous, is_new, _in_use: in_use })
     }
 
     /// Joins a cluster for ever; durable when it returns. Joining the same again changes nothing.
@@ -139,6 +141,11 @@ impl Identity {
             Some(found) => {
                 let path = self.path.clone();
                 Err(IdentityError::OtherCluster { path, found, wanted: cluster_id })
+            }
+            None if self.wanted.is_some_and(|wanted| wanted != cluster_id) => {
+                let path = self.path.clone();
+                let wanted = self.wanted.expect("it was just compared");
+                Err(IdentityError::OtherCluster { path, found: cluster_id, wanted })
             }
             None => {
                 let record = Record { cluster_id: Some(cluster_id), ..self.record.clone() };
@@ -213,7 +220,7 @@ fn agreed(path: &Path, record: Record, wanted: &Wanted) -> Result<Record, Identi
         (Some(found), Some(wanted)) if found != wanted => {
             Err(IdentityError::OtherCluster { path: path(), found, wanted })
         }
-        (found, wanted) => Ok(Record { cluster_id: found.or(wanted), ..record }),
+        _ => Ok(record),
     }
 }
 
@@ -225,7 +232,7 @@ fn new_record(folder: &Path, wanted: &Wanted, environment: &Environment) -> Resu
     Ok(Record {
         name: wanted.name.clone(),
         raft_id: draw_raft_id(environment),
-        cluster_id: wanted.cluster_id,
+        cluster_id: None,
         shards: wanted.shards,
         incarnation: Incarnation(0),
     })

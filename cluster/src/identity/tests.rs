@@ -195,3 +195,17 @@ async fn a_name_that_cannot_be_kept_is_refused() {
         assert!(matches!(story.is_refused(&["is no name"]), IdentityError::BadName { .. }));
     }
 }
+
+#[tokio::test]
+async fn a_volume_of_no_cluster_joins_only_the_cluster_that_it_was_told_about() {
+    let mut story = Story::new();
+    story.wanted.cluster_id = Some(ClusterId(7));
+    let mut identity = story.open().unwrap();
+    assert_eq!(identity.cluster_id(), None, "being told is not being a member");
+    let refused = identity.adopt_cluster_id(ClusterId(8));
+    assert!(matches!(refused, Err(IdentityError::OtherCluster { .. })), "{refused:?}");
+    assert_eq!(identity.cluster_id(), None);
+    identity.adopt_cluster_id(ClusterId(7)).unwrap();
+    drop(identity);
+    assert_eq!(story.open().unwrap().cluster_id(), Some(ClusterId(7)));
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 use playhouse_cluster::{
     codec,
     consensus::RaftId,
@@ -65,95 +65,73 @@ pub(in crate::node) enum Told {
 /// Answers questions of peers; what is not there yet is filled in while the node starts.
 #[derive(Clone, Default)]
 pub(in crate::node) struct Control {
-    shared: Arc<Shared>,
+    rooms: Arc<Mutex<Rooms>>,
 }
 
-#[derive(Default)]
-struct Shared {
-    system: Part<System>,
-    peering: Part<Peering>,
-    formation: Part<Formation>,
-    report: Part<Arc<dyn Fn() -> NodeReport + Send + Sync>>,
-}
-
-/// What is there from some time of the start to the end of the node.
-struct Part<T>(RwLock<Option<T>>);
-
-impl<T> Default for Part<T> {
-    fn default() -> Self {
-        Self(RwLock::new(None))
-    }
-}
-
-impl<T: Clone> Part<T> {
-    fn get(&self) -> Option<T> {
-        self.0.read().clone()
-    }
-
-    fn set(&self, part: T) {
-        *self.0.write() = Some(part);
-    }
-
-    /// What it held is dropped when no lock is held: its end may look here again.
-    fn clear(&self) {
-        let part = self.0.write().take();
-        drop(part);
-    }
+/// What questions are answered from. Taken away when the node stops: peers may hold this longer than the volume may stay
+/// open.
+#[derive(Clone, Default)]
+struct Rooms {
+    system: Option<System>,
+    peering: Option<Peering>,
+    formation: Option<Formation>,
+    report: Option<Arc<dyn Fn() -> NodeReport + Send + Sync>>,
 }
 
 impl Control {
     pub(in crate::node) fn set_system(&self, system: System) {
-        self.shared.system.set(system);
+        self.rooms.lock().system = Some(system);
     }
 
     pub(in crate::node) fn set_peering(&self, peering: Peering) {
-        self.shared.peering.set(peering);
+        self.rooms.lock().peering = Some(peering);
     }
 
     pub(in crate::node) fn set_formation(&self, formation: Formation) {
-        self.shared.formation.set(formation);
+        self.rooms.lock().formation = Some(formation);
     }
 
     pub(in crate::node) fn set_report(&self, report: impl Fn() -> NodeReport + Send + Sync + 'static) {
-        self.shared.report.set(Arc::new(report));
+        self.rooms.lock().report = Some(Arc::new(report));
     }
 
-    /// The node is over. The link holds this, and this held the link: without an end by hand neither would ever be
-    /// dropped, nor the volume released.
+    /// Answers nothing any more.
     pub(in crate::node) fn clear(&self) {
-        self.shared.system.clear();
-        self.shared.peering.clear();
-        self.shared.formation.clear();
-        self.shared.report.clear();
+        let rooms = std::mem::take(&mut *self.rooms.lock());
+        drop(rooms);
+    }
+
+    fn rooms(&self) -> Rooms {
+        self.rooms.lock().clone()
     }
 
     async fn answer(self, from: Arc<Peer>, ask: Ask) -> Result<Told, String> {
-        let shared = &self.shared;
+        let rooms = self.rooms();
         match ask {
             Ask::Execute(command) => Ok(match self.execute(command).await {
                 Ok(revision) => Told::Executed { revision },
                 Err(error) => Told::NotExecuted(error),
             }),
             Ask::Propose(proposal) => {
-                let formation = shared.formation.get().ok_or("this node is starting")?;
+                let formation = rooms.formation.ok_or("this node is starting")?;
                 let answer = formation.asked(&from.name, proposal).await;
                 answer.map(Told::Proposed).map_err(|error| error.to_string())
             }
             Ask::HasAdopted(raft_id) => {
-                let known = shared.system.get().and_then(|system| system.known().borrow().clone());
+                let known = rooms.system.and_then(|system| system.known().borrow().clone());
                 Ok(Told::HasAdopted(known.is_some_and(|state| state.has_adopted(raft_id))))
             }
             Ask::Incarnation(raft_id) => {
-                let known = shared.system.get().and_then(|system| system.known().borrow().clone());
+                let known = rooms.system.and_then(|system| system.known().borrow().clone());
                 let member = known.as_ref().and_then(|state| state.member(raft_id));
                 Ok(Told::Incarnation(member.map(|member| member.incarnation)))
             }
             Ask::Hears(raft_id, incarnation) => {
-                let peering = shared.peering.get().ok_or("this node is starting")?;
+                let peering = rooms.peering.ok_or("this node is starting")?;
                 Ok(Told::Hears(hears(&peering, raft_id, incarnation)))
             }
             Ask::Report => {
-                let report = shared.report.get().ok_or("this node is starting")?;
+                let report = rooms.report.ok_or("this node is starting")?;
                 Ok(Told::Report(Box::new(report())))
             }
         }
@@ -161,10 +139,11 @@ impl Control {
 
     /// As the leader of the system group.
     async fn execute(&self, mut command: Command) -> Result<u64, ExecuteError> {
-        let system = self.shared.system.get().ok_or(ExecuteError::NotLeader { leader: None })?;
+        let rooms = self.rooms();
+        let system = rooms.system.ok_or(ExecuteError::NotLeader { leader: None })?;
         if let Command::Join { node, other_is_heard } = &mut command {
             // Only the leader's own ears count.
-            *other_is_heard = self.shared.peering.get().is_some_and(|peering| {
+            *other_is_heard = rooms.peering.is_some_and(|peering| {
                 let peers = peering.peers().borrow().clone();
                 let other = |peer: &Peer| peer.name == node.name && peer.raft_id != node.raft_id;
                 peers.values().any(|status| status.liveness == Liveness::Alive && other(&status.peer))

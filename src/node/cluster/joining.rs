@@ -169,6 +169,13 @@ impl Joining<'_> {
             let mut actions = VecDeque::from(formation.step(Event::Retry).await?);
             for peer in self.peering.map(alive).unwrap_or_default() {
                 if let Some(cluster_id) = peer.cluster_id {
+                    if self.settings.cluster_id.is_some_and(|wanted| wanted != cluster_id) {
+                        said.say(&format!(
+                            "{} belongs to the cluster {cluster_id}, which is not cluster.id",
+                            peer.name
+                        ));
+                        continue;
+                    }
                     actions.extend(formation.step(Event::Met { peer: peer.name, cluster_id }).await?);
                 }
             }

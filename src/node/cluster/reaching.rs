@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long the cluster may take to hear of it.
 const TELL_WITHIN: Duration = Duration::from_secs(5);
 
-/// Watches the replicas of this start until all have caught up.
+/// Watches the replicas of this start.
 pub(in crate::node) struct Reaching {
     pub(in crate::node) council: Council,
     pub(in crate::node) groups: Groups,
@@ -26,12 +26,12 @@ pub(in crate::node) struct Reaching {
 }
 
 impl Reaching {
-    /// Runs until everything that this node should have has caught up once, and the cluster was told.
+    /// Tells whenever everything that this node should have has caught up, and the cluster does not know; until `stopped`.
     pub(in crate::node) async fn run(self, mut stopped: watch::Receiver<bool>) {
         while !*stopped.borrow_and_update() {
+            // Again and again: whoever was down, or drained and stays after all, is heard of anew.
             if self.is_told().await {
-                self.has_reached.send_replace(true);
-                return;
+                self.has_reached.send_if_modified(|has_reached| !std::mem::replace(has_reached, true));
             }
             tokio::select! {
                 biased;

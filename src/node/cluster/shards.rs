@@ -112,7 +112,11 @@ impl Shards {
             {
                 let reason = format!("a replica did not open: {error}");
                 tracing::error!(reason, "the node cannot serve");
-                self.parts.fatal.send_if_modified(|fatal| fatal.get_or_insert(reason).is_empty() || true);
+                self.parts.fatal.send_if_modified(|fatal| {
+                    let is_first = fatal.is_none();
+                    fatal.get_or_insert(reason);
+                    is_first
+                });
                 break;
             }
             tokio::select! {

@@ -159,7 +159,8 @@ where
     /// Whether the follower still needs an entry that is about to be removed.
     fn is_below_floor(&self) -> bool {
         let floor = *self.floor.borrow();
-        let oldest = self.sent.front().filter(|sent| sent.before < sent.last);
+        // Heartbeats need no entries.
+        let oldest = self.sent.iter().find(|sent| sent.before < sent.last);
         oldest.is_some_and(|sent| sent.before.map_or(0, |before| before.index() + 1) < floor)
     }
 

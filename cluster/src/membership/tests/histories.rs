@@ -9,11 +9,11 @@ use crate::{consensus::RaftId, identity::Incarnation};
 
 /// A few names, volumes and starts, so that they meet.
 fn commands() -> impl Strategy<Value = Vec<Command>> {
-    let id = || prop_oneof![100..106u64, 200..206u64].prop_map(RaftId);
-    let start = || (1..5u64).prop_map(Incarnation);
-    let voters = || prop::collection::btree_set(id(), 0..5);
+    let id = || prop_oneof![4 => 100..105u64, 1 => 200..205u64].prop_map(RaftId);
+    let start = || prop_oneof![3 => Just(1), 1 => 2..4u64].prop_map(Incarnation);
+    let voters = || prop::collection::btree_set(id(), 0..4);
     let which = || prop_oneof![1 => Just(Which::System), 4 => (0..=SHARDS).prop_map(Which::Shard)];
-    let join = (0..6u64, any::<bool>(), 1..5u64, 0..3u64, any::<bool>(), any::<bool>());
+    let join = (0..5u64, prop::bool::weighted(0.2), 1..4u64, 0..3u64, any::<bool>(), any::<bool>());
     let join = join.prop_map(|(number, is_second, start, back, is_new, other_is_heard)| {
         let raft_id = number + if is_second { 200 } else { 100 };
         let volume = if is_new { Volume::New } else { Volume::Of(CLUSTER) };

@@ -7,13 +7,13 @@
 
 use std::sync::Arc;
 
-use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{async_runtime::watch::WatchReceiver, error::Fatal};
 use tokio::sync::watch;
 
 use crate::consensus::raft::{
     growth::Growth,
     sending::Sending,
-    types::{LogId, Raft},
+    types::{LogId, Raft, Types},
 };
 
 /// How many times its bound the log may grow while a snapshot travels.
@@ -36,22 +36,31 @@ impl Cutter {
             if self.sending.is_busy() && !self.growth.is_over(STRETCH) {
                 continue;
             }
-            self.raise_floor();
             self.growth.restart();
-            if self.raft.trigger().snapshot().await.is_err() {
+            if self.cut().await.is_err() {
                 return;
             }
         }
     }
 
-    /// What the last cut should have removed, and could not.
-    fn raise_floor(&self) {
+    async fn cut(&self) -> Result<(), Fatal<Types>> {
+        if self.raise_floor() {
+            // Whoever pauses after a failure does not look at the floor, and openraft keeps the log for it.
+            self.raft.trigger().reset_backoff([]).await?;
+        }
+        self.raft.trigger().snapshot().await
+    }
+
+    /// Asks for what the last cut should have removed, and could not. Whether there is such a thing.
+    fn raise_floor(&self) -> bool {
         let metrics = self.raft.data_metrics();
         let metrics = metrics.borrow_watched();
         let end = |last: Option<LogId>| last.map_or(0, |last| last.index() + 1);
         let due = end(metrics.snapshot).saturating_sub(self.kept);
-        if end(metrics.purged) < due {
-            self.floor.send_if_modified(|floor| due > std::mem::replace(floor, due.max(*floor)));
+        if end(metrics.purged) >= due {
+            return false;
         }
+        self.floor.send_if_modified(|floor| due > std::mem::replace(floor, due.max(*floor)));
+        true
     }
 }

@@ -189,7 +189,7 @@ impl Mesh {
         answer: oneshot::Sender<Bytes>,
     ) -> Option<oneshot::Sender<Bytes>> {
         let lose_one_in = *self.lose_one_in.lock();
-        let is_lost = lose_one_in > 0 && self.environment.random_u64() % lose_one_in == 0;
+        let is_lost = lose_one_in > 0 && self.environment.random_u64().is_multiple_of(lose_one_in);
         match self.cut_between(from, to).or(is_lost.then_some(Cut::Silent)) {
             None => return Some(answer),
             Some(Cut::Refused) => drop(answer),
