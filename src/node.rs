@@ -44,7 +44,7 @@ pub use settings::{Bootstrap, Links, Peers, Place, Settings};
 pub use standing::{Standing, Unfit};
 
 use self::cluster::{
-    control::{CONTROL, Control},
+    control::{self, CONTROL, Control},
     council::Council,
     joining::Joining,
     links::RouterFrames,
@@ -366,7 +366,13 @@ impl Node {
     /// Reads the counters of all rooms into the metrics. Call it before each scrape.
     #[must_use]
     pub fn meters(&self) -> Meters {
-        Meters::new(self.metrics.clone(), self.store.probe(), self.router.clone(), self.statistics.clone())
+        Meters::new(
+            self.metrics.clone(),
+            self.store.probe(),
+            self.router.clone(),
+            self.operator(),
+            self.statistics.clone(),
+        )
     }
 
     /// Whether this start of the node has caught up once with everything that it should have.
@@ -406,7 +412,7 @@ impl Node {
     /// Hands all leaderships to other nodes, at most for `budget`. Requests go on all the time. A node without peers keeps
     /// them.
     pub async fn hand_over(&self, budget: Duration) {
-        if self.council.peering.is_none() {
+        if !self.has_heirs() {
             return;
         }
         self.draining.send_replace(true);
@@ -428,12 +434,12 @@ impl Node {
         }
     }
 
-    /// Whether another member could lead. In a cluster that stops as a whole nobody can.
+    /// Whether another member could lead. In a cluster that stops as a whole, or is gone, nobody can.
     fn has_heirs(&self) -> bool {
-        let own = self.identity.raft_id();
+        let Some(peering) = &self.council.peering else { return false };
         let known = self.council.system.known().borrow().clone();
-        let can_lead = |member: &&Member| member.raft_id != own && member.is_available();
-        known.is_some_and(|state| state.members().values().any(|member| can_lead(&member)))
+        let can_lead = |it: &Member| it.is_available() && control::hears(peering, it.raft_id, it.incarnation);
+        known.is_some_and(|state| state.members().values().any(can_lead))
     }
 
     /// Whether this node leads a group that has other voters.
