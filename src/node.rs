@@ -49,6 +49,7 @@ use self::cluster::{
     shards::{Groups, Parts, Shards},
     steward::Steward,
 };
+use self::meters::ClusterMeter;
 use crate::{
     entity::{Entity, KindRegistry},
     protocol::Key,
@@ -76,6 +77,7 @@ pub struct Node {
     has_reached: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
     fatal: watch::Receiver<Option<String>>,
+    placement: placement::Config,
 }
 
 /// How many groups of a node may change at once.
@@ -277,6 +279,7 @@ impl Node {
             has_reached,
             stop,
             fatal,
+            placement: placement_config(settings),
         }
     }
 
@@ -336,7 +339,13 @@ impl Node {
     /// Reads the counters of all rooms into the metrics. Call it before each scrape.
     #[must_use]
     pub fn meters(&self) -> Meters {
-        Meters::new(self.metrics.clone(), self.store.probe(), self.router.clone(), self.statistics.clone())
+        let cluster = ClusterMeter {
+            known: self.council.system.known(),
+            config: self.placement,
+            environment: self.environment.clone(),
+        };
+        let (store, router) = (self.store.probe(), self.router.clone());
+        Meters::new(self.metrics.clone(), store, router, self.statistics.clone(), cluster)
     }
 
     /// Whether this start of the node has caught up once with everything that it should have.
