@@ -3,18 +3,21 @@
 //! Comes in: arguments, environment, files and standard input. Leaves: text or JSON on standard output, what went
 //! wrong on standard error, and an exit code that scripts can rely on (`docs/cli.md`).
 //!
-//! Every command here speaks HTTP through [`playhouse_client`]; none of them looks inside a node. Each is one file
+//! `run` and `dev` start nodes. Every other command speaks HTTP through [`playhouse_client`]; none of them looks inside a
+//! node. Each is one file
 //! with its `Arguments` and a `run` that returns an [`Exit`] or a `Failure`.
 
 mod call;
 mod cast;
 mod command;
 mod config;
+mod dev;
 mod duration;
 mod exit;
 mod failure;
 mod get;
 mod health;
+mod interrupts;
 mod kinds;
 mod list;
 mod node;
@@ -33,7 +36,7 @@ use failure::Failure;
 use output::Output;
 use server::Server;
 
-use crate::{config::Profile, node::Builder};
+use crate::node::Builder;
 
 /// Playhouse: durable, addressable state machines on a cluster of nodes.
 #[derive(Debug, Parser)]
@@ -47,8 +50,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start a node on this machine to try things out: loopback only, data under .playhouse/
-    Dev(node::Arguments),
+    /// Start a cluster on this machine to try things out: loopback only, data under .playhouse/
+    Dev(dev::Arguments),
     /// Start a node of a cluster
     Run(node::Arguments),
     /// Show the effective configuration and where each value came from
@@ -91,8 +94,8 @@ pub fn main_with(node: Builder, arguments: impl IntoIterator<Item = OsString>) -
 
 fn run(command: Command, node: Builder, server: &Server, output: &Output) -> Result<Exit, Failure> {
     match command {
-        Command::Dev(arguments) => node::run(arguments, Profile::Dev, node),
-        Command::Run(arguments) => node::run(arguments, Profile::Run, node),
+        Command::Dev(arguments) => dev::run(arguments, node, output),
+        Command::Run(arguments) => node::run(arguments, node),
         Command::Config(arguments) => config::run(arguments, output),
         Command::Call(arguments) => wait(call::run(arguments, server, output)),
         Command::Cast(arguments) => wait(cast::run(arguments, server, output)),

@@ -7,10 +7,12 @@ mod cluster;
 mod error;
 mod launch;
 mod meters;
+mod operator;
 #[cfg(test)]
 mod replicas;
 mod report;
 mod settings;
+mod standing;
 mod supervise;
 #[cfg(test)]
 mod traced;
@@ -22,7 +24,7 @@ use playhouse_cluster::{
     consensus::{GroupId, Isolated, RaftId, Transport},
     environment::Environment,
     identity::{Identity, Wanted},
-    membership::{Command, Which},
+    membership::{Command, Member, Which},
     peering::{CONSENSUS, ConsensusService, ConsensusTransport, Local, Peering, Service, ServiceId},
     placement,
     store::{self, EngineKind, Health, Store},
@@ -36,8 +38,10 @@ pub use builder::Builder;
 pub use error::StartError;
 pub use launch::{Launch, LaunchError, launch};
 pub use meters::Meters;
+pub use operator::{Operator, OperatorError, Overview};
 pub use report::{FollowerReport, NodeReport, ShardReport};
 pub use settings::{Bootstrap, Links, Peers, Place, Settings};
+pub use standing::{Standing, Unfit};
 
 use self::cluster::{
     control::{CONTROL, Control},
@@ -49,7 +53,6 @@ use self::cluster::{
     shards::{Groups, Parts, Shards},
     steward::Steward,
 };
-use self::meters::ClusterMeter;
 use crate::{
     entity::{Entity, KindRegistry},
     protocol::Key,
@@ -70,6 +73,7 @@ pub struct Node {
     metrics: Metrics,
     council: Council,
     control: Control,
+    operator: Operator,
     groups: Groups,
     tasks: Vec<JoinHandle<()>>,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
@@ -77,7 +81,20 @@ pub struct Node {
     has_reached: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
     fatal: watch::Receiver<Option<String>>,
-    placement: placement::Config,
+    _over: Over,
+}
+
+/// Ends what would hold itself for ever, however the node ends: also when it is dropped without [`Node::stop`].
+struct Over {
+    groups: Groups,
+    control: Control,
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.control.clear();
+        self.groups.clear();
+    }
 }
 
 /// How many groups of a node may change at once.
@@ -128,6 +145,7 @@ impl Node {
         let kinds = Arc::new(kinds);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
         let (groups, control) = (Groups::default(), Control::default());
+        let over = Over { groups: groups.clone(), control: control.clone() };
         let local = Local {
             name: settings.name.clone(),
             raft_id: identity.raft_id(),
@@ -182,6 +200,7 @@ impl Node {
             council,
             groups,
             &control,
+            over,
         );
         match settings.links {
             None => node.wait_for_leaders().await?,
@@ -203,6 +222,7 @@ impl Node {
         council: Council,
         groups: Groups,
         control: &Control,
+        over: Over,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (tell_fatal, fatal) = watch::channel(None);
@@ -264,6 +284,12 @@ impl Node {
         environment.spawn(router.look_after(settings.wait_for_leader));
         let identity = Arc::new(identity);
         control.set_report(reporter(&identity, &council, &groups));
+        let operator = Operator::new(operator::Rooms {
+            council: council.clone(),
+            own,
+            standing: Standing { council: council.clone(), own, has_reached: has_reached.clone() },
+            report: Arc::new(reporter(&identity, &council, &groups)),
+        });
         Self {
             environment,
             identity,
@@ -272,6 +298,7 @@ impl Node {
             metrics,
             council,
             control: control.clone(),
+            operator,
             groups,
             tasks,
             statistics,
@@ -279,7 +306,7 @@ impl Node {
             has_reached,
             stop,
             fatal,
-            placement: placement_config(settings),
+            _over: over,
         }
     }
 
@@ -339,25 +366,35 @@ impl Node {
     /// Reads the counters of all rooms into the metrics. Call it before each scrape.
     #[must_use]
     pub fn meters(&self) -> Meters {
-        let cluster = ClusterMeter {
-            known: self.council.system.known(),
-            config: self.placement,
-            environment: self.environment.clone(),
-        };
-        let (store, router) = (self.store.probe(), self.router.clone());
-        Meters::new(self.metrics.clone(), store, router, self.statistics.clone(), cluster)
+        Meters::new(self.metrics.clone(), self.store.probe(), self.router.clone(), self.statistics.clone())
     }
 
     /// Whether this start of the node has caught up once with everything that it should have.
     #[must_use]
     pub fn has_reached(&self) -> bool {
-        *self.has_reached.borrow()
+        self.standing().has_reached()
     }
 
     /// Whether a majority of the cluster was heard lately. What was acknowledged stays; a minority serves nothing.
     #[must_use]
     pub fn hears_quorum(&self) -> bool {
-        self.council.system.group().quorum_heard_within(QUORUM_WITHIN)
+        self.standing().hears_quorum()
+    }
+
+    /// How it stands in its cluster.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        Standing {
+            council: self.council.clone(),
+            own: self.identity.raft_id(),
+            has_reached: self.has_reached.clone(),
+        }
+    }
+
+    /// What operators ask of the cluster.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        self.operator.clone()
     }
 
     /// What this node tells about itself.
@@ -379,7 +416,7 @@ impl Node {
         if let Err(error) = self.council.submit(&drain, budget.mul_f64(0.3)).await {
             tracing::warn!(%error, "the cluster does not know that this node drains");
         }
-        while self.leads_movable() && self.environment.now() < deadline {
+        while self.leads_movable() && self.has_heirs() && self.environment.now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let left = self.router.led_shards();
@@ -389,6 +426,14 @@ impl Node {
                 "leaderships that nobody took over; they move by election when this node is gone"
             );
         }
+    }
+
+    /// Whether another member could lead. In a cluster that stops as a whole nobody can.
+    fn has_heirs(&self) -> bool {
+        let own = self.identity.raft_id();
+        let known = self.council.system.known().borrow().clone();
+        let can_lead = |member: &&Member| member.raft_id != own && member.is_available();
+        known.is_some_and(|state| state.members().values().any(|member| can_lead(&member)))
     }
 
     /// Whether this node leads a group that has other voters.
@@ -418,6 +463,7 @@ impl Node {
             drop(task.await);
         }
         self.control.clear();
+        self.operator.clear();
         self.council.system.group().shutdown().await;
         if let Some(peering) = &self.council.peering {
             peering.stop().await;
@@ -430,9 +476,6 @@ impl Node {
         }
     }
 }
-
-/// How fresh the majority must be for the node to be ready.
-const QUORUM_WITHIN: Duration = Duration::from_secs(5);
 
 fn placement_config(settings: &Settings) -> placement::Config {
     let down_replaced_after_ms =
@@ -509,6 +552,7 @@ fn reporter(
             raft_id: identity.raft_id(),
             incarnation: identity.incarnation(),
             leads_system: !system.is_empty(),
+            system: system.into_iter().next(),
             suspects: peers.keys().copied().filter(suspect).collect(),
             shards,
         }

@@ -1,4 +1,4 @@
-//! `playhouse run` and `playhouse dev`: this process becomes a node.
+//! `playhouse run`, and `playhouse dev` with one node: this process becomes a node.
 
 use std::{
     net::SocketAddr,
@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{Exit, Failure};
 use crate::{
-    config::{self, ConfigFile, Profile, Resolved, Sources},
+    config::{self, Config, ConfigFile, Profile, Resolved, Sources},
     node::{self, Builder, Launch},
 };
 
@@ -43,6 +43,16 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// Reads all settings.
+    pub(super) fn resolve(&self, profile: Profile) -> Result<Resolved, Failure> {
+        resolve(&self.sourced, profile, self.flags())
+    }
+
+    /// Where to write the addresses.
+    pub(super) fn address_file(&self) -> Option<&Path> {
+        self.address_file.as_deref()
+    }
+
     fn flags(&self) -> Vec<(String, String)> {
         let data_dir = self.data_dir.as_ref().map(|dir| ("node.data_dir", dir.display().to_string()));
         let listen = self.listen.map(|address| ("gateway.listen", address.to_string()));
@@ -52,12 +62,22 @@ impl Arguments {
     }
 }
 
-/// Runs a node until it is told to stop.
-pub(super) fn run(arguments: Arguments, profile: Profile, node: Builder) -> Result<Exit, Failure> {
-    let flags = arguments.flags();
-    let Resolved { config, .. } = resolve(&arguments.sourced, profile, flags)?;
-    let launch = Launch { config, profile, node, address_file: arguments.address_file };
-    node::launch(launch).map_err(|error| {
+/// Runs a node of a cluster until it is told to stop.
+pub(super) fn run(arguments: Arguments, node: Builder) -> Result<Exit, Failure> {
+    let Resolved { config, .. } = arguments.resolve(Profile::Run)?;
+    launch(arguments, config, Profile::Run, node, false)
+}
+
+/// Runs a node, with settings that were read from `arguments`.
+pub(super) fn launch(
+    arguments: Arguments,
+    config: Config,
+    profile: Profile,
+    node: Builder,
+    leave_with_parent: bool,
+) -> Result<Exit, Failure> {
+    let address_file = arguments.address_file;
+    node::launch(Launch { config, profile, node, address_file, leave_with_parent }).map_err(|error| {
         Failure::failed("the node does not run", &error).state("what was acknowledged is on the volume")
     })?;
     Ok(Exit::Ok)

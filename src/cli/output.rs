@@ -69,6 +69,15 @@ impl Output {
         let _ = writeln!(io::stderr(), "{text}");
     }
 
+    /// `text` in the colour of this number, on standard error.
+    pub(super) fn tint(&self, text: &str, number: usize) -> String {
+        const COLOURS: [u8; 6] = [36, 33, 35, 32, 34, 31];
+        if !self.colour_err {
+            return text.to_owned();
+        }
+        format!("\x1b[{}m{text}\x1b[0m", COLOURS[number % COLOURS.len()])
+    }
+
     /// `text` in bold red, where colours are wanted.
     pub(super) fn alarm(&self, text: &str) -> String {
         if self.colour_err { format!("\x1b[1;31m{text}\x1b[0m") } else { text.to_owned() }

@@ -24,7 +24,6 @@ use super::{Builder, Node, RELEASE, Settings, StartError, meters::Meters};
 use crate::{
     config::{Config, Engine, LogFormat, Profile},
     gateway::{self, TokenError, drain},
-    router::Router,
     telemetry::{self, LogLevels, Metrics},
 };
 
@@ -43,6 +42,8 @@ pub struct Launch {
     pub node: Builder,
     /// A file that gets the addresses, as JSON, once the node is ready.
     pub address_file: Option<PathBuf>,
+    /// The end of standard input means to leave: whoever started the process holds the other end.
+    pub leave_with_parent: bool,
 }
 
 /// The node did not start, or could not go on.
@@ -145,17 +146,17 @@ fn runtime(name: &str) -> Result<Runtime, LaunchError> {
 }
 
 async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchError> {
-    let Launch { config, profile, node, address_file } = launch;
+    let Launch { config, profile, node, address_file, leave_with_parent } = launch;
     let metrics = Metrics::new(RELEASE).with_process();
     let listeners = ports::Listeners::bind(&config).await?;
     let (publish, stage) = watch::channel(ports::Stage::Starting);
     let (ops_drain, ops_drained) = drain();
-    let mut signals = signals::Signals::listen()?;
+    let mut signals = signals::Signals::listen(leave_with_parent, &environment)?;
     let meters: Arc<OnceLock<Meters>> = Arc::default();
-    let router: Arc<OnceLock<Router>> = Arc::default();
+    let subject = admin::Subject::default();
     let context = ports::Context { config: &config, profile, metrics: &metrics, environment: &environment };
     let mut ops = context.ops_options(stage, ops_drained, Arc::clone(&meters))?;
-    ops.actions.push(Arc::new(admin::DeadLetters { router: Arc::clone(&router) }));
+    ops.actions = admin::actions(&subject);
     let services = service::Services::new(&environment);
     let ops = services.start("ops", gateway::ops::serve(listeners.ops, ops, environment.clone()));
 
@@ -165,22 +166,26 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let start = Node::start(&settings, node.kinds(), metrics.clone(), environment.clone());
     let node = tokio::select! {
         node = start => node?,
-        () = signals.next() => return Ok(()),
+        () = signals.first() => return Ok(()),
     };
     drop(meters.set(node.meters()));
-    drop(router.set(node.router().clone()));
+    subject.set(&node);
     let (gateway_drain, gateway_drained) = drain();
     let options = context.gateway_options(gateway_drained, traces.clone())?;
     let entities = Arc::new(node.router().clone());
     let gateway = gateway::serve(listeners.gateway, entities, options, environment.clone());
     let gateway = services.start("gateway", gateway);
-    publish.send_replace(ports::Stage::Serving { store: node.store_health(), router: node.router().clone() });
+    publish.send_replace(ports::Stage::Serving {
+        store: node.store_health(),
+        router: node.router().clone(),
+        standing: node.standing(),
+    });
     let addresses = address::Addresses { gateway: listeners.gateway_at, ops: listeners.ops_at };
     addresses.announce(&config, profile, address_file.as_deref())?;
 
     let mut fatal = node.fatal();
     let failed = tokio::select! {
-        () = signals.next() => None,
+        () = signals.first() => None,
         reason = reason(&mut fatal) => Some(reason),
         reason = services.ended() => Some(reason),
     };

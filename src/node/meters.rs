@@ -6,15 +6,9 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use playhouse_cluster::{
-    environment::Environment,
-    membership::{ClusterState, MemberState},
-    placement,
-    store::{Probe, SYNC_BOUNDS_US},
-};
+use playhouse_cluster::store::{Probe, SYNC_BOUNDS_US};
 use tokio::sync::watch;
 
-use super::cluster::system::Known;
 use crate::{
     entity::{KindDescription, KindIndex, KindRegistry},
     router::{AnswerObserver, Router},
@@ -44,16 +38,7 @@ pub struct Meters {
     store: Probe,
     router: Router,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
-    cluster: ClusterMeter,
     told: Arc<Mutex<Told>>,
-}
-
-/// What is needed to say how the cluster is.
-#[derive(Clone)]
-pub(super) struct ClusterMeter {
-    pub(super) known: watch::Receiver<Known>,
-    pub(super) config: placement::Config,
-    pub(super) environment: Environment,
 }
 
 /// What was already added to counters that only grow.
@@ -69,9 +54,8 @@ impl Meters {
         store: Probe,
         router: Router,
         statistics: Vec<watch::Receiver<ShardStatistics>>,
-        cluster: ClusterMeter,
     ) -> Self {
-        Self { metrics, store, router, statistics, cluster, told: Arc::default() }
+        Self { metrics, store, router, statistics, told: Arc::default() }
     }
 
     /// Reads everything now.
@@ -89,20 +73,7 @@ impl Meters {
         let (messages, bytes) = self.router.mailbox_depth();
         self.metrics.mailbox_messages.set(i64::try_from(messages).unwrap_or(i64::MAX));
         self.metrics.mailbox_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        let known = self.cluster.known.borrow().clone();
-        if let Some(state) = known {
-            self.read_cluster(&state);
-        }
         self.read_store();
-    }
-
-    fn read_cluster(&self, state: &ClusterState) {
-        for (wanted, label) in STATES {
-            let count = state.members().values().filter(|member| member.state == wanted).count();
-            self.metrics.members.with_label_values(&[label]).set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-        let outlook = placement::outlook(state, &self.cluster.config, self.cluster.environment.wall_ms());
-        self.metrics.replicas_remaining.set(i64::try_from(outlook.remaining).unwrap_or(i64::MAX));
     }
 
     fn read_store(&self) {
@@ -123,14 +94,6 @@ impl Meters {
         }
     }
 }
-
-const STATES: [(MemberState, &str); 5] = [
-    (MemberState::Joining, "joining"),
-    (MemberState::Up, "up"),
-    (MemberState::Draining, "draining"),
-    (MemberState::Down, "down"),
-    (MemberState::Left, "left"),
-];
 
 fn seconds(us: u64) -> f64 {
     Duration::from_micros(us).as_secs_f64()

@@ -42,6 +42,7 @@ struct Mesh {
 struct Link {
     from: RaftId,
     mesh: Weak<Mesh>,
+    environment: Environment,
 }
 
 impl Transport for Link {
@@ -53,16 +54,17 @@ impl Transport for Link {
         request: Bytes,
     ) -> BoxFuture<'static, Result<Bytes, TransportError>> {
         let (from, mesh) = (self.from, self.mesh.clone());
-        Box::pin(async move {
-            let lost = || TransportError { to, reason: "cut".to_owned() };
-            let mesh = mesh.upgrade().ok_or_else(lost)?;
+        let lost = move || TransportError { to, reason: "cut".to_owned() };
+        // On its way at once, whether or not somebody waits for the answer.
+        let carried = self.environment.spawn(async move {
+            let mesh = mesh.upgrade()?;
             let is_cut = |from, to| mesh.cuts.lock().contains(&(from, to));
             tokio::time::sleep(Duration::from_millis(1)).await;
             let target = mesh.groups.lock().iter().find(|group| group.own() == to).cloned();
-            let target = target.filter(|_| !is_cut(from, to)).ok_or_else(lost)?;
-            let answer = target.receive(from, request).await;
-            if is_cut(to, from) { Err(lost()) } else { Ok(answer) }
-        })
+            let answer = target.filter(|_| !is_cut(from, to))?.receive(from, request).await;
+            (!is_cut(to, from)).then_some(answer)
+        });
+        Box::pin(async move { carried.await.ok().flatten().ok_or_else(lost) })
     }
 }
 
@@ -188,7 +190,7 @@ impl Replica {
     ) -> Self {
         let own = RaftId(number);
         let store = Store::start(Memory::new(), environment, store::Config::default()).unwrap();
-        let link = Arc::new(Link { from: own, mesh: Arc::downgrade(mesh) });
+        let link = Arc::new(Link { from: own, mesh: Arc::downgrade(mesh), environment: environment.clone() });
         let group = RaftGroup::open(GroupId(0), own, store.clone(), link, config, environment).await.unwrap();
         let mut kinds = KindRegistry::default();
         kinds.register::<Counter>().unwrap();

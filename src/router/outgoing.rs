@@ -21,6 +21,9 @@ pub(super) struct CastStream {
     pub(super) stream: Arc<Stream>,
 }
 
+/// How often one term of a shard may begin to send again.
+const GENERATIONS_PER_TERM: u64 = 1 << 32;
+
 impl Outgoing for Router {
     fn cast(&self, cast: Cast) {
         match self.kind(&cast.target) {
@@ -80,7 +83,8 @@ impl Router {
             return None;
         }
         if known != Some(term) {
-            let stream = Stream::new(StreamId::Shard(source), target, self.environment().clone());
+            let generation = term.0.saturating_mul(GENERATIONS_PER_TERM);
+            let stream = Stream::new(StreamId::Shard(source), target, generation, self.environment().clone());
             stream.redirect(destination);
             casts.insert(source, CastStream { term, stream });
         }

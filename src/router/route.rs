@@ -58,7 +58,7 @@ impl Route {
         let leaderless_since = Some(environment.now());
         Self {
             destination: watch::channel(None).0,
-            requests: Stream::new(id, shard, environment),
+            requests: Stream::new(id, shard, 0, environment),
             casts: Mutex::default(),
             known: Mutex::new(Known { here: None, there: BTreeMap::new(), leaderless_since }),
         }

@@ -159,8 +159,11 @@ pub(super) enum Flushed {
 }
 
 impl Stream {
-    pub(super) fn new(id: StreamId, to: ShardId, environment: Environment) -> Arc<Self> {
-        Arc::new(Self { id, to, environment, state: Mutex::default() })
+    /// A stream that sent nothing yet. Its generations count from `generation`: above those of every stream of the same
+    /// id that this node had before, or it is taken for one that was held back.
+    pub(super) fn new(id: StreamId, to: ShardId, generation: u64, environment: Environment) -> Arc<Self> {
+        let state = Mutex::new(State { generation, ..State::default() });
+        Arc::new(Self { id, to, environment, state })
     }
 
     /// Sends a message of a client. A full mailbox refuses it.

@@ -59,10 +59,6 @@ families! {
     shards_led: IntGauge = "playhouse_shards_led", Count, [], "Shards that this node leads.";
     leadership_changes: IntCounterVec = "playhouse_leadership_changes_total", Count, ["change"], "Leaderships of shards `gained` and `lost` by this node.";
 
-    // Cluster.
-    members: IntGaugeVec = "playhouse_members", Count, ["state"], "Members of the cluster by state, as this node knows them.";
-    replicas_remaining: IntGauge = "playhouse_replicas_remaining", Count, [], "Replicas that are not where they should be, as this node knows the cluster.";
-
     // Store.
     store_commits: IntCounter = "playhouse_store_commits_total", Count, [], "Durable commits of the store, each with one sync.";
     store_sync_seconds: Histogram = "playhouse_store_sync_seconds", Seconds, [], "Time that making one commit durable took, rounded up to a bucket of the store.";

@@ -40,7 +40,8 @@ fn a_child_is_a_node() {
     let sources = Sources { profile: Profile::Dev, ..Sources::default() }.with_flags(flags);
     let config = config::resolve(&sources).unwrap().config;
     let node = Node::builder().kind::<Account>().kind::<Transfer>();
-    node_launch(Launch { config, profile: Profile::Dev, node, address_file: None }).unwrap();
+    node_launch(Launch { config, profile: Profile::Dev, node, address_file: None, leave_with_parent: false })
+        .unwrap();
 }
 
 fn start(data_dir: &Path, [gateway, ops]: [SocketAddr; 2]) -> Child {

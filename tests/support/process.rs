@@ -191,6 +191,7 @@ fn command(
     settings: &Vec<String>,
 ) -> Command {
     let mut arguments: Vec<OsString> = vec!["dev".into(), "--data-dir".into(), directory.join("data").into()];
+    arguments.extend(["--nodes".into(), "1".into()]);
     arguments.extend(["--listen".into(), gateway.to_string().into()]);
     arguments.extend(["--ops-listen".into(), ops.to_string().into()]);
     arguments.extend(["--address-file".into(), address_file(directory).into()]);

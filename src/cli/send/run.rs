@@ -7,7 +7,6 @@ use playhouse_client::{CallError, CastError, Client, Failure as Attempt, Idempot
 use serde::de::IgnoredAny;
 use tokio::{
     io::AsyncBufRead,
-    signal::unix::{Signal, SignalKind, signal},
     time::{Instant, interval},
 };
 
@@ -20,7 +19,7 @@ use super::{
     source::{Lines, RawLine},
     summary::{Stop, Summary},
 };
-use crate::cli::{Failure, failure::chain};
+use crate::cli::{Failure, failure::chain, interrupts::Interrupts};
 
 /// How often the progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
@@ -254,27 +253,6 @@ impl Trouble {
                 Self { hopeless: Some(Stop::Unavailable), ..Self::new("unreachable", error) }
             }
             _ => Self::new("gave_up", error),
-        }
-    }
-}
-
-/// Ctrl-C and SIGTERM, as often as they come.
-struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Interrupts {
-    fn new() -> Result<Self, Failure> {
-        let listen =
-            |kind| signal(kind).map_err(|error| Failure::failed("could not listen for Ctrl-C", &error));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
         }
     }
 }

@@ -48,6 +48,12 @@ impl Groups {
         self.0.write().remove(&id);
     }
 
+    /// The node is over. As with the control service: groups hold the link, and the link holds them.
+    pub(in crate::node) fn clear(&self) {
+        let groups = std::mem::take(&mut *self.0.write());
+        drop(groups);
+    }
+
     pub(in crate::node) fn get(&self, id: GroupId) -> Option<RaftGroup> {
         self.0.read().get(&id).cloned()
     }
@@ -106,7 +112,11 @@ impl Shards {
             {
                 let reason = format!("a replica did not open: {error}");
                 tracing::error!(reason, "the node cannot serve");
-                self.parts.fatal.send_if_modified(|fatal| fatal.get_or_insert(reason).is_empty() || true);
+                self.parts.fatal.send_if_modified(|fatal| {
+                    let is_first = fatal.is_none();
+                    fatal.get_or_insert(reason);
+                    is_first
+                });
                 break;
             }
             tokio::select! {

@@ -16,7 +16,7 @@ use crate::{
         DrainSignal, Options, Tokens,
         ops::{AdminAccess, Check, OpsOptions, Pulse, Runtime, check},
     },
-    node::{RELEASE, meters::Meters},
+    node::{RELEASE, Standing, Unfit, meters::Meters},
     router::Router,
     telemetry::{
         Metrics,
@@ -30,7 +30,7 @@ pub(super) enum Stage {
     /// It opens its volume and elects leaders.
     Starting,
     /// It takes requests.
-    Serving { store: watch::Receiver<Health>, router: Router },
+    Serving { store: watch::Receiver<Health>, router: Router, standing: Standing },
     /// It finishes.
     Draining,
 }
@@ -98,7 +98,16 @@ impl Context<'_> {
             .map(|runtime| Pulse::start(runtime, ops.silence_max, self.environment))
             .into();
         options.startup = vec![started(stage.clone())];
-        options.ready = vec![serving(stage.clone()), store(stage.clone()), leaders(stage)];
+        options.ready = vec![serving(stage.clone()), store(stage.clone())];
+        options.ready.extend(if self.config.is_alone() {
+            vec![leaders(stage)]
+        } else {
+            // Shards without a leader are not its fault, and taking it out of service brings none back.
+            vec![
+                standing("member", stage.clone(), Standing::check_member),
+                standing("majority", stage, Standing::check_quorum),
+            ]
+        });
         options.check_timeout = ops.check_timeout;
         options.access = AdminAccess {
             tokens: self.tokens(ops.admin_token_file.as_deref())?,
@@ -138,13 +147,15 @@ fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-/// The store is open and every shard had a leader once.
+/// The store is open and every shard had a leader once; in a cluster: it has taken the node in.
 fn started(stage: watch::Receiver<Stage>) -> Arc<dyn Check> {
     check("started", move || {
         let stage = stage.borrow().clone();
         async move {
             match stage {
-                Stage::Starting => Err("the node opens its volume and elects leaders".to_owned()),
+                Stage::Starting => {
+                    Err("the node opens its volume, and waits for leaders or for its cluster".to_owned())
+                }
                 Stage::Serving { .. } | Stage::Draining => Ok(()),
             }
         }
@@ -188,6 +199,22 @@ fn leaders(stage: watch::Receiver<Stage>) -> Arc<dyn Check> {
             let Stage::Serving { router, .. } = stage else { return Err("no shard is led".to_owned()) };
             let (led, shards) = (router.led_shards(), usize::from(router.shards().get()));
             if led == shards { Ok(()) } else { Err(format!("{led} of {shards} shards have a leader")) }
+        }
+    })
+}
+
+fn standing(
+    name: &str,
+    stage: watch::Receiver<Stage>,
+    look: fn(&Standing) -> Result<(), Unfit>,
+) -> Arc<dyn Check> {
+    check(name, move || {
+        let stage = stage.borrow().clone();
+        async move {
+            match stage {
+                Stage::Serving { standing, .. } => look(&standing).map_err(|unfit| unfit.to_string()),
+                Stage::Starting | Stage::Draining => Err(Unfit::NotMember.to_string()),
+            }
         }
     })
 }

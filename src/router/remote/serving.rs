@@ -294,13 +294,14 @@ impl Serving {
 
     /// Gives a message without a position to the executor. One that is not taken is dropped, which says enough.
     fn give(&self, shard: ShardId, message: Message) {
-        match self.shared.executors.mailbox(shard).map(|mailbox| mailbox.push(message)) {
-            None | Some(Ok(())) => {}
-            Some(Err(MailboxError::Full(message))) => {
+        let Some(mailbox) = self.shared.executors.mailbox(shard) else { return };
+        match mailbox.push(message) {
+            Ok(()) => {}
+            Err(MailboxError::Full(message)) => {
                 message
                     .refuse(CallError::Overloaded { what: "the mailbox of this shard is full".to_owned() });
             }
-            Some(Err(MailboxError::Closed(message))) => message.refuse(CallError::NotCommitted),
+            Err(MailboxError::Closed(message)) => message.refuse(CallError::NotCommitted),
         }
     }
 

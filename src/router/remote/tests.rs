@@ -15,7 +15,7 @@ use crate::{
     kinds::{Counter, Limiter},
     protocol::{Body, CallError, EntityId, Published, Reply, Request, RequestId, ShardId},
     router::{EntityLane, PendingReply, Router, RouterIdentity},
-    shard::{Envelope, Mailbox, MailboxConfig, Message},
+    shard::{Cast, Envelope, Mailbox, MailboxConfig, Message, Outgoing as _},
 };
 
 const ONE: NonZeroU16 = NonZeroU16::new(1).unwrap();
@@ -328,4 +328,29 @@ async fn garbage_on_a_lane_is_an_error_for_whoever_hears_it() {
     let line = Line::dial(&asker, &leader, 2);
     assert!(line.serving.hear(b"\xff\xff\xff").is_err());
     assert!(asker.lane_answered(&line.remote, LANE, b"\xff").is_err());
+}
+
+/// The outbox of a shard that is led here again begins a new stream; it was once taken for the old one, which the other
+/// end still held back.
+#[tokio::test(start_paused = true)]
+async fn casts_of_a_new_term_are_not_held_back_with_those_of_the_old_one() {
+    let (asker, leader) = (router(1), router(2));
+    let line = Line::dial(&asker, &leader, 2);
+    let mailbox = lead(&leader, 1, 1);
+    line.pump();
+    let cast = |term, number| {
+        let target = EntityId::new("counter", "visits").unwrap();
+        Cast { source: SHARD, term: Term(term), number, target, body: Body::json(r#"{"add": 1}"#) }
+    };
+    (1..=3).for_each(|number| asker.cast(cast(1, number)));
+    // No room for most of them, again and again.
+    for _ in 0..10 {
+        line.pump();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    line.pump();
+    assert_eq!(echo(take(&mailbox)), [1]);
+    asker.cast(cast(2, 2));
+    line.pump();
+    assert_eq!(echo(take(&mailbox)), [2], "taken at once");
 }
