@@ -7,18 +7,26 @@
 mod account;
 #[path = "cluster/bank.rs"]
 mod bank;
+#[path = "cluster/freeze.rs"]
+mod freeze;
 #[path = "cluster/kills.rs"]
 mod kills;
 #[path = "support/load.rs"]
 mod load;
 #[path = "support/nodes.rs"]
 mod nodes;
+#[path = "cluster/power.rs"]
+mod power;
 #[path = "support/process.rs"]
 mod process;
+#[path = "cluster/rolling.rs"]
+mod rolling;
 #[path = "../examples/bank/rush.rs"]
 mod rush;
 #[path = "../examples/bank/transfer.rs"]
 mod transfer;
+#[path = "cluster/volumes.rs"]
+mod volumes;
 
 /// The scenarios need the whole machine, or they would measure each other: one at a time.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -71,15 +71,17 @@ impl Load {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for _ in 0..clients {
-            let worker = Worker {
-                client: connect(),
-                random: SmallRng::from_os_rng(),
-                shared: Arc::clone(&shared),
-                book: Book { added: vec![0; COUNTERS], ..Book::default() },
-            };
-            tasks.spawn(worker.run(stopped.clone()));
+            tasks.spawn(Worker::new(connect(), &shared).run(stopped.clone()));
         }
         Self { stop, clients: tasks, shared }
+    }
+
+    /// Starts more clients, which only read.
+    pub fn add_readers(&mut self, clients: usize, connect: impl Fn() -> Client) {
+        for _ in 0..clients {
+            let worker = Worker { reads_only: true, ..Worker::new(connect(), &self.shared) };
+            self.clients.spawn(worker.run(self.stop.subscribe()));
+        }
     }
 
     /// Returns when clients got so many more answers.
@@ -110,14 +112,21 @@ struct Worker {
     random: SmallRng,
     shared: Arc<Shared>,
     book: Book,
+    reads_only: bool,
 }
 
 impl Worker {
+    fn new(client: Client, shared: &Arc<Shared>) -> Self {
+        let book = Book { added: vec![0; COUNTERS], ..Book::default() };
+        let (random, shared) = (SmallRng::from_os_rng(), Arc::clone(shared));
+        Self { client, random, shared, book, reads_only: false }
+    }
+
     async fn run(mut self, stopped: watch::Receiver<bool>) -> Book {
         while !*stopped.borrow() {
             let counter = self.random.random_range(0..COUNTERS);
             let begin = Instant::now();
-            match self.random.random_range(0..8) {
+            match self.random.random_range(0..if self.reads_only { 2 } else { 8 }) {
                 0 => self.ask(counter).await,
                 1 => self.look(counter).await,
                 _ => self.add(counter).await,
@@ -240,7 +249,9 @@ impl Book {
         };
         let mut pauses: Vec<_> = moments.iter().zip(ends).map(longest).collect();
         pauses.sort();
-        Pauses { pauses, calls: self.calls.len() }
+        let mut waits: Vec<_> = self.calls.iter().map(|(begin, end)| *end - *begin).collect();
+        waits.sort();
+        Pauses { pauses, calls: waits.len(), typical: waits[waits.len() / 2] }
     }
 }
 
@@ -248,13 +259,19 @@ impl Book {
 pub struct Pauses {
     pauses: Vec<Duration>,
     calls: usize,
+    typical: Duration,
 }
 
 impl Pauses {
     /// Tells a person.
     pub fn print(&self, what: &str) {
         let (p50, max) = (self.pauses[self.pauses.len() / 2], self.max());
-        println!("{what}: {} calls, {} pauses, p50 {p50:.0?}, max {max:.0?}", self.calls, self.pauses.len());
+        println!(
+            "{what}: {} calls, {:.0?} each (median); {} pauses, p50 {p50:.2?}, max {max:.2?}",
+            self.calls,
+            self.typical,
+            self.pauses.len()
+        );
     }
 
     pub fn max(&self) -> Duration {

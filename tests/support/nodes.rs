@@ -13,13 +13,14 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use playhouse_client::{Client, Config};
+use playhouse_client::{Client, Config, Ops, Token};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     process::{Child, Command},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use crate::process::{Program, forget_environment, http};
@@ -31,7 +32,9 @@ pub const SHARDS: usize = 16;
 /// How long something that must happen may take before a test gives up. Nothing here takes a fifth of it.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 /// How often a test looks whether what it waits for is there.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The token of the operator.
+const ADMIN: &str = "0123456789abcdef0123456789abcdef";
 /// How many lines of each log a failed test shows.
 const LINES_SHOWN: usize = 60;
 
@@ -46,6 +49,10 @@ pub struct Ports {
 /// Three nodes that form one cluster.
 pub struct Nodes {
     pub nodes: Vec<Node>,
+    /// The secret that all know.
+    pub cookie: String,
+    program: Program,
+    shared: Vec<String>,
     folder: TempDir,
 }
 
@@ -66,7 +73,7 @@ pub struct Node {
 impl Nodes {
     /// Starts them on addresses of their own; returns when they form one cluster with all its replicas.
     pub async fn start(program: Program, settings: &[&str]) -> Self {
-        let mut nodes = Self::prepare(program, &free_ports(), settings);
+        let mut nodes = Self::prepare(program, &free_ports(NODES), settings);
         nodes.nodes.iter_mut().for_each(Node::start);
         nodes.until_whole().await;
         nodes
@@ -75,29 +82,39 @@ impl Nodes {
     /// As [`start`](Self::start), but starts nothing yet.
     pub fn prepare(program: Program, ports: &[Ports], settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        write_cookie(&folder.path().join("cookie"));
+        let cookie = new_cookie();
+        fs::write(folder.path().join("admin"), ADMIN).unwrap();
         let (seeds, names): (Vec<_>, Vec<_>) =
             ports.iter().enumerate().map(|(at, ports)| (ports.peer.to_string(), name(at))).unzip();
         let mut shared = vec![
             format!("peer.seeds={}", seeds.join(",")),
-            format!("peer.cookie_file={}", folder.path().join("cookie").display()),
+            format!("ops.admin_token_file={}", folder.path().join("admin").display()),
             format!("bootstrap.members={}", names.join(",")),
             format!("bootstrap.initiator={}", names[0]),
             format!("node.shards={SHARDS}"),
             "log.level=info".to_owned(),
         ];
         shared.extend(settings.iter().map(|setting| (*setting).to_owned()));
-        let node = |(at, ports): (usize, &Ports)| Node {
-            name: name(at),
-            ports: *ports,
+        let mut nodes = Self { nodes: Vec::new(), program, folder, shared, cookie };
+        nodes.nodes = ports.iter().enumerate().map(|(at, ports)| nodes.another(name(at), *ports)).collect();
+        nodes
+    }
+
+    /// One more node, which knows the cookie and where the others are. It runs once it is started.
+    pub fn another(&self, name: String, ports: Ports) -> Node {
+        let node = Node {
+            folder: self.folder.path().join(&name),
+            name,
+            ports,
             settings: Vec::new(),
             wrapper: Vec::new(),
-            program,
-            folder: folder.path().join(name(at)),
-            shared: shared.clone(),
+            program: self.program,
+            shared: self.shared.clone(),
             process: None,
         };
-        Self { nodes: ports.iter().enumerate().map(node).collect(), folder }
+        fs::create_dir_all(&node.folder).unwrap();
+        write_secret(&node.cookie_file(), &self.cookie);
+        node
     }
 
     /// Where files of the test may lie beside those of the nodes.
@@ -115,24 +132,20 @@ impl Nodes {
         client(&self.nodes)
     }
 
-    /// Returns when every node knows three members that are up, with all replicas where they should be, and every shard
-    /// is led.
+    /// Returns when every node is ready and knows three members that are up, each with a replica of everything, and every
+    /// shard is led.
     pub async fn until_whole(&mut self) {
         for node in &mut self.nodes {
             node.until_serving().await;
         }
         until("the cluster is whole", async || {
-            let metrics = join_all(self.nodes.iter().map(Node::metrics)).await;
-            let is_whole = |metrics: &Option<Metrics>| {
-                metrics.as_ref().is_some_and(|metrics| {
-                    metrics.is("playhouse_members{state=\"up\"}", NODES)
-                        && metrics.is("playhouse_replicas_remaining", 0)
-                })
-            };
-            let led: usize = metrics.iter().flatten().map(Metrics::shards_led).sum();
-            metrics.iter().all(is_whole) && led == SHARDS
+            let views = join_all(self.nodes.iter().map(Node::members)).await;
+            views.iter().all(|members| is_whole(members))
         })
         .await;
+        for node in &self.nodes {
+            node.until_ready().await;
+        }
     }
 
     /// Returns when these nodes lead all shards among them.
@@ -142,6 +155,32 @@ impl Nodes {
             metrics.iter().flatten().map(Metrics::shards_led).sum::<usize>() == SHARDS
         })
         .await;
+    }
+}
+
+fn is_whole(members: &[Member]) -> bool {
+    members.len() == NODES
+        && members.iter().all(Member::is_whole)
+        && members.iter().filter_map(|member| member.leads).sum::<usize>() == SHARDS
+}
+
+/// A member, as the node that was asked shows it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Member {
+    pub name: String,
+    pub state: String,
+    pub raft_id: String,
+    /// `None`: it did not answer.
+    pub leads: Option<usize>,
+    pub replicas: usize,
+    pub arriving: usize,
+    pub is_system_voter: bool,
+}
+
+impl Member {
+    /// Whether it takes part in everything.
+    pub fn is_whole(&self) -> bool {
+        self.state == "up" && self.replicas == SHARDS && self.arriving == 0 && self.is_system_voter
     }
 }
 
@@ -163,7 +202,6 @@ impl Node {
     /// Starts the process. It may not serve for a while.
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "{} runs already", self.name);
-        fs::create_dir_all(&self.folder).unwrap();
         drop(fs::remove_file(self.address_file()));
         let log = fs::File::options().create(true).append(true).open(self.log_file()).unwrap();
         let mut command = self.command();
@@ -215,6 +253,15 @@ impl Node {
         self.signal("-TERM").await;
     }
 
+    /// Ends it in order; returns how long that took.
+    pub async fn stop(&mut self) -> Duration {
+        let begin = Instant::now();
+        self.terminate().await;
+        let status = self.ended().await;
+        assert!(status.success(), "{} ended with {status}", self.name);
+        begin.elapsed()
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut process = self.process.take().expect("it runs");
@@ -261,9 +308,28 @@ impl Node {
         self.ops("/readyz").await.is_some_and(|(status, _)| status == 200)
     }
 
+    /// Returns when a load balancer should send requests to it.
+    pub async fn until_ready(&self) {
+        until(&format!("{} is ready", self.name), async || self.is_ready().await).await;
+    }
+
     /// What it measures. `None`: it did not answer.
     pub async fn metrics(&self) -> Option<Metrics> {
         self.ops("/metrics").await.map(|(_, text)| Metrics(text))
+    }
+
+    /// The members of its cluster, as it knows them. None: it did not answer.
+    pub async fn members(&self) -> Vec<Member> {
+        #[derive(Deserialize)]
+        struct Members {
+            members: Vec<Member>,
+        }
+        let address = format!("http://{}", self.ports.ops).parse().unwrap();
+        let mut config = Config::for_addresses(Vec::new());
+        config.token = Some(Token::new(ADMIN).unwrap());
+        config.timeout = Duration::from_secs(5);
+        let answer = Ops::new(address, config).unwrap().act::<Members>("nodes", &Value::Null).await;
+        answer.map(|all| all.members).unwrap_or_default()
     }
 
     /// Returns when it leads some shards.
@@ -283,6 +349,7 @@ impl Node {
         option("--address-file", self.address_file().into());
         option("--set", format!("node.name={}", self.name).into());
         option("--set", format!("peer.listen={}", self.ports.peer).into());
+        option("--set", format!("peer.cookie_file={}", self.cookie_file().display()).into());
         for setting in self.shared.iter().chain(&self.settings) {
             option("--set", setting.into());
         }
@@ -294,6 +361,11 @@ impl Node {
             value.map(|value| wrapped.env(name, value));
         }
         wrapped
+    }
+
+    /// Where its copy of the cookie is.
+    pub fn cookie_file(&self) -> PathBuf {
+        self.folder.join("cookie")
     }
 
     fn log_file(&self) -> PathBuf {
@@ -313,10 +385,6 @@ impl Metrics {
     pub fn get(&self, name: &str) -> Option<f64> {
         let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
         self.0.lines().find_map(value)
-    }
-
-    fn is(&self, name: &str, wanted: usize) -> bool {
-        self.get(name) == Some(wanted as f64)
     }
 
     pub fn shards_led(&self) -> usize {
@@ -345,24 +413,30 @@ pub fn client<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Client {
     Client::new(config).unwrap()
 }
 
-/// A new secret, readable by its owner only.
-pub fn write_cookie(file: &Path) {
-    use std::os::unix::fs::OpenOptionsExt;
+/// A new secret.
+pub fn new_cookie() -> String {
     let secret: [u8; 32] = SmallRng::from_os_rng().random();
-    let text: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut file =
-        fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(file).unwrap();
-    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    secret.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Replaces a file at once by one that only its owner may read.
+pub fn write_secret(file: &Path, text: &str) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let new = file.with_extension("new");
+    let mut writer =
+        fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&new).unwrap();
+    std::io::Write::write_all(&mut writer, text.as_bytes()).unwrap();
+    fs::rename(new, file).unwrap();
 }
 
 /// Addresses that stay free: nodes come back to theirs, and an outgoing connection may be given any port of 127.0.0.1
 /// meanwhile. Each cluster has a loopback address of its own, where the system has them.
-pub fn free_ports() -> Vec<Ports> {
+pub fn free_ports(nodes: usize) -> Vec<Ports> {
     let [a, b] = SmallRng::from_os_rng().random::<[u8; 2]>();
     let own = IpAddr::from(Ipv4Addr::new(127, 1 + a % 254, b, 1));
     let host = if TcpListener::bind((own, 0)).is_ok() { own } else { Ipv4Addr::LOCALHOST.into() };
     // All are held until all are known.
-    let listeners: Vec<_> = (0..3 * NODES).map(|_| TcpListener::bind((host, 0)).unwrap()).collect();
+    let listeners: Vec<_> = (0..3 * nodes).map(|_| TcpListener::bind((host, 0)).unwrap()).collect();
     let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
     let ports = |three: &[SocketAddr]| Ports { gateway: three[0], ops: three[1], peer: three[2] };
     addresses.chunks(3).map(ports).collect()
