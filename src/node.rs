@@ -81,6 +81,20 @@ pub struct Node {
     has_reached: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
     fatal: watch::Receiver<Option<String>>,
+    _over: Over,
+}
+
+/// Ends what would hold itself for ever, however the node ends: also when it is dropped without [`Node::stop`].
+struct Over {
+    groups: Groups,
+    control: Control,
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.control.clear();
+        self.groups.clear();
+    }
 }
 
 /// How many groups of a node may change at once.
@@ -131,6 +145,7 @@ impl Node {
         let kinds = Arc::new(kinds);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
         let (groups, control) = (Groups::default(), Control::default());
+        let over = Over { groups: groups.clone(), control: control.clone() };
         let local = Local {
             name: settings.name.clone(),
             raft_id: identity.raft_id(),
@@ -185,6 +200,7 @@ impl Node {
             council,
             groups,
             &control,
+            over,
         );
         match settings.links {
             None => node.wait_for_leaders().await?,
@@ -206,6 +222,7 @@ impl Node {
         council: Council,
         groups: Groups,
         control: &Control,
+        over: Over,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (tell_fatal, fatal) = watch::channel(None);
@@ -289,6 +306,7 @@ impl Node {
             has_reached,
             stop,
             fatal,
+            _over: over,
         }
     }
 
@@ -540,6 +558,7 @@ fn reporter(
             raft_id: identity.raft_id(),
             incarnation: identity.incarnation(),
             leads_system: !system.is_empty(),
+            system: system.into_iter().next(),
             suspects: peers.keys().copied().filter(suspect).collect(),
             shards,
         }
