@@ -7,6 +7,7 @@ mod cluster;
 mod error;
 mod launch;
 mod meters;
+mod operator;
 #[cfg(test)]
 mod replicas;
 mod report;
@@ -37,12 +38,13 @@ pub use builder::Builder;
 pub use error::StartError;
 pub use launch::{Launch, LaunchError, launch};
 pub use meters::Meters;
+pub use operator::{Operator, OperatorError, Overview};
 pub use report::{FollowerReport, NodeReport, ShardReport};
 pub use settings::{Bootstrap, Links, Peers, Place, Settings};
 pub use standing::{Standing, Unfit};
 
 use self::cluster::{
-    control::{CONTROL, Control},
+    control::{self, CONTROL, Control},
     council::Council,
     joining::Joining,
     links::RouterFrames,
@@ -71,6 +73,7 @@ pub struct Node {
     metrics: Metrics,
     council: Council,
     control: Control,
+    operator: Operator,
     groups: Groups,
     tasks: Vec<JoinHandle<()>>,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
@@ -78,6 +81,20 @@ pub struct Node {
     has_reached: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
     fatal: watch::Receiver<Option<String>>,
+    _over: Over,
+}
+
+/// Ends what would hold itself for ever, however the node ends: also when it is dropped without [`Node::stop`].
+struct Over {
+    groups: Groups,
+    control: Control,
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.control.clear();
+        self.groups.clear();
+    }
 }
 
 /// How many groups of a node may change at once.
@@ -128,6 +145,7 @@ impl Node {
         let kinds = Arc::new(kinds);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
         let (groups, control) = (Groups::default(), Control::default());
+        let over = Over { groups: groups.clone(), control: control.clone() };
         let local = Local {
             name: settings.name.clone(),
             raft_id: identity.raft_id(),
@@ -182,6 +200,7 @@ impl Node {
             council,
             groups,
             &control,
+            over,
         );
         match settings.links {
             None => node.wait_for_leaders().await?,
@@ -203,6 +222,7 @@ impl Node {
         council: Council,
         groups: Groups,
         control: &Control,
+        over: Over,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (tell_fatal, fatal) = watch::channel(None);
@@ -264,6 +284,12 @@ impl Node {
         environment.spawn(router.look_after(settings.wait_for_leader));
         let identity = Arc::new(identity);
         control.set_report(reporter(&identity, &council, &groups));
+        let operator = Operator::new(operator::Rooms {
+            council: council.clone(),
+            own,
+            standing: Standing { council: council.clone(), own, has_reached: has_reached.clone() },
+            report: Arc::new(reporter(&identity, &council, &groups)),
+        });
         Self {
             environment,
             identity,
@@ -272,6 +298,7 @@ impl Node {
             metrics,
             council,
             control: control.clone(),
+            operator,
             groups,
             tasks,
             statistics,
@@ -279,6 +306,7 @@ impl Node {
             has_reached,
             stop,
             fatal,
+            _over: over,
         }
     }
 
@@ -338,7 +366,13 @@ impl Node {
     /// Reads the counters of all rooms into the metrics. Call it before each scrape.
     #[must_use]
     pub fn meters(&self) -> Meters {
-        Meters::new(self.metrics.clone(), self.store.probe(), self.router.clone(), self.statistics.clone())
+        Meters::new(
+            self.metrics.clone(),
+            self.store.probe(),
+            self.router.clone(),
+            self.operator(),
+            self.statistics.clone(),
+        )
     }
 
     /// Whether this start of the node has caught up once with everything that it should have.
@@ -363,6 +397,12 @@ impl Node {
         }
     }
 
+    /// What operators ask of the cluster.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        self.operator.clone()
+    }
+
     /// What this node tells about itself.
     #[must_use]
     pub fn report(&self) -> NodeReport {
@@ -372,7 +412,7 @@ impl Node {
     /// Hands all leaderships to other nodes, at most for `budget`. Requests go on all the time. A node without peers keeps
     /// them.
     pub async fn hand_over(&self, budget: Duration) {
-        if self.council.peering.is_none() {
+        if !self.has_heirs() {
             return;
         }
         self.draining.send_replace(true);
@@ -394,12 +434,12 @@ impl Node {
         }
     }
 
-    /// Whether another member could lead. In a cluster that stops as a whole nobody can.
+    /// Whether another member could lead. In a cluster that stops as a whole, or is gone, nobody can.
     fn has_heirs(&self) -> bool {
-        let own = self.identity.raft_id();
+        let Some(peering) = &self.council.peering else { return false };
         let known = self.council.system.known().borrow().clone();
-        let can_lead = |member: &&Member| member.raft_id != own && member.is_available();
-        known.is_some_and(|state| state.members().values().any(|member| can_lead(&member)))
+        let can_lead = |it: &Member| it.is_available() && control::hears(peering, it.raft_id, it.incarnation);
+        known.is_some_and(|state| state.members().values().any(can_lead))
     }
 
     /// Whether this node leads a group that has other voters.
@@ -429,6 +469,7 @@ impl Node {
             drop(task.await);
         }
         self.control.clear();
+        self.operator.clear();
         self.council.system.group().shutdown().await;
         if let Some(peering) = &self.council.peering {
             peering.stop().await;
@@ -517,6 +558,7 @@ fn reporter(
             raft_id: identity.raft_id(),
             incarnation: identity.incarnation(),
             leads_system: !system.is_empty(),
+            system: system.into_iter().next(),
             suspects: peers.keys().copied().filter(suspect).collect(),
             shards,
         }

@@ -1,9 +1,15 @@
-//! Health and probes of one node, on its ops port.
+//! Health, probes and commands for operators of one node, on its ops port.
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::Request;
-use serde::{Deserialize, Serialize};
+use hyper::{
+    Method, Request,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+    http::request::Builder,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     Address, ClientError, Config, Failure, Problem, ReadError,
@@ -109,14 +115,45 @@ impl Ops {
         Ok(Probe { ok: answer.status.is_success(), detail })
     }
 
+    /// Gives a command of those that `GET /admin/v1` lists. The token is that of an admin.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]. Only [`ReadError::Rejected`] with a status below 500 says for sure that nothing changed; to give the
+    /// same command again is safe.
+    pub async fn act<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        arguments: &serde_json::Value,
+    ) -> Result<T, ReadError> {
+        let mut request = Request::post(self.address.join(&format!("/admin/v1/{name}")))
+            .header(CONTENT_TYPE, "application/json");
+        if let Some(token) = &self.shared.config.token {
+            request = request.header(AUTHORIZATION, token.header());
+        }
+        let body = Full::new(Bytes::from(arguments.to_string()));
+        let answer = self.exchange(request, body, self.shared.config.timeout).await?;
+        if !answer.status.is_success() {
+            return Err(ReadError::Rejected(Problem::read(answer.status, &answer.headers, &answer.body)));
+        }
+        serde_json::from_slice(&answer.body)
+            .map_err(|source| ReadError::Decode { source, answer: beginning(&answer.body) })
+    }
+
     async fn ask(&self, path: &str) -> Result<Answer, Ended> {
-        let start = tokio::time::Instant::now();
         let wait = self.shared.config.timeout.min(self.shared.config.attempt_timeout);
-        let request = Request::get(self.address.join(path)).body(Full::new(Bytes::new()));
-        let request = request.expect("the path is one of ours");
+        let request = Request::get(self.address.join(path));
+        self.exchange(request, Full::new(Bytes::new()), wait).await
+    }
+
+    async fn exchange(&self, request: Builder, body: Full<Bytes>, wait: Duration) -> Result<Answer, Ended> {
+        let start = tokio::time::Instant::now();
+        let reads = request.method_ref() == Some(&Method::GET);
+        let request = request.body(body).expect("path and headers are ours");
         let answer = self.shared.transport.exchange(&self.address, request, wait).await;
         answer.map_err(|last: Failure| {
-            let outcome = Outcome::NothingHappened;
+            let is_known = reads || last.nothing_happened();
+            let outcome = if is_known { Outcome::NothingHappened } else { Outcome::Unknown };
             Ended::GaveUp(Box::new(GaveUp {
                 attempts: 1,
                 elapsed: start.elapsed(),

@@ -24,7 +24,6 @@ use super::{Builder, Node, RELEASE, Settings, StartError, meters::Meters};
 use crate::{
     config::{Config, Engine, LogFormat, Profile},
     gateway::{self, TokenError, drain},
-    router::Router,
     telemetry::{self, LogLevels, Metrics},
 };
 
@@ -154,10 +153,10 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let (ops_drain, ops_drained) = drain();
     let mut signals = signals::Signals::listen(leave_with_parent, &environment)?;
     let meters: Arc<OnceLock<Meters>> = Arc::default();
-    let router: Arc<OnceLock<Router>> = Arc::default();
+    let subject = admin::Subject::default();
     let context = ports::Context { config: &config, profile, metrics: &metrics, environment: &environment };
     let mut ops = context.ops_options(stage, ops_drained, Arc::clone(&meters))?;
-    ops.actions.push(Arc::new(admin::DeadLetters { router: Arc::clone(&router) }));
+    ops.actions = admin::actions(&subject);
     let services = service::Services::new(&environment);
     let ops = services.start("ops", gateway::ops::serve(listeners.ops, ops, environment.clone()));
 
@@ -170,7 +169,7 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
         () = signals.first() => return Ok(()),
     };
     drop(meters.set(node.meters()));
-    drop(router.set(node.router().clone()));
+    subject.set(&node);
     let (gateway_drain, gateway_drained) = drain();
     let options = context.gateway_options(gateway_drained, traces.clone())?;
     let entities = Arc::new(node.router().clone());

@@ -19,6 +19,8 @@ pub struct NodeReport {
     pub incarnation: Incarnation,
     /// Whether it leads the system group.
     pub leads_system: bool,
+    /// The system group, as its leader sees it; `None` if this node does not lead it.
+    pub system: Option<ShardReport>,
     /// Peers that it does not hear.
     pub suspects: BTreeSet<RaftId>,
     /// Shards that it leads.

@@ -58,6 +58,7 @@ impl Supervisor {
             match now {
                 Leadership::Leader { term } => self.lead(term, &stopped).await,
                 Leadership::Follower { .. } => tokio::select! {
+                    biased;
                     _ = stopped.wait_for(|stopped| *stopped) => {}
                     _ = leadership.changed() => {}
                 },

@@ -33,7 +33,7 @@ pub trait AdminAction: Send + Sync + 'static {
     fn run(&self, arguments: Value) -> BoxFuture<'_, Result<Value, AdminError>>;
 }
 
-/// A command that was not carried out. Nothing changed.
+/// A command that was not carried out. Nothing changed, unless said otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdminError {
     /// The arguments make no sense (400).
@@ -49,6 +49,12 @@ pub enum AdminError {
     Refused {
         /// A stable word.
         code: &'static str,
+        /// For people.
+        message: String,
+    },
+    /// The cluster could not decide now (503). Whether it happened is not known; asking again is safe.
+    #[error("{message}")]
+    Unavailable {
         /// For people.
         message: String,
     },
@@ -75,6 +81,7 @@ impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::Arguments { path, message } => Self::invalid_body(&path, message),
+            AdminError::Unavailable { message } => Self::new(Code::Unavailable, message),
             AdminError::Refused { code, message } => {
                 let refused = Refused { code: code.to_owned(), message, class: RefusalClass::Conflict };
                 crate::protocol::CallError::Refused(refused).into()

@@ -80,14 +80,18 @@ impl Mover {
                     }
                 },
             };
-            tokio::select! {
+            // An error means that the replica, or the node, is over: nobody tells any news, for ever.
+            let heard = tokio::select! {
                 biased;
-                _ = stopped.changed() => {}
-                _ = leadership.changed() => {}
-                _ = replicas.changed() => {}
-                _ = known.changed() => {}
-                _ = draining.changed() => {}
-                () = tokio::time::sleep(wait) => {}
+                heard = stopped.changed() => heard,
+                heard = leadership.changed() => heard,
+                heard = replicas.changed() => heard,
+                heard = known.changed() => heard,
+                heard = draining.changed() => heard,
+                () = tokio::time::sleep(wait) => Ok(()),
+            };
+            if heard.is_err() {
+                return;
             }
         }
     }

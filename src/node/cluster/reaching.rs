@@ -35,7 +35,8 @@ impl Reaching {
             }
             tokio::select! {
                 biased;
-                _ = stopped.changed() => {}
+                // An error means that the node was dropped.
+                told = stopped.changed() => if told.is_err() { return },
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }

@@ -48,6 +48,12 @@ impl Groups {
         self.0.write().remove(&id);
     }
 
+    /// The node is over. As with the control service: groups hold the link, and the link holds them.
+    pub(in crate::node) fn clear(&self) {
+        let groups = std::mem::take(&mut *self.0.write());
+        drop(groups);
+    }
+
     pub(in crate::node) fn get(&self, id: GroupId) -> Option<RaftGroup> {
         self.0.read().get(&id).cloned()
     }
@@ -115,8 +121,9 @@ impl Shards {
             }
             tokio::select! {
                 biased;
-                _ = stopped.changed() => {}
-                _ = known.changed() => {}
+                // An error means that the node was dropped, or that its system group is gone.
+                told = stopped.changed() => if told.is_err() { break },
+                told = known.changed() => if told.is_err() { break },
                 () = tokio::time::sleep(CLOSED_AFTER) => {}
             }
         }

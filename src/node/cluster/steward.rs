@@ -38,11 +38,15 @@ impl Steward {
             } else {
                 silent.clear();
             }
-            tokio::select! {
+            // An error means that the system group, or the node, is over: nobody tells any news, for ever.
+            let heard = tokio::select! {
                 biased;
-                _ = stopped.changed() => {}
-                _ = leadership.changed() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                heard = stopped.changed() => heard,
+                heard = leadership.changed() => heard,
+                () = tokio::time::sleep(LOOK_EVERY) => Ok(()),
+            };
+            if heard.is_err() {
+                return;
             }
         }
     }

@@ -1,109 +1,110 @@
 //! What operators can ask of a running node below `/admin/v1`.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+mod arguments;
+mod changes;
+mod dead_letters;
+mod nodes;
+mod problems;
+mod shards;
+mod status;
+
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     gateway::ops::{AdminAction, AdminError},
-    protocol::{Content, ShardId},
+    node::{Node, Operator, OperatorError, Overview},
     router::Router,
-    shard::DeadLetter,
 };
 
-/// How many dead letters are shown when nothing is said.
-const LIMIT_DEFAULT: u64 = 100;
-/// How many dead letters are shown at most.
-const LIMIT_MAX: u64 = 1_000;
-/// How long the shards may take to answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Shows messages that could not be delivered.
-pub(super) struct DeadLetters {
-    /// Empty while the node starts.
-    pub(super) router: Arc<OnceLock<Router>>,
+/// What the commands are about. Empty while the node starts.
+#[derive(Clone, Default)]
+pub(super) struct Subject {
+    inner: Arc<OnceLock<(Router, Operator)>>,
 }
 
-impl AdminAction for DeadLetters {
+impl Subject {
+    /// The node has started.
+    pub(super) fn set(&self, node: &Node) {
+        drop(self.inner.set((node.router().clone(), node.operator())));
+    }
+
+    fn router(&self) -> Result<&Router, AdminError> {
+        self.inner.get().map(|(router, _)| router).ok_or_else(starting)
+    }
+
+    fn operator(&self) -> Result<&Operator, AdminError> {
+        self.inner.get().map(|(_, operator)| operator).ok_or_else(starting)
+    }
+}
+
+/// All commands.
+pub(super) fn actions(subject: &Subject) -> Vec<Arc<dyn AdminAction>> {
+    let view = |name, summary, show| -> Arc<dyn AdminAction> {
+        Arc::new(View { name, summary, show, subject: subject.clone() })
+    };
+    let mut actions: Vec<Arc<dyn AdminAction>> = vec![
+        Arc::new(dead_letters::DeadLetters { subject: subject.clone() }),
+        view("status", "Shows how the cluster is, what is wrong, and what to do next", status::show),
+        view("nodes", "Shows each member: its state, what it holds and leads", nodes::show),
+        view(
+            "shards",
+            "Shows each shard: its leader, its replicas and how far they are, its move",
+            shards::show,
+        ),
+    ];
+    actions.extend(changes::actions(subject));
+    actions
+}
+
+/// Shows something of the whole cluster.
+struct View {
+    name: &'static str,
+    summary: &'static str,
+    show: fn(&Overview) -> Value,
+    subject: Subject,
+}
+
+impl AdminAction for View {
     fn name(&self) -> &'static str {
-        "dead-letters"
+        self.name
     }
 
     fn summary(&self) -> &'static str {
-        "Shows the newest messages that could not be delivered, and why; {\"limit\": 100}"
+        self.summary
     }
 
-    fn run(&self, arguments: Value) -> BoxFuture<'_, Result<Value, AdminError>> {
+    fn run(&self, given: Value) -> BoxFuture<'_, Result<Value, AdminError>> {
         Box::pin(async move {
-            let limit = limit(&arguments)?;
-            let starting = || refused("starting", "the node is starting; ask again when it is ready");
-            let router = self.router.get().ok_or_else(starting)?;
-            let letters = router.dead_letters(limit, TIMEOUT).await;
-            let letters = letters.map_err(|error| refused(error.code(), &error.to_string()))?;
-            Ok(json!({"dead_letters": letters.iter().map(show).collect::<Vec<_>>()}))
+            let arguments::Nothing {} = arguments::read(given)?;
+            let overview = self.subject.operator()?.overview().await.map_err(not_done)?;
+            Ok((self.show)(&overview))
         })
     }
 }
 
-fn limit(arguments: &Value) -> Result<usize, AdminError> {
-    let wrong = |path: &str, message: String| AdminError::Arguments { path: path.to_owned(), message };
-    let given = match arguments {
-        Value::Null => None,
-        Value::Object(fields) => {
-            if let Some(unknown) = fields.keys().find(|name| *name != "limit") {
-                return Err(wrong(&format!(".{unknown}"), "unknown field, expected `limit`".to_owned()));
-            }
-            fields.get("limit")
-        }
-        _ => return Err(wrong(".", "expected an object".to_owned())),
-    };
-    let limit = given.map_or(Some(LIMIT_DEFAULT), Value::as_u64);
-    let allowed = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    let out = || wrong(".limit", format!("expected a whole number from 1 to {LIMIT_MAX}"));
-    allowed.and_then(|limit| usize::try_from(limit).ok()).ok_or_else(out)
+fn starting() -> AdminError {
+    refused("starting", "the node is starting; ask again when it is ready")
 }
 
 fn refused(code: &'static str, message: &str) -> AdminError {
     AdminError::Refused { code, message: message.to_owned() }
 }
 
-/// A command that is JSON is shown as such, others by their length.
-fn show((shard, letter): &(ShardId, DeadLetter)) -> Value {
-    let command = match letter.body.content {
-        Content::Json => serde_json::from_slice(&letter.body.bytes).unwrap_or(Value::Null),
-        Content::Binary => json!({"binary_bytes": letter.body.len()}),
+fn not_done(error: OperatorError) -> AdminError {
+    use playhouse_cluster::membership::Refusal;
+    let code = match &error {
+        OperatorError::NoQuorum { .. } => return AdminError::Unavailable { message: error.to_string() },
+        OperatorError::NotMember => "not_member",
+        OperatorError::Refused(refusal) => match refusal {
+            Refusal::Unknown { .. } => "unknown_member",
+            Refusal::WrongState { .. } | Refusal::EarlierStart { .. } => "wrong_state",
+            Refusal::TooFewStay { .. } => "too_few_stay",
+            Refusal::NobodyStays => "nobody_stays",
+            _ => "refused",
+        },
     };
-    json!({
-        "shard": shard.0,
-        "kind": letter.target.kind.as_str(),
-        "key": letter.target.key.as_str(),
-        "reason": letter.reason,
-        "at_ms": letter.at_ms,
-        "command": command,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bad_arguments_say_where() {
-        assert_eq!(limit(&Value::Null), Ok(100));
-        assert_eq!(limit(&json!({"limit": 7})), Ok(7));
-        for (bad, at) in [(json!({"limit": 0}), ".limit"), (json!({"limt": 1}), ".limt"), (json!(3), ".")] {
-            let Err(AdminError::Arguments { path, .. }) = limit(&bad) else { panic!("{bad} was taken") };
-            assert_eq!(path, at);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_starting_node_says_so() {
-        let action = DeadLetters { router: Arc::default() };
-        assert!(matches!(action.run(Value::Null).await, Err(AdminError::Refused { code: "starting", .. })));
-    }
+    refused(code, &error.to_string())
 }

@@ -1,0 +1,99 @@
+//! Messages that could not be delivered.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::{Subject, refused};
+use crate::{
+    gateway::ops::{AdminAction, AdminError},
+    protocol::{Content, ShardId},
+    shard::DeadLetter,
+};
+
+/// How many dead letters are shown when nothing is said.
+const LIMIT_DEFAULT: u64 = 100;
+/// How many dead letters are shown at most.
+const LIMIT_MAX: u64 = 1_000;
+/// How long the shards may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Shows messages that could not be delivered.
+pub(super) struct DeadLetters {
+    pub(super) subject: Subject,
+}
+
+impl AdminAction for DeadLetters {
+    fn name(&self) -> &'static str {
+        "dead-letters"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Shows the newest messages that could not be delivered, and why; {\"limit\": 100}"
+    }
+
+    fn run(&self, arguments: Value) -> BoxFuture<'_, Result<Value, AdminError>> {
+        Box::pin(async move {
+            let limit = limit(&arguments)?;
+            let letters = self.subject.router()?.dead_letters(limit, TIMEOUT).await;
+            let letters = letters.map_err(|error| refused(error.code(), &error.to_string()))?;
+            Ok(json!({"dead_letters": letters.iter().map(show).collect::<Vec<_>>()}))
+        })
+    }
+}
+
+fn limit(arguments: &Value) -> Result<usize, AdminError> {
+    let wrong = |path: &str, message: String| AdminError::Arguments { path: path.to_owned(), message };
+    let given = match arguments {
+        Value::Null => None,
+        Value::Object(fields) => {
+            if let Some(unknown) = fields.keys().find(|name| *name != "limit") {
+                return Err(wrong(&format!(".{unknown}"), "unknown field, expected `limit`".to_owned()));
+            }
+            fields.get("limit")
+        }
+        _ => return Err(wrong(".", "expected an object".to_owned())),
+    };
+    let limit = given.map_or(Some(LIMIT_DEFAULT), Value::as_u64);
+    let allowed = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    let out = || wrong(".limit", format!("expected a whole number from 1 to {LIMIT_MAX}"));
+    allowed.and_then(|limit| usize::try_from(limit).ok()).ok_or_else(out)
+}
+
+/// A command that is JSON is shown as such, others by their length.
+fn show((shard, letter): &(ShardId, DeadLetter)) -> Value {
+    let command = match letter.body.content {
+        Content::Json => serde_json::from_slice(&letter.body.bytes).unwrap_or(Value::Null),
+        Content::Binary => json!({"binary_bytes": letter.body.len()}),
+    };
+    json!({
+        "shard": shard.0,
+        "kind": letter.target.kind.as_str(),
+        "key": letter.target.key.as_str(),
+        "reason": letter.reason,
+        "at_ms": letter.at_ms,
+        "command": command,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_arguments_say_where() {
+        assert_eq!(limit(&Value::Null), Ok(100));
+        assert_eq!(limit(&json!({"limit": 7})), Ok(7));
+        for (bad, at) in [(json!({"limit": 0}), ".limit"), (json!({"limt": 1}), ".limt"), (json!(3), ".")] {
+            let Err(AdminError::Arguments { path, .. }) = limit(&bad) else { panic!("{bad} was taken") };
+            assert_eq!(path, at);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_starting_node_says_so() {
+        let action = DeadLetters { subject: Subject::default() };
+        assert!(matches!(action.run(Value::Null).await, Err(AdminError::Refused { code: "starting", .. })));
+    }
+}

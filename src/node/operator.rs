@@ -1,0 +1,223 @@
+//! What an operator can ask of a cluster through any of its nodes.
+//!
+//! Comes in: names of members. Leaves: an [`Overview`], or a change of the configuration that the system group carries out;
+//! moving what has to move goes on afterwards, and the overview shows how far it is.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use playhouse_cluster::{
+    consensus::RaftId,
+    membership::{ClusterState, Command, Member, MemberState, Refusal},
+    peering::Peering,
+};
+
+use super::{
+    cluster::{
+        control::{self, Ask, Told},
+        council::{Council, SubmitError},
+    },
+    report::NodeReport,
+    standing::Standing,
+};
+
+/// How long a member may take to tell how it is.
+const REPORT_WITHIN: Duration = Duration::from_secs(2);
+/// How long the cluster may take to decide.
+const DECIDE_WITHIN: Duration = Duration::from_secs(8);
+
+/// What operators ask. A cheap handle, which keeps nothing alive: once the node has stopped it knows nothing.
+#[derive(Clone)]
+pub struct Operator {
+    rooms: Arc<Mutex<Option<Rooms>>>,
+}
+
+#[derive(Clone)]
+pub(super) struct Rooms {
+    pub(super) council: Council,
+    pub(super) own: RaftId,
+    pub(super) standing: Standing,
+    pub(super) report: Arc<dyn Fn() -> NodeReport + Send + Sync>,
+}
+
+/// Why an operator's command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperatorError {
+    /// Nothing changed.
+    #[error(
+        "this node is not a member of a cluster; nothing was changed. Ask another one, or ask again when it is ready"
+    )]
+    NotMember,
+    /// Nothing changed, and the text says why.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// It may or may not have happened.
+    #[error("{reason}; it is not known whether anything changed, and asking again is safe")]
+    NoQuorum {
+        /// What was seen last.
+        reason: String,
+    },
+}
+
+/// The cluster, as one node knows it and as its members tell it now.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// Who tells it.
+    pub own: RaftId,
+    /// The configuration that this node knows.
+    pub state: Arc<ClusterState>,
+    /// When that was, in milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// Whether this node heard a majority lately. If not, the configuration may be an old one.
+    pub hears_quorum: bool,
+    /// What the members said; whoever did not answer is missing.
+    pub reports: BTreeMap<RaftId, NodeReport>,
+}
+
+impl Overview {
+    /// Members that should have answered, and did not.
+    pub fn unheard(&self) -> impl Iterator<Item = &Member> {
+        let members = self.state.members().values();
+        members.filter(|it| it.state != MemberState::Left && !self.reports.contains_key(&it.raft_id))
+    }
+}
+
+impl Operator {
+    pub(super) fn new(rooms: Rooms) -> Self {
+        Self { rooms: Arc::new(Mutex::new(Some(rooms))) }
+    }
+
+    /// The node stops.
+    pub(super) fn clear(&self) {
+        let rooms = self.rooms.lock().take();
+        drop(rooms);
+    }
+
+    pub(super) fn rooms(&self) -> Option<Rooms> {
+        self.rooms.lock().clone()
+    }
+
+    /// Asks all members at once how they are.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::NotMember`].
+    pub async fn overview(&self) -> Result<Overview, OperatorError> {
+        let rooms = self.rooms().ok_or(OperatorError::NotMember)?;
+        let state = rooms.state()?;
+        let members = state.members().values().filter(|member| member.state != MemberState::Left);
+        let asked = members.map(|member| rooms.report_of(member.raft_id));
+        let reports = futures_util::future::join_all(asked).await;
+        Ok(Overview {
+            own: rooms.own,
+            now_ms: rooms.council.environment.wall_ms(),
+            hears_quorum: rooms.standing.hears_quorum(),
+            reports: reports.into_iter().flatten().map(|report| (report.raft_id, report)).collect(),
+            state,
+        })
+    }
+
+    /// Has a member give its leaderships away, as before a restart. Its replicas stay. Returns at once, with the revision of the
+    /// configuration; the overview shows what it still leads.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`].
+    pub async fn drain(&self, name: &str) -> Result<u64, OperatorError> {
+        self.change_member(name, |member| Command::Drain {
+            raft_id: member.raft_id,
+            incarnation: member.incarnation,
+        })
+        .await
+    }
+
+    /// The member does not restart after all: it may lead again once it has said that it caught up.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`].
+    pub async fn undrain(&self, name: &str) -> Result<u64, OperatorError> {
+        self.change_member(name, |member| Command::Undrain { raft_id: member.raft_id }).await
+    }
+
+    /// Has the replicas of a member that is down made anew elsewhere, now.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`].
+    pub async fn replace(&self, name: &str) -> Result<u64, OperatorError> {
+        self.change_member(name, |member| Command::Replace { raft_id: member.raft_id }).await
+    }
+
+    /// Removes a member that has left, or that is down and holds nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`].
+    pub async fn forget(&self, name: &str) -> Result<u64, OperatorError> {
+        self.change_member(name, |member| Command::Forget { raft_id: member.raft_id }).await
+    }
+
+    /// Has all replicas of these members move to others; then they have left. `force`: even if fewer members stay than each
+    /// shard needs voters.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`].
+    pub async fn leave(&self, names: BTreeSet<String>, force: bool) -> Result<u64, OperatorError> {
+        self.change(&Command::Leave { names, force }).await
+    }
+
+    /// Of the nodes `set-0`, `set-1`, … those from number `to` on leave; those below, if they were leaving, stay.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`].
+    pub async fn scale(&self, set: String, to: u32, force: bool) -> Result<u64, OperatorError> {
+        self.change(&Command::Scale { set, to, force }).await
+    }
+
+    async fn change_member(
+        &self,
+        name: &str,
+        command: impl FnOnce(&Member) -> Command,
+    ) -> Result<u64, OperatorError> {
+        let state = self.rooms().ok_or(OperatorError::NotMember)?.state()?;
+        let unknown = || OperatorError::Refused(Refusal::Unknown { what: format!("called {name}") });
+        let member = state.member_named(name).ok_or_else(unknown)?;
+        self.change(&command(member)).await
+    }
+
+    async fn change(&self, command: &Command) -> Result<u64, OperatorError> {
+        let rooms = self.rooms().ok_or(OperatorError::NotMember)?;
+        let submitted = rooms.council.submit(command, DECIDE_WITHIN).await;
+        submitted.map_err(|error| match error {
+            SubmitError::Refused(refusal) => OperatorError::Refused(refusal),
+            error @ SubmitError::NoQuorum { .. } => OperatorError::NoQuorum { reason: error.to_string() },
+        })
+    }
+}
+
+impl Rooms {
+    fn state(&self) -> Result<Arc<ClusterState>, OperatorError> {
+        self.council.system.known().borrow().clone().ok_or(OperatorError::NotMember)
+    }
+
+    /// `None`: it did not answer.
+    async fn report_of(&self, member: RaftId) -> Option<NodeReport> {
+        if member == self.own {
+            return Some((self.report)());
+        }
+        let peering: &Peering = self.council.peering.as_ref()?;
+        let asked = control::ask(peering, member, &Ask::Report);
+        match tokio::time::timeout(REPORT_WITHIN, asked).await {
+            Ok(Ok(Told::Report(report))) => Some(*report),
+            _ => None,
+        }
+    }
+}
