@@ -469,6 +469,7 @@ impl Node {
             drop(task.await);
         }
         self.control.clear();
+        self.groups.clear();
         self.operator.clear();
         self.council.system.group().shutdown().await;
         if let Some(peering) = &self.council.peering {

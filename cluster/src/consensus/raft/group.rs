@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::{EmptyNode, async_runtime::watch::WatchReceiver};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -76,8 +76,8 @@ struct Inner {
     config: Config,
     environment: Environment,
     raft: Raft,
-    state: State,
-    store: Store,
+    /// Given back when the replica is shut down, however long others hold this handle: the volume must be free then.
+    state: RwLock<Option<State>>,
     leadership: watch::Receiver<Leadership>,
     replicas: watch::Receiver<Replicas>,
     applied: watch::Receiver<u64>,
@@ -88,6 +88,16 @@ struct Inner {
     arriving_bytes: AtomicUsize,
     /// When a leader was last followed.
     leader_heard: Mutex<Option<Instant>>,
+}
+
+impl Inner {
+    fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, StoreError> {
+        self.state.read().as_ref().map(look).ok_or_else(|| StoreError::closed("the replica was shut down"))
+    }
+
+    fn state(&self) -> Result<State, StoreError> {
+        self.with_state(State::clone)
+    }
 }
 
 impl RaftGroup {
@@ -133,8 +143,7 @@ impl RaftGroup {
             config: config.clone(),
             environment: environment.clone(),
             raft,
-            state,
-            store,
+            state: RwLock::new(Some(state)),
             leadership,
             replicas,
             applied,
@@ -218,6 +227,7 @@ impl RaftGroup {
         if let Err(error) = self.inner.raft.shutdown().await {
             tracing::warn!(group = self.inner.id.0, %error, "a Raft group did not stop in order");
         }
+        drop(self.inner.state.write().take());
     }
 
     /// Which replica this is.
@@ -282,11 +292,11 @@ impl Group for RaftGroup {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.inner.state.get(key)
+        self.inner.with_state(|state| state.get(key))?
     }
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Pairs, StoreError> {
-        self.inner.state.scan(from, to, limit)
+        self.inner.with_state(|state| state.scan(from, to, limit))?
     }
 }
 
