@@ -9,9 +9,12 @@
 
 mod call;
 mod cast;
+mod change;
+mod cluster_view;
 mod command;
 mod config;
 mod dev;
+mod drain;
 mod duration;
 mod exit;
 mod failure;
@@ -19,11 +22,16 @@ mod get;
 mod health;
 mod interrupts;
 mod kinds;
+mod leave;
 mod list;
 mod node;
+mod nodes;
+mod operators;
 mod output;
 mod send;
 mod server;
+mod settle;
+mod shards;
 mod status;
 mod table;
 
@@ -31,6 +39,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use change::Change;
 pub use exit::Exit;
 use failure::Failure;
 use output::Output;
@@ -68,8 +77,24 @@ enum Command {
     Kinds(kinds::Arguments),
     /// Send many commands from a file of JSON lines
     Send(send::Arguments),
-    /// Show which servers answer and are ready
+    /// Show which servers answer and are ready, how the cluster is, what is wrong and what to do next
     Status(status::Arguments),
+    /// Show the members of the cluster: what they hold, lead and say
+    Nodes(nodes::Arguments),
+    /// Show shards that are not as they should be: leader, replicas, moves
+    Shards(shards::Arguments),
+    /// Have a node give its leaderships away before it restarts, and wait until it has
+    Drain(drain::Arguments),
+    /// Take a drain back
+    Undrain(change::Arguments),
+    /// Have the cluster become smaller or larger, and watch until it has
+    Scale(leave::Scale),
+    /// Have nodes leave for good, and watch until their replicas have moved
+    Leave(leave::Leave),
+    /// Have the replicas of a node that is down made anew elsewhere, now
+    Replace(change::Arguments),
+    /// Remove a node that has left, or that is down and holds nothing
+    Forget(change::Arguments),
     /// Show the health of a node, check by check
     Health(health::Arguments),
 }
@@ -104,6 +129,14 @@ fn run(command: Command, node: Builder, server: &Server, output: &Output) -> Res
         Command::Kinds(arguments) => wait(kinds::run(arguments, server, output)),
         Command::Send(arguments) => wait(send::run(arguments, server, output)),
         Command::Status(arguments) => wait(status::run(arguments, server, output)),
+        Command::Nodes(arguments) => wait(nodes::run(arguments, server, output)),
+        Command::Shards(arguments) => wait(shards::run(arguments, server, output)),
+        Command::Drain(arguments) => wait(drain::run(arguments, server, output)),
+        Command::Undrain(arguments) => wait(change::run(Change::Undrain, arguments, server, output)),
+        Command::Scale(arguments) => wait(leave::scale(arguments, server, output)),
+        Command::Leave(arguments) => wait(leave::leave(arguments, server, output)),
+        Command::Replace(arguments) => wait(change::run(Change::Replace, arguments, server, output)),
+        Command::Forget(arguments) => wait(change::run(Change::Forget, arguments, server, output)),
         Command::Health(arguments) => wait(health::run(arguments, server, output)),
     }
 }

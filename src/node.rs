@@ -44,7 +44,7 @@ pub use settings::{Bootstrap, Links, Peers, Place, Settings};
 pub use standing::{Standing, Unfit};
 
 use self::cluster::{
-    control::{CONTROL, Control},
+    control::{self, CONTROL, Control},
     council::Council,
     joining::Joining,
     links::RouterFrames,
@@ -366,7 +366,13 @@ impl Node {
     /// Reads the counters of all rooms into the metrics. Call it before each scrape.
     #[must_use]
     pub fn meters(&self) -> Meters {
-        Meters::new(self.metrics.clone(), self.store.probe(), self.router.clone(), self.statistics.clone())
+        Meters::new(
+            self.metrics.clone(),
+            self.store.probe(),
+            self.router.clone(),
+            self.operator(),
+            self.statistics.clone(),
+        )
     }
 
     /// Whether this start of the node has caught up once with everything that it should have.
@@ -406,7 +412,7 @@ impl Node {
     /// Hands all leaderships to other nodes, at most for `budget`. Requests go on all the time. A node without peers keeps
     /// them.
     pub async fn hand_over(&self, budget: Duration) {
-        if self.council.peering.is_none() {
+        if !self.has_heirs() {
             return;
         }
         self.draining.send_replace(true);
@@ -420,7 +426,7 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let left = self.router.led_shards();
-        if left > 0 {
+        if left > 0 && self.has_heirs() {
             tracing::warn!(
                 left,
                 "leaderships that nobody took over; they move by election when this node is gone"
@@ -428,12 +434,12 @@ impl Node {
         }
     }
 
-    /// Whether another member could lead. In a cluster that stops as a whole nobody can.
+    /// Whether another member could lead. In a cluster that stops as a whole, or is gone, nobody can.
     fn has_heirs(&self) -> bool {
-        let own = self.identity.raft_id();
+        let Some(peering) = &self.council.peering else { return false };
         let known = self.council.system.known().borrow().clone();
-        let can_lead = |member: &&Member| member.raft_id != own && member.is_available();
-        known.is_some_and(|state| state.members().values().any(|member| can_lead(&member)))
+        let can_lead = |it: &Member| it.is_available() && control::hears(peering, it.raft_id, it.incarnation);
+        known.is_some_and(|state| state.members().values().any(can_lead))
     }
 
     /// Whether this node leads a group that has other voters.
@@ -455,7 +461,7 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let left = self.router.unanswered();
-        if left > 0 {
+        if left > 0 && self.has_heirs() {
             tracing::warn!(left, "the drain budget is over; these requests get no answer");
         }
         self.stop.send_replace(true);

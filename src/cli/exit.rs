@@ -12,7 +12,7 @@ pub enum Exit {
     Failed = 1,
     /// The arguments or the command are not understood.
     Usage = 2,
-    /// The entity said no; nothing changed.
+    /// The entity, or the cluster, said no; nothing changed.
     Refused = 3,
     /// No answer in time.
     Unavailable = 4,
@@ -24,7 +24,7 @@ pub enum Exit {
 
 /// For `--help`.
 pub(super) const HELP: &str = "\
-Exit codes: 0 done · 1 failed · 2 not understood · 3 refused by the entity · 4 no answer in time ·
+Exit codes: 0 done · 1 failed · 2 not understood · 3 refused · 4 no answer in time ·
 5 token missing or unknown · 130 interrupted. They are described in docs/cli.md.";
 
 impl From<Exit> for ExitCode {

@@ -1,21 +1,29 @@
-//! `playhouse status`: does every server answer, and is every node ready?
+//! `playhouse status`: does every server answer, is every node ready, and how is the cluster?
+
+mod summary;
 
 use std::time::Duration;
 
-use playhouse_client::{Address, Client, Config, Health, Ops, Probe};
+use playhouse_client::{Address, Client, Config, Health, Ops, Probe, ReadError};
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Exit, Failure, Output, duration, failure::chain, health::OPS_PORT, output::Format, server::Server,
+    Exit, Failure, Output,
+    cluster_view::{StatusView, read},
+    duration,
+    failure::chain,
+    operators::Operators,
+    output::Format,
+    server::Server,
     table::Table,
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Address of a node's ops port; unless given, the host of each --server at port 9090
-    #[arg(long, env = "PLAYHOUSE_OPS", value_name = "URL", value_delimiter = ',')]
-    ops: Vec<Address>,
+    #[command(flatten)]
+    operators: Operators,
 }
 
 /// What is known of one gateway.
@@ -43,40 +51,51 @@ struct Node {
 struct Status {
     gateways: Vec<Gateway>,
     nodes: Vec<Node>,
+    /// What a node says about the whole cluster.
+    cluster: Option<Value>,
+    /// Why nothing is known of it.
+    cluster_error: Option<String>,
 }
 
 pub(super) async fn run(arguments: Arguments, server: &Server, output: &Output) -> Result<Exit, Failure> {
     let config = server.config()?;
-    let mut status = Status { gateways: Vec::new(), nodes: Vec::new() };
+    let mut status = Status { gateways: Vec::new(), nodes: Vec::new(), cluster: None, cluster_error: None };
     for address in server.addresses() {
         status.gateways.push(gateway(address, &config).await?);
     }
-    for address in ops_addresses(arguments.ops, server) {
+    for address in arguments.operators.addresses(server) {
         status.nodes.push(node(address, &config).await?);
     }
+    match arguments.operators.desk(server)?.try_act("status", &json!({})).await? {
+        Ok(cluster) => status.cluster = Some(cluster),
+        Err(ReadError::Rejected(problem)) if problem.code == "unauthorized" => {
+            status.cluster_error =
+                Some("the cluster is told to admins only: give --admin-token-file".to_owned());
+        }
+        Err(error) => {
+            status.cluster_error = Some(format!("nothing is known of the cluster: {}", chain(&error)))
+        }
+    }
+    let cluster = status.cluster.clone().map(read::<StatusView>).transpose()?;
     match output.format {
         Format::Json => output.print(&status, |_| String::new())?,
-        Format::Text => print(&status, output)?,
+        Format::Text => {
+            print(&status, output)?;
+            match &cluster {
+                Some(cluster) => summary::print(cluster, output)?,
+                None => status.cluster_error.iter().for_each(|error| output.note(error)),
+            }
+        }
     }
-    Ok(exit(&status))
+    Ok(exit(&status, cluster.as_ref()))
 }
 
-fn ops_addresses(given: Vec<Address>, server: &Server) -> Vec<Address> {
-    if !given.is_empty() {
-        return given;
-    }
-    let mut addresses: Vec<_> =
-        server.addresses().iter().map(|address| address.with_port(OPS_PORT)).collect();
-    addresses.sort();
-    addresses.dedup();
-    addresses
-}
-
-fn exit(status: &Status) -> Exit {
+fn exit(status: &Status, cluster: Option<&StatusView>) -> Exit {
+    let is_well = cluster.is_none_or(|cluster| cluster.problems.is_empty());
     let answering = status.gateways.iter().filter(|gateway| gateway.answers).count();
     if answering == 0 {
         Exit::Unavailable
-    } else if answering == status.gateways.len() && status.nodes.iter().all(|node| node.ready) {
+    } else if is_well && answering == status.gateways.len() && status.nodes.iter().all(|node| node.ready) {
         Exit::Ok
     } else {
         Exit::Failed
@@ -142,8 +161,14 @@ fn nodes(nodes: &[Node]) -> Table<6> {
             text(|health| health.node.clone()),
             text(|health| health.version.clone()),
             text(up),
-            node.detail.clone(),
+            if node.ready { String::new() } else { failed(&node.detail) },
         ]);
     }
     table
+}
+
+/// Of what a probe says, what failed.
+fn failed(detail: &str) -> String {
+    let failed: Vec<_> = detail.split("; ").filter_map(|line| line.strip_prefix("failed  ")).collect();
+    if failed.is_empty() { detail.to_owned() } else { failed.join("; ") }
 }

@@ -1,5 +1,7 @@
 //! Reads what the rooms counted into the metrics.
 
+mod cluster;
+
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -9,6 +11,8 @@ use parking_lot::Mutex;
 use playhouse_cluster::store::{Probe, SYNC_BOUNDS_US};
 use tokio::sync::watch;
 
+use self::cluster::ClusterMeters;
+use super::Operator;
 use crate::{
     entity::{KindDescription, KindIndex, KindRegistry},
     router::{AnswerObserver, Router},
@@ -39,6 +43,7 @@ pub struct Meters {
     router: Router,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
     told: Arc<Mutex<Told>>,
+    cluster: ClusterMeters,
 }
 
 /// What was already added to counters that only grow.
@@ -53,9 +58,16 @@ impl Meters {
         metrics: Metrics,
         store: Probe,
         router: Router,
+        operator: Operator,
         statistics: Vec<watch::Receiver<ShardStatistics>>,
     ) -> Self {
-        Self { metrics, store, router, statistics, told: Arc::default() }
+        let cluster = ClusterMeters {
+            metrics: metrics.clone(),
+            operator,
+            router: router.clone(),
+            turn: Arc::default(),
+        };
+        Self { metrics, store, router, statistics, told: Arc::default(), cluster }
     }
 
     /// Reads everything now.
@@ -74,6 +86,7 @@ impl Meters {
         self.metrics.mailbox_messages.set(i64::try_from(messages).unwrap_or(i64::MAX));
         self.metrics.mailbox_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.read_store();
+        self.cluster.read();
     }
 
     fn read_store(&self) {

@@ -58,6 +58,22 @@ families! {
     idempotency_bytes: IntGauge = "playhouse_idempotency_bytes", Bytes, [], "Kept replies of requests with an idempotency key.";
     shards_led: IntGauge = "playhouse_shards_led", Count, [], "Shards that this node leads.";
     leadership_changes: IntCounterVec = "playhouse_leadership_changes_total", Count, ["change"], "Leaderships of shards `gained` and `lost` by this node.";
+    shards_without_leader: IntGauge = "playhouse_shards_without_leader", Count, [], "Shards of which this node knows no leader.";
+    replicas_lagging: IntGauge = "playhouse_replicas_lagging", Count, [], "Replicas of shards led here that lack more than 1000 log entries.";
+    replica_lag_max: IntGauge = "playhouse_replica_lag_entries", Count, [], "Log entries that the slowest replica of the shards led here lacks.";
+
+    // Cluster.
+    members: IntGaugeVec = "playhouse_members", Count, ["state"], "Members by state, as this node knows the configuration: `joining`, `up`, `draining`, `down`, `left`.";
+    peers: IntGaugeVec = "playhouse_peers", Count, ["state"], "Peers by what this node hears of them: `alive` or `suspect`.";
+    quorum_heard: IntGauge = "playhouse_quorum_heard", Count, [], "1 while a majority of the cluster was heard within 5 s, else 0.";
+    leads_system: IntGauge = "playhouse_system_led", Count, [], "1 on the node that leads the system group, else 0.";
+    draining: IntGauge = "playhouse_node_draining", Count, [], "1 while the cluster knows that this node drains, else 0.";
+    moves: IntGauge = "playhouse_moves_under_way", Count, [], "Groups whose replicas move, as this node knows the configuration.";
+    shards_without_quorum: IntGauge = "playhouse_shards_without_quorum", Count, [], "Shards whose replicas have no live majority, as this node knows the configuration.";
+    link_authentication_failures: IntCounter = "playhouse_link_authentication_failures_total", Count, [], "Handshakes with a cookie that the other end does not have.";
+    link_refusals: IntCounterVec = "playhouse_link_refusals_total", Count, ["by", "reason"], "Links refused after the handshake, by `us` or the `peer`, by reason.";
+    link_reconnects: IntCounter = "playhouse_link_reconnects_total", Count, [], "Links opened to a peer to which one had been open before.";
+    link_bytes: IntCounterVec = "playhouse_link_bytes_total", Count, ["direction", "lane"], "Bytes on links, encryption included: `in` or `out`, by class of lane.";
 
     // Store.
     store_commits: IntCounter = "playhouse_store_commits_total", Count, [], "Durable commits of the store, each with one sync.";

@@ -25,7 +25,7 @@ pub const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What makes the arguments of `playhouse` a command.
-type Program = fn(&[OsString]) -> Command;
+pub type Program = fn(&[OsString]) -> Command;
 
 /// The binary that ships.
 pub fn playhouse(arguments: &[OsString]) -> Command {

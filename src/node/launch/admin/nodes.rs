@@ -18,8 +18,7 @@ pub(super) fn show(overview: &Overview) -> Value {
 fn show_member(overview: &Overview, progress: &MemberProgress) -> Value {
     let member = overview.state.member(progress.raft_id).expect("progress is about members");
     let report = overview.reports.get(&member.raft_id);
-    let suspects =
-        report.map(|report| report.suspects.iter().map(|id| name(overview, *id)).collect::<Vec<_>>());
+    let suspects = report.map(|report| names(overview, &report.suspects));
     json!({
         "name": member.name,
         "state": state(member.state),
@@ -46,6 +45,13 @@ fn show_member(overview: &Overview, progress: &MemberProgress) -> Value {
 pub(super) fn name(overview: &Overview, raft_id: RaftId) -> String {
     let member = overview.state.member(raft_id).map(|member| member.name.clone());
     member.unwrap_or_else(|| hex(raft_id))
+}
+
+/// Their names, in order.
+pub(super) fn names<'a>(overview: &Overview, ids: impl IntoIterator<Item = &'a RaftId>) -> Vec<String> {
+    let mut names: Vec<_> = ids.into_iter().map(|id| name(overview, *id)).collect();
+    names.sort();
+    names
 }
 
 pub(super) fn state(state: MemberState) -> &'static str {

@@ -3,7 +3,7 @@
 use playhouse_cluster::membership::{Intent, Member, MemberState};
 use serde::Serialize;
 
-use super::nodes;
+use super::{nodes, status};
 use crate::node::Overview;
 
 /// Something that is not as it should be.
@@ -17,8 +17,8 @@ pub(super) struct Trouble {
 pub(super) fn find(overview: &Overview, without_leader: &[u32]) -> Vec<Trouble> {
     let whole = [minority(overview), beginning(overview), stopped_shards(overview)];
     let members = overview.state.members().values().filter_map(|member| member_trouble(overview, member));
-    let leaders = leaderless(overview, without_leader);
-    whole.into_iter().flatten().chain(members).chain(leaders).collect()
+    let shards = [leaderless(overview, without_leader), thin(overview)];
+    whole.into_iter().flatten().chain(members).chain(shards.into_iter().flatten()).collect()
 }
 
 fn trouble(what: String, next: impl Into<String>) -> Option<Trouble> {
@@ -76,6 +76,17 @@ fn leaderless(overview: &Overview, without_leader: &[u32]) -> Option<Trouble> {
     )
 }
 
+fn thin(overview: &Overview) -> Option<Trouble> {
+    let thin = status::thin(&overview.state);
+    if thin.is_empty() {
+        return None;
+    }
+    trouble(
+        format!("{} have fewer replicas than they should", numbers(&thin)),
+        "they are being made; wait until `playhouse status` names none before you stop a node",
+    )
+}
+
 fn member_trouble(overview: &Overview, member: &Member) -> Option<Trouble> {
     let name = &member.name;
     let for_s = overview.now_ms.saturating_sub(member.since_ms) / 1000;
@@ -85,7 +96,7 @@ fn member_trouble(overview: &Overview, member: &Member) -> Option<Trouble> {
             if overview.state.holds_replicas(member.raft_id) && member.intent == Intent::Stay =>
         {
             trouble(
-                format!("{name} is down since {for_s} s"),
+                format!("{name} has been down for {for_s} s"),
                 format!(
                     "start it again; if it cannot return, `playhouse replace {name}` makes its replicas anew elsewhere at once"
                 ),
@@ -106,12 +117,13 @@ fn member_trouble(overview: &Overview, member: &Member) -> Option<Trouble> {
             "it counts as down within seconds if nobody hears it; look whether it runs",
         ),
         MemberState::Draining => trouble(
-            format!("{name} drains since {for_s} s: it leads nothing"),
+            format!("{name} has been draining for {for_s} s"),
             format!("restart it, or `playhouse undrain {name}`"),
         ),
-        MemberState::Joining => {
-            trouble(format!("{name} catches up since {for_s} s"), "wait; if it lasts, look at its log")
-        }
+        MemberState::Joining => trouble(
+            format!("{name} has been catching up for {for_s} s"),
+            "wait; if it lasts, look at its log",
+        ),
         MemberState::Up => None,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use playhouse_cluster::membership::ClusterState;
 use serde_json::{Value, json};
 
 use super::{nodes, problems, shards};
@@ -27,15 +28,23 @@ pub(super) fn show(overview: &Overview) -> Value {
         "unheard": overview.unheard().map(|member| &member.name).collect::<Vec<_>>(),
         "system": {
             "leader": system_leader.map(|report| &report.name),
-            "voters": state.system().voters.iter().map(|id| nodes::name(overview, *id)).collect::<Vec<_>>(),
+            "voters": nodes::names(overview, &state.system().voters),
         },
         "shards": {
             "count": state.shards(),
             "without_leader": without_leader,
             "without_quorum": progress.without_quorum,
+            "thin": thin(state),
         },
         "moves": {"under_way": progress.moving, "leaving": progress.leaving, "lost": progress.lost},
-        "is_settled": progress.is_settled(),
+        "is_settled": progress.is_settled() && thin(state).is_empty(),
         "problems": problems::find(overview, &without_leader),
     })
+}
+
+/// Shards with fewer voters than they should have by now.
+pub(super) fn thin(state: &ClusterState) -> Vec<u32> {
+    let wanted = state.voters_wanted();
+    let voters = state.map().iter().map(|shard| shard.replicas.voters.len());
+    voters.zip(0..).filter(|(voters, _)| *voters < wanted).map(|(_, number)| number).collect()
 }

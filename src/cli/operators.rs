@@ -1,0 +1,111 @@
+//! How commands for operators reach the cluster: over the ops port of any of its nodes.
+
+use std::path::PathBuf;
+
+use playhouse_client::{Address, Config, Ops, Problem, ReadError, Token};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Exit, Failure, health::OPS_PORT, server::Server};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Operators {
+    /// Address of a node's ops port; repeat it, and another one is asked when one does not answer; unless given, the host
+    /// of each --server at port 9090
+    #[arg(long, env = "PLAYHOUSE_OPS", value_name = "URL", value_delimiter = ',')]
+    ops: Vec<Address>,
+
+    /// File whose first line is an admin token
+    #[arg(long, env = "PLAYHOUSE_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+}
+
+impl Operators {
+    /// Where to ask.
+    pub(super) fn addresses(&self, server: &Server) -> Vec<Address> {
+        if !self.ops.is_empty() {
+            return self.ops.clone();
+        }
+        let mut addresses: Vec<_> =
+            server.addresses().iter().map(|address| address.with_port(OPS_PORT)).collect();
+        addresses.sort();
+        addresses.dedup();
+        addresses
+    }
+
+    /// A way to give commands, one after the other.
+    pub(super) fn desk(&self, server: &Server) -> Result<Desk, Failure> {
+        let mut config = server.config()?;
+        config.token = self.admin_token_file.as_ref().map(Token::from_file).transpose()?;
+        Ok(Desk { addresses: self.addresses(server), config })
+    }
+}
+
+/// Gives commands to the first node that can carry them out.
+#[derive(Debug)]
+pub(super) struct Desk {
+    addresses: Vec<Address>,
+    config: Config,
+}
+
+impl Desk {
+    /// Gives the command `name`.
+    pub(super) async fn act<T: DeserializeOwned>(&self, name: &str, arguments: &Value) -> Result<T, Failure> {
+        self.try_act(name, arguments).await?.map_err(explain)
+    }
+
+    /// As [`act`](Self::act), when it matters why it failed.
+    pub(super) async fn try_act<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        arguments: &Value,
+    ) -> Result<Result<T, ReadError>, Failure> {
+        let mut last = None;
+        for address in &self.addresses {
+            match Ops::new(address.clone(), self.config.clone())?.act(name, arguments).await {
+                Err(error) if may_be_asked_elsewhere(&error) => last = Some(error),
+                outcome => return Ok(outcome),
+            }
+        }
+        last.map(Err).ok_or_else(|| Failure::usage("neither --ops nor --server is given"))
+    }
+}
+
+/// Nothing happened, and another node may do better.
+fn may_be_asked_elsewhere(error: &ReadError) -> bool {
+    match error {
+        ReadError::GaveUp(gave_up) => gave_up.last.nothing_happened(),
+        ReadError::Rejected(problem) => matches!(problem.refusal.as_deref(), Some("starting" | "not_member")),
+        _ => false,
+    }
+}
+
+fn explain(error: ReadError) -> Failure {
+    match error {
+        ReadError::Rejected(problem) if problem.code == "refused" => refused(&problem),
+        ReadError::Rejected(problem) if problem.code == "unauthorized" => {
+            Failure::new(Exit::Unauthorized, problem.to_string())
+                .state("nothing changed")
+                .next("give a token of ops.admin_token_file with --admin-token-file")
+        }
+        ReadError::Rejected(problem) if problem.code == "unavailable" => {
+            Failure::new(Exit::Unavailable, problem.to_string())
+                .next("`playhouse status` shows what is wrong")
+        }
+        ReadError::Rejected(problem) if problem.status == 404 => {
+            Failure::new(Exit::Failed, problem.to_string())
+                .next("is --ops the ops port of a node of this release?")
+        }
+        error => error.into(),
+    }
+}
+
+fn refused(problem: &Problem) -> Failure {
+    let failure = Failure::new(Exit::Refused, &problem.detail).state("nothing changed");
+    match problem.refusal.as_deref() {
+        Some("unknown_member" | "wrong_state") => failure.next("`playhouse nodes` shows all members"),
+        Some("too_few_stay") => failure.next("add nodes first, or say --force"),
+        Some("starting" | "not_member") => failure.next("ask another node with --ops"),
+        _ => failure,
+    }
+}

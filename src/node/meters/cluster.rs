@@ -1,0 +1,108 @@
+//! Reads how this node stands in its cluster, and what its links counted, into the metrics.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use playhouse_cluster::{
+    membership::{ClusterState, MemberState},
+    peering::{LaneClass, Liveness, Peering, RefusalKind, Statistics},
+};
+use prometheus::{IntCounter, IntGauge};
+
+use crate::{
+    node::{NodeReport, Operator},
+    router::Router,
+    telemetry::Metrics,
+};
+
+/// A replica that lacks more entries than this lags.
+const LAG_MAX: u64 = 1_000;
+
+/// Reads the cluster into the metrics.
+#[derive(Clone)]
+pub(super) struct ClusterMeters {
+    pub(super) metrics: Metrics,
+    /// It knows nothing any more when the node has stopped, so that this keeps no files open.
+    pub(super) operator: Operator,
+    pub(super) router: Router,
+    /// Two scrapes at once must not count twice.
+    pub(super) turn: Arc<Mutex<()>>,
+}
+
+impl ClusterMeters {
+    pub(super) fn read(&self) {
+        let _turn = self.turn.lock();
+        let leaderless = usize::from(self.router.shards().get()) - self.router.reachable_shards();
+        set(&self.metrics.shards_without_leader, leaderless);
+        let Some(rooms) = self.operator.rooms() else { return };
+        self.metrics.quorum_heard.set(i64::from(rooms.standing.hears_quorum()));
+        self.read_report(&(rooms.report)());
+        if let Some(state) = rooms.council.system.known().borrow().clone() {
+            let own = state.member(rooms.own).map(|member| member.state);
+            self.metrics.draining.set(i64::from(own == Some(MemberState::Draining)));
+            self.read_state(&state);
+        }
+        if let Some(peering) = &rooms.council.peering {
+            self.read_peers(peering);
+            self.read_links(peering.statistics());
+        }
+    }
+
+    fn read_report(&self, report: &NodeReport) {
+        let lags = || report.shards.iter().flat_map(|shard| &shard.followers).map(|follower| follower.lag);
+        set(&self.metrics.replicas_lagging, lags().filter(|lag| *lag > LAG_MAX).count());
+        set(&self.metrics.replica_lag_max, usize::try_from(lags().max().unwrap_or(0)).unwrap_or(usize::MAX));
+        self.metrics.leads_system.set(i64::from(report.leads_system));
+    }
+
+    fn read_state(&self, state: &ClusterState) {
+        const STATES: [(MemberState, &str); 5] = [
+            (MemberState::Joining, "joining"),
+            (MemberState::Up, "up"),
+            (MemberState::Draining, "draining"),
+            (MemberState::Down, "down"),
+            (MemberState::Left, "left"),
+        ];
+        for (wanted, name) in STATES {
+            let count = state.members().values().filter(|member| member.state == wanted).count();
+            set(&self.metrics.members.with_label_values(&[name]), count);
+        }
+        let progress = state.progress();
+        set(&self.metrics.moves, progress.moving);
+        set(&self.metrics.shards_without_quorum, progress.without_quorum.len());
+    }
+
+    fn read_peers(&self, peering: &Peering) {
+        let peers = peering.peers().borrow().clone();
+        for (wanted, name) in [(Liveness::Alive, "alive"), (Liveness::Suspect, "suspect")] {
+            let count = peers.values().filter(|peer| peer.liveness == wanted).count();
+            set(&self.metrics.peers.with_label_values(&[name]), count);
+        }
+    }
+
+    fn read_links(&self, statistics: &Statistics) {
+        let metrics = &self.metrics;
+        raise(&metrics.link_authentication_failures, statistics.authentication_failures.get());
+        raise(&metrics.link_reconnects, statistics.reconnects.get());
+        for kind in RefusalKind::ALL {
+            let refusals = |by| metrics.link_refusals.with_label_values(&[by, kind.name()]);
+            raise(&refusals("us"), statistics.refused(kind).get());
+            raise(&refusals("peer"), statistics.refused_by_peer(kind).get());
+        }
+        for class in LaneClass::ALL {
+            let (traffic, lane) = (statistics.traffic(class), class.name());
+            let bytes = |direction| metrics.link_bytes.with_label_values(&[direction, lane]);
+            raise(&bytes("in"), traffic.bytes_in.get());
+            raise(&bytes("out"), traffic.bytes_out.get());
+        }
+    }
+}
+
+fn set(gauge: &IntGauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+/// Nobody else raises it.
+fn raise(counter: &IntCounter, now: u64) {
+    counter.inc_by(now.saturating_sub(counter.get()));
+}
