@@ -202,13 +202,14 @@ impl RaftGroup {
         Ok(true)
     }
 
-    /// Asks for an election now instead of after the timeout; for a group with one voter.
+    /// Asks for an election now instead of after the timeout: for a group with one voter, or for a leader that needs
+    /// another term. A leader gives its term up; it may win the next one.
     ///
     /// # Errors
     ///
     /// When consensus stopped.
     pub async fn elect(&self) -> Result<(), OpenError> {
-        let elected = self.inner.raft.trigger().elect(false).await;
+        let elected = leadership::elect(&self.inner.raft).await;
         elected.map_err(|error| OpenError::Start { group: self.inner.id, reason: error.to_string() })
     }
 

@@ -62,3 +62,23 @@ async fn a_restarted_leader_leads_in_a_new_term() {
     assert!(after > before, "{after:?} after {before:?}");
     apply(&again.group, after, 1..=1, 10).await;
 }
+
+/// openraft's trigger does nothing at a leader. A term in which a proposal was refused then lasted for ever, and with it
+/// nothing more was executed.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_asks_for_an_election_leads_in_a_later_term() {
+    for voters in [1, 3] {
+        let mesh = mesh();
+        let nodes = mesh.found(voters, &config()).await;
+        let (node, term) = leader(&nodes).await;
+        apply(&node.group, term, 1..=1, 10).await;
+        let began = Instant::now();
+        node.group.elect().await.unwrap();
+        until("the term is over", || *node.group.leadership().borrow() != (Leadership::Leader { term }))
+            .await;
+        let (next, later) = leader(&nodes).await;
+        assert!(later > term, "{later:?} after {term:?}");
+        assert!(began.elapsed() < Duration::from_millis(100), "nobody waited for a timeout");
+        apply(&next.group, later, 1..=1, 10).await;
+    }
+}
