@@ -69,6 +69,10 @@ async fn a_cluster_is_seen_drained_and_survives_a_killed_node() {
     let refused = cluster.run(&["leave", "playhouse-2"]).await;
     assert!(refused.code == 3 && refused.err.contains("--force"), "{refused:?}");
     assert_eq!(member(&cluster, "playhouse-2").await["intent"], "stay");
+    for command in ["replace", "forget"] {
+        let refused = cluster.run(&[command, "playhouse-2"]).await;
+        assert!(refused.code == 3 && refused.err.contains("playhouse-2 is not "), "{refused:?}");
+    }
 
     // Killed, and back.
     signal("-KILL", cluster.nodes[1].pid).await;
@@ -136,6 +140,26 @@ async fn a_cluster_becomes_smaller_and_keeps_what_it_knows() {
     cluster.nodes.truncate(3);
     let status = cluster.until_well().await;
     assert!(status.out.contains("members  3 up\n"), "{status:?}");
+    assert!(cluster.terminate().await.success());
+    cluster.until_nothing_runs().await;
+}
+
+#[tokio::test]
+async fn a_cluster_starts_again_and_becomes_larger() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = DevCluster::start(directory.path(), 3).await;
+    assert_eq!(add(&cluster, 0).await, 1);
+    let before = cluster.run(&["--output", "json", "status"]).await.json();
+    assert!(cluster.terminate().await.success());
+    cluster.until_nothing_runs().await;
+
+    let mut cluster = DevCluster::start(directory.path(), 5).await;
+    assert_eq!(add(&cluster, 4).await, 2);
+    let scaled = cluster.run(&["--output", "json", "scale", "5"]).await;
+    assert_eq!(scaled.json()["settled"], true, "{scaled:?}");
+    let status = cluster.until_well().await;
+    let id = before["cluster"]["cluster_id"].as_str().unwrap();
+    assert!(status.out.contains(&format!("cluster  {id}")) && status.out.contains("5 up"), "{status:?}");
     assert!(cluster.terminate().await.success());
     cluster.until_nothing_runs().await;
 }

@@ -56,6 +56,8 @@ impl DevCluster {
     /// Starts it with its files in `directory`; returns when all nodes are ready.
     pub async fn start(directory: &Path, nodes: usize) -> Self {
         let file = directory.join("cluster.json");
+        // Of an earlier start.
+        drop(std::fs::remove_file(&file));
         let mut command = playhouse(directory);
         command.args(["dev", "--nodes", &nodes.to_string(), "--set", "node.shards=4"]);
         command.args([
