@@ -4,6 +4,7 @@
 
 mod builder;
 mod cluster;
+mod disk;
 mod error;
 mod launch;
 mod meters;
@@ -179,7 +180,12 @@ impl Node {
             environment: &environment,
             config: &settings.consensus,
         };
-        let council = match joining.join().await {
+        let joined = tokio::select! {
+            biased;
+            error = disk::failed(store.health()) => Err(error.into()),
+            joined = joining.join() => joined,
+        };
+        let council = match joined {
             Ok(council) => council,
             Err(error) => {
                 if let Some(peering) = peering {
@@ -226,6 +232,7 @@ impl Node {
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (tell_fatal, fatal) = watch::channel(None);
+        environment.spawn(disk::tell_failed(store.health(), tell_fatal.clone()));
         let (draining, drains) = watch::channel(false);
         let (tell_reached, has_reached) = watch::channel(false);
         let senders: Vec<_> =
