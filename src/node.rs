@@ -82,7 +82,7 @@ pub struct Node {
     has_reached: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
     fatal: watch::Receiver<Option<String>>,
-    _over: Over,
+    over: Over,
 }
 
 /// Ends what would hold itself for ever, however the node ends: also when it is dropped without [`Node::stop`].
@@ -313,7 +313,7 @@ impl Node {
             has_reached,
             stop,
             fatal,
-            _over: over,
+            over,
         }
     }
 
@@ -481,7 +481,7 @@ impl Node {
         if let Some(peering) = &self.council.peering {
             peering.stop().await;
         }
-        drop((self.groups, self.council));
+        drop((self.groups, self.council, self.over));
         // Executors that were asked to end may hold the store a moment longer.
         let released = tokio::time::timeout(RELEASED_WITHIN, self.store.release()).await;
         if released.is_err() {
