@@ -4,6 +4,7 @@
 
 mod builder;
 mod cluster;
+mod disk;
 mod error;
 mod launch;
 mod meters;
@@ -81,7 +82,7 @@ pub struct Node {
     has_reached: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
     fatal: watch::Receiver<Option<String>>,
-    _over: Over,
+    over: Over,
 }
 
 /// Ends what would hold itself for ever, however the node ends: also when it is dropped without [`Node::stop`].
@@ -179,7 +180,12 @@ impl Node {
             environment: &environment,
             config: &settings.consensus,
         };
-        let council = match joining.join().await {
+        let joined = tokio::select! {
+            biased;
+            error = disk::failed(store.health()) => Err(error.into()),
+            joined = joining.join() => joined,
+        };
+        let council = match joined {
             Ok(council) => council,
             Err(error) => {
                 if let Some(peering) = peering {
@@ -226,6 +232,7 @@ impl Node {
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (tell_fatal, fatal) = watch::channel(None);
+        environment.spawn(disk::tell_failed(store.health(), tell_fatal.clone()));
         let (draining, drains) = watch::channel(false);
         let (tell_reached, has_reached) = watch::channel(false);
         let senders: Vec<_> =
@@ -306,7 +313,7 @@ impl Node {
             has_reached,
             stop,
             fatal,
-            _over: over,
+            over,
         }
     }
 
@@ -475,7 +482,7 @@ impl Node {
         if let Some(peering) = &self.council.peering {
             peering.stop().await;
         }
-        drop((self.groups, self.council));
+        drop((self.groups, self.council, self.over));
         // Executors that were asked to end may hold the store a moment longer.
         let released = tokio::time::timeout(RELEASED_WITHIN, self.store.release()).await;
         if released.is_err() {

@@ -25,6 +25,8 @@ mod logs;
 mod run;
 #[path = "simulation/seeds.rs"]
 mod seeds;
+#[path = "simulation/stories.rs"]
+mod stories;
 #[path = "../examples/bank/transfer.rs"]
 mod transfer;
 #[path = "simulation/workload.rs"]

@@ -80,6 +80,7 @@ fn catch_panics() {
     });
 }
 
+/// One simulated cluster with its clients and its faults.
 struct Run {
     seed: u64,
     world: World,
