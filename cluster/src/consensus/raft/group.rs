@@ -90,6 +90,9 @@ struct Inner {
     leader_heard: Mutex<Option<Instant>>,
 }
 
+/// How long what was committed may take to be applied when a replica is shut down.
+const APPLIED_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
 impl Inner {
     fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, StoreError> {
         self.state.read().as_ref().map(look).ok_or_else(|| StoreError::closed("the replica was shut down"))
@@ -227,6 +230,13 @@ impl RaftGroup {
     pub async fn shutdown(&self) {
         if let Err(error) = self.inner.raft.shutdown().await {
             tracing::warn!(group = self.inner.id.0, %error, "a Raft group did not stop in order");
+        }
+        // openraft does not wait for its state machine, which may still apply what it has queued. Its end is the end of its
+        // news; until then nothing of the group may be removed.
+        let mut news = self.inner.applied.clone();
+        let over = async { while news.changed().await.is_ok() {} };
+        if tokio::time::timeout(APPLIED_WITHIN, over).await.is_err() {
+            tracing::warn!(group = self.inner.id.0, "a state machine did not end in time");
         }
         drop(self.inner.state.write().take());
     }

@@ -98,7 +98,11 @@ impl RaftGroup {
         let generation = self.finish_pairs(transfer, count).await?;
         let snapshot = Snapshot { meta, snapshot: SnapshotData::Received { generation, sequence } };
         let installed = self.inner.raft.install_full_snapshot(transfer.vote, snapshot).await;
-        installed.map_err(|error| error.to_string())
+        let installed = installed.map_err(|error| error.to_string())?;
+        // One that brings nothing new is not installed, and would lie there for ever.
+        let is_ignored = self.inner.state().is_ok_and(|state| state.generation() < generation);
+        self.remove_abandoned(is_ignored.then_some(generation)).await?;
+        Ok(installed)
     }
 
     async fn take_pairs(&self, transfer: Transfer, number: u64, pairs: Pairs) -> Result<(), String> {
