@@ -4,7 +4,8 @@
 //! cargo test --test simulation                               a fixed set of seeds, and some that nobody has seen
 //! PLAYHOUSE_SEED=7 cargo test --test simulation seeds        one seed, with its trace
 //! PLAYHOUSE_SEEDS=0..2000 cargo test --test simulation seeds a range
-//! PLAYHOUSE_LOG=debug                                        with the logs of the nodes
+//! PLAYHOUSE_FAULTS=Freeze,LoseVolume                         only these kinds of faults
+//! PLAYHOUSE_LOG=info                                         with the logs of the nodes
 //! ```
 
 #[path = "../examples/bank/account.rs"]

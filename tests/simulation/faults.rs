@@ -87,12 +87,16 @@ pub struct Faults {
     active: Vec<(Instant, End)>,
     copies: Vec<(usize, VolumeCopy)>,
     restoring: Option<(usize, Instant)>,
+    /// What waits until the cluster is whole, and how long at most.
+    calm: Option<(Kind, Instant)>,
     pub counts: BTreeMap<Kind, u64>,
     pub trace: Vec<String>,
     pub violations: Vec<String>,
 }
 
 const COPIES_MAX: usize = 4;
+/// How long nothing goes wrong before a volume is lost or replaced, at most.
+const CALM_MAX: Duration = Duration::from_secs(20);
 /// How long a node with an old copy may take until it refuses to start.
 const REFUSED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -101,6 +105,11 @@ impl Faults {
         let mut random = SmallRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let share = random.random_range(0.15..0.9);
         let mut mixture: Vec<_> = KINDS.into_iter().filter(|_| random.random_bool(share)).collect();
+        // For whoever looks for one kind of bug.
+        if let Ok(names) = std::env::var("PLAYHOUSE_FAULTS") {
+            let is_named = |kind: &Kind| names.split(',').any(|name| name == kind.to_string());
+            mixture = KINDS.into_iter().filter(is_named).collect();
+        }
         if mixture.is_empty() {
             mixture.push(Kind::CrashLosingUnsynced);
         }
@@ -115,6 +124,7 @@ impl Faults {
             active: Vec::new(),
             copies: Vec::new(),
             restoring: None,
+            calm: None,
             counts: BTreeMap::new(),
             trace: Vec::new(),
             violations: Vec::new(),
@@ -134,15 +144,40 @@ impl Faults {
         if Instant::now() < self.next_at || self.restoring.is_some() {
             return;
         }
-        let kind = *self.mixture.choose(&mut self.random).expect("a mixture is not empty");
+        let Some(kind) = self.draw(world) else { return };
         if self.inject(world, kind) {
             *self.counts.entry(kind).or_default() += 1;
         }
-        if self.random.random_bool(0.2) && self.copies.len() < COPIES_MAX {
+        if self.random.random_bool(0.3) && self.copies.len() < COPIES_MAX {
             let at = self.node(world);
             self.copies.extend(world.copy(at).map(|copy| (at, copy)));
         }
         self.next_at = Instant::now() + self.pause.mul_f64(self.random.random_range(0.1..2.0));
+    }
+
+    /// What comes next. A lost or replaced volume waits until the cluster is whole, and nothing else goes wrong meanwhile.
+    fn draw(&mut self, world: &mut World) -> Option<Kind> {
+        let Some((kind, until)) = self.calm else {
+            let kind = *self.mixture.choose(&mut self.random).expect("a mixture is not empty");
+            let needs_copy = kind == Kind::RestoreVolume;
+            if kind != Kind::LoseVolume && !(needs_copy && self.older_copy(world).is_some()) {
+                return Some(kind);
+            }
+            self.end_due(world, true);
+            self.calm = Some((kind, Instant::now() + CALM_MAX));
+            return None;
+        };
+        let is_whole = checks::missing_for_whole(world).is_empty();
+        if !is_whole && Instant::now() < until {
+            return None;
+        }
+        self.calm = None;
+        is_whole.then_some(kind)
+    }
+
+    /// Which copy is of an earlier start of its node.
+    fn older_copy(&self, world: &World) -> Option<usize> {
+        self.copies.iter().position(|(at, copy)| copy.of_start < world.hosts[*at].starts)
     }
 
     /// Ends everything. Only the nodes that are down are still to be started, and one that has an old volume to be refused.
@@ -403,8 +438,7 @@ impl Faults {
 
     /// Only when all others are there to tell: a node that can ask nobody cannot know that its volume is old.
     fn restore_volume(&mut self, world: &mut World) -> bool {
-        let is_older = |(at, copy): &(usize, VolumeCopy)| copy.of_start < world.hosts[*at].starts;
-        let Some(which) = self.copies.iter().position(is_older) else { return false };
+        let Some(which) = self.older_copy(world) else { return false };
         if !self.active.is_empty() || !checks::missing_for_whole(world).is_empty() {
             return false;
         }
