@@ -6,6 +6,7 @@ mod cutter;
 mod leadership;
 mod receive;
 mod replicas;
+mod resignation;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,6 +38,7 @@ use crate::{
 };
 
 use cutter::Cutter;
+use resignation::Abdication;
 
 pub use change::{ChangeError, TransferError};
 pub use config::Config;
@@ -127,6 +129,9 @@ impl RaftGroup {
         environment.spawn(replicas::announce_replicas(raft.clone(), announce));
         let cutter = Cutter { raft: raft.clone(), growth, sending, floor, kept: config.log_entries_kept };
         environment.spawn(cutter.run());
+        let (own_raft, known) = (raft.clone(), replicas.clone());
+        let abdication = Abdication { raft: own_raft, own, replicas: known, after: config.resign_after };
+        environment.spawn(abdication.run());
         let inner = Inner {
             id: group,
             own,
@@ -193,7 +198,8 @@ impl RaftGroup {
         Ok(true)
     }
 
-    /// Asks for an election now instead of after the timeout; for a group with one voter.
+    /// Asks for an election now instead of after the timeout; for a group with one voter. A leader
+    /// [resigns](Self::resign) instead.
     ///
     /// # Errors
     ///

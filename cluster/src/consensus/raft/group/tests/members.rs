@@ -51,7 +51,8 @@ async fn voters_are_replaced_one_by_one_and_the_removed_one_is_destroyed() {
     node.group.add_learner(RaftId(4), SECOND).await.unwrap();
     caught_up(&node, 4).await;
     node.group.change_voters(&next, SECOND).await.unwrap();
-    let expected = Replicas { voters: next.clone(), is_committed: true, ..Replicas::default() };
+    let at = node.group.replicas().borrow().at;
+    let expected = Replicas { voters: next.clone(), is_committed: true, at, ..Replicas::default() };
     assert_eq!(*node.group.replicas().borrow(), expected);
     until("the new voter knows", || *new.group.replicas().borrow() == expected).await;
     node.group.change_voters(&next, SECOND).await.unwrap();
@@ -132,7 +133,8 @@ async fn a_change_that_was_interrupted_halfway_is_finished_by_asking_again() {
     let fourth = &all[3..4];
     let (fourth, after) = leader(fourth).await;
     fourth.group.change_voters(&next, SECOND).await.unwrap();
-    let expected = Replicas { voters: next, is_committed: true, ..Replicas::default() };
+    let at = fourth.group.replicas().borrow().at;
+    let expected = Replicas { voters: next, is_committed: true, at, ..Replicas::default() };
     assert_eq!(*fourth.group.replicas().borrow(), expected);
     apply(&fourth.group, after, 1..=1, 10).await;
 }
@@ -237,4 +239,79 @@ async fn a_destruction_that_was_interrupted_is_finished_when_the_group_is_opened
     assert_eq!(state(&again.group), []);
     assert_eq!(*again.group.applied().borrow(), 0);
     assert_eq!(*again.group.replicas().borrow(), Replicas::default());
+}
+
+/// A leader was once asked to elect itself in a later term, and openraft ignored that: whoever needed another term waited for
+/// ever.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_resigns_makes_room_for_a_later_term() {
+    for voters in [1, 3] {
+        let mesh = Mesh::new(1, Duration::from_millis(1));
+        let nodes = mesh.found(voters, &Config::default()).await;
+        let (node, term) = leader(&nodes).await;
+        apply(&node.group, term, 1..=3, 10).await;
+        node.group.resign().await.unwrap();
+        until("it leads no longer", || term_of(&node.group).is_none()).await;
+        let (next, later) = leader(&nodes).await;
+        assert!(later > term, "{later:?} after {term:?}");
+        apply(&next.group, later, 1..=3, 10).await;
+        next.group.resign().await.unwrap();
+        assert!(leader(&nodes).await.1 > later);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_resign_without_leading_changes_nothing() {
+    let mesh = Mesh::new(1, Duration::from_millis(1));
+    let nodes = mesh.found(3, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    for other in nodes.iter().filter(|other| other.group.own() != node.group.own()) {
+        other.group.resign().await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(term_of(&node.group), Some(term));
+}
+
+/// It led for ever, so nobody who sent to it, and nobody on its node, learned that there was no leader.
+#[tokio::test(start_paused = true)]
+async fn a_leader_without_a_majority_gives_up_and_is_elected_again_when_the_others_return() {
+    let mesh = Mesh::new(1, Duration::from_millis(1));
+    let nodes = mesh.found(3, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    for other in nodes.iter().filter(|other| other.group.own() != node.group.own()) {
+        mesh.isolate(other.group.own().0, Cut::Silent);
+    }
+    until("it knows no leader", || {
+        *node.group.leadership().borrow() == Leadership::Follower { leader: None }
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(term_of(&node.group), None, "it cannot come back alone");
+    mesh.heal();
+    assert!(leader(&nodes).await.1 > term);
+}
+
+/// Its followers heard it and elected nobody, and it heard nobody: nothing was ever committed again.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_speaks_but_hears_nobody_is_replaced() {
+    let mesh = Mesh::new(1, Duration::from_millis(1));
+    let nodes = mesh.found(3, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    let deaf = node.group.own();
+    let others: Vec<_> = nodes.iter().filter(|other| other.group.own() != deaf).cloned().collect();
+    others.iter().for_each(|other| mesh.cut(other.group.own().0, deaf.0, Cut::Silent));
+    let (next, later) = leader(&others).await;
+    assert!(later > term);
+    apply(&next.group, later, 1..=3, 10).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_heard_leads_on() {
+    let mesh = Mesh::new(1, Duration::from_millis(1));
+    let nodes = mesh.found(3, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    let gone = nodes.iter().find(|other| other.group.own() != node.group.own()).unwrap();
+    mesh.isolate(gone.group.own().0, Cut::Silent);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(term_of(&node.group), Some(term), "one of two others is enough");
 }
