@@ -15,8 +15,12 @@ mod full_disk;
 mod kills;
 #[path = "support/load.rs"]
 mod load;
+#[path = "support/network.rs"]
+mod network;
 #[path = "support/nodes.rs"]
 mod nodes;
+#[path = "cluster/partitions.rs"]
+mod partitions;
 #[path = "cluster/power.rs"]
 mod power;
 #[path = "support/privileges.rs"]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     CLIENTS, ONE_AT_A_TIME,
     load::Load,
-    nodes::{Node, Nodes, free_ports, new_cookie, until, write_secret},
+    nodes::{NODES, Node, Nodes, free_ports, new_cookie, until, write_secret},
     process::playhouse,
 };
 
@@ -13,7 +13,11 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_refused_and_told_why() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let mut nodes = Nodes::start(playhouse, &[]).await;
+    let ports = free_ports(NODES + 1);
+    let mut nodes = Nodes::prepare(playhouse, &ports, &[]);
+    nodes.nodes.iter_mut().for_each(Node::start);
+    nodes.until_whole().await;
+    let stranger = |nodes: &Nodes, name: &str| nodes.another(name.to_owned(), ports[NODES]);
     let load = Load::start("strangers", CLIENTS, || nodes.any());
 
     let mut unknown = stranger(&nodes, "wrong-cookie");
@@ -58,15 +62,11 @@ async fn strangers_are_refused_and_told_why() {
     book.audit(&nodes, &[0, 1, 2]).await;
 }
 
-fn stranger(nodes: &Nodes, name: &str) -> Node {
-    nodes.another(name.to_owned(), free_ports(1)[0])
-}
-
 /// In the three steps of `docs/config.md`: the next cookie beside the first, then in its place, then alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn cookies_are_exchanged_while_the_cluster_works() {
     let _alone = ONE_AT_A_TIME.lock().await;
-    let ports = free_ports(3);
+    let ports = free_ports(NODES);
     let mut nodes = Nodes::prepare(playhouse, &ports, &[]);
     let (first, next) = (nodes.cookie.clone(), new_cookie());
     for node in &mut nodes.nodes {
@@ -87,7 +87,7 @@ async fn cookies_are_exchanged_while_the_cluster_works() {
         nodes.nodes[at].start_again().await;
         nodes.until_whole().await;
     }
-    let mut late = stranger(&nodes, "first-cookie");
+    let mut late = nodes.another("first-cookie".to_owned(), free_ports(1)[0]);
     assert_eq!(nodes.cookie, first);
     late.start();
     late.until_logged(&["cannot connect to a peer", "cookie"]).await;

@@ -79,13 +79,14 @@ impl Nodes {
         nodes
     }
 
-    /// As [`start`](Self::start), but starts nothing yet.
+    /// As [`start`](Self::start), but starts nothing yet. `ports` beyond those of three nodes are for others, which the nodes
+    /// look for but do not count on.
     pub fn prepare(program: Program, ports: &[Ports], settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cookie = new_cookie();
         fs::write(folder.path().join("admin"), ADMIN).unwrap();
-        let (seeds, names): (Vec<_>, Vec<_>) =
-            ports.iter().enumerate().map(|(at, ports)| (ports.peer.to_string(), name(at))).unzip();
+        let seeds: Vec<_> = ports.iter().map(|ports| ports.peer.to_string()).collect();
+        let names: Vec<_> = (0..NODES).map(name).collect();
         let mut shared = vec![
             format!("peer.seeds={}", seeds.join(",")),
             format!("ops.admin_token_file={}", folder.path().join("admin").display()),
@@ -96,7 +97,8 @@ impl Nodes {
         ];
         shared.extend(settings.iter().map(|setting| (*setting).to_owned()));
         let mut nodes = Self { nodes: Vec::new(), program, folder, shared, cookie };
-        nodes.nodes = ports.iter().enumerate().map(|(at, ports)| nodes.another(name(at), *ports)).collect();
+        nodes.nodes =
+            ports.iter().take(NODES).enumerate().map(|(at, ports)| nodes.another(name(at), *ports)).collect();
         nodes
     }
 
