@@ -4,6 +4,7 @@
 
 mod builder;
 mod cluster;
+mod disk;
 mod error;
 mod launch;
 mod meters;
@@ -82,7 +83,7 @@ pub struct Node {
     has_reached: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
     fatal: watch::Receiver<Option<String>>,
-    _over: Over,
+    over: Over,
 }
 
 /// Ends what would hold itself for ever, however the node ends: also when it is dropped without [`Node::stop`].
@@ -180,7 +181,12 @@ impl Node {
             environment: &environment,
             config: &settings.consensus,
         };
-        let council = match joining.join().await {
+        let joined = tokio::select! {
+            biased;
+            error = disk::failed(store.health()) => Err(error.into()),
+            joined = joining.join() => joined,
+        };
+        let council = match joined {
             Ok(council) => council,
             Err(error) => {
                 if let Some(peering) = peering {
@@ -227,6 +233,7 @@ impl Node {
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (tell_fatal, fatal) = watch::channel(None);
+        environment.spawn(disk::tell_failed(store.health(), tell_fatal.clone()));
         let (draining, drains) = watch::channel(false);
         let (tell_reached, has_reached) = watch::channel(false);
         let senders: Vec<_> =
@@ -309,7 +316,7 @@ impl Node {
             has_reached,
             stop,
             fatal,
-            _over: over,
+            over,
         }
     }
 
@@ -429,7 +436,7 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let left = self.router.led_shards();
-        if left > 0 {
+        if left > 0 && self.has_heirs() {
             tracing::warn!(
                 left,
                 "leaderships that nobody took over; they move by election when this node is gone"
@@ -464,7 +471,7 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let left = self.router.unanswered();
-        if left > 0 {
+        if left > 0 && self.has_heirs() {
             tracing::warn!(left, "the drain budget is over; these requests get no answer");
         }
         self.stop.send_replace(true);
@@ -472,12 +479,13 @@ impl Node {
             drop(task.await);
         }
         self.control.clear();
+        self.groups.clear();
         self.operator.clear();
         self.council.system.group().shutdown().await;
         if let Some(peering) = &self.council.peering {
             peering.stop().await;
         }
-        drop((self.groups, self.council));
+        drop((self.groups, self.council, self.over));
         // Executors that were asked to end may hold the store a moment longer.
         let released = tokio::time::timeout(RELEASED_WITHIN, self.store.release()).await;
         if released.is_err() {

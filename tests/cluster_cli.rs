@@ -41,6 +41,15 @@ async fn a_cluster_is_seen_drained_and_survives_a_killed_node() {
         assert_eq!(shard["replicas"].as_array().unwrap().len(), 3, "{shard}");
     }
 
+    cluster.until_counted(0, &["playhouse_members{state=\"up\"} 3", "playhouse_quorum_heard 1"]).await;
+    cluster
+        .until_counted(0, &["playhouse_peers{state=\"alive\"} 2", "playhouse_shards_without_leader 0"])
+        .await;
+    let metrics = cluster.ops(0, "/metrics").await.1;
+    let sent = "playhouse_link_bytes_total{direction=\"out\",lane=\"consensus\"} ";
+    let sent = metrics.lines().find_map(|line| line.strip_prefix(sent)).unwrap();
+    assert!(sent.parse::<u64>().unwrap() > 0, "{sent}");
+
     // Drained, and back.
     let drained = cluster.run(&["drain", "playhouse-1"]).await;
     assert_eq!(drained.code, 0, "{drained:?}");
@@ -50,6 +59,7 @@ async fn a_cluster_is_seen_drained_and_survives_a_killed_node() {
     let status = cluster.run(&["status"]).await;
     assert!(status.code == 1 && status.out.contains("`playhouse undrain playhouse-1`"), "{status:?}");
     assert!(status.out.contains("this node is draining"), "it is not ready: {status:?}");
+    cluster.until_counted(1, &["playhouse_node_draining 1", "playhouse_shards_led 0"]).await;
     assert_eq!(cluster.run(&["undrain", "playhouse-1"]).await.code, 0);
     cluster.until_well().await;
 
@@ -59,6 +69,10 @@ async fn a_cluster_is_seen_drained_and_survives_a_killed_node() {
     let refused = cluster.run(&["leave", "playhouse-2"]).await;
     assert!(refused.code == 3 && refused.err.contains("--force"), "{refused:?}");
     assert_eq!(member(&cluster, "playhouse-2").await["intent"], "stay");
+    for command in ["replace", "forget"] {
+        let refused = cluster.run(&[command, "playhouse-2"]).await;
+        assert!(refused.code == 3 && refused.err.contains("playhouse-2 is not "), "{refused:?}");
+    }
 
     // Killed, and back.
     signal("-KILL", cluster.nodes[1].pid).await;
@@ -69,6 +83,7 @@ async fn a_cluster_is_seen_drained_and_survives_a_killed_node() {
     assert!(down.out.contains("not heard: playhouse-1"), "{down:?}");
     assert!(down.out.contains("wrong: playhouse-1 has been down for"), "{down:?}");
     assert!(down.out.contains("`playhouse replace playhouse-1`"), "{down:?}");
+    cluster.until_counted(0, &["playhouse_members{state=\"down\"} 1"]).await;
     let mut again = cluster.start_again(1).await;
     cluster.until_well().await;
     assert_eq!(add(&cluster, 1).await, 5);
@@ -84,6 +99,20 @@ async fn nodes_leave_when_the_process_that_started_them_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let mut cluster = DevCluster::start(directory.path(), 3).await;
     assert!(cluster.nodes.iter().all(|node| is_running(node.pid)));
+
+    // A minority runs, and says that it is of no use.
+    signal("-KILL", cluster.nodes[1].pid).await;
+    signal("-KILL", cluster.nodes[2].pid).await;
+    let ready =
+        until(async || Some(cluster.ops(0, "/readyz").await).filter(|(status, _)| *status == 503)).await;
+    assert!(ready.1.contains("failed  majority: no majority of the cluster was heard"), "{ready:?}");
+    assert_eq!(cluster.ops(0, "/livez").await.0, 200);
+    let status = cluster.run(&["status"]).await;
+    assert!(status.out.contains("wrong: playhouse-0 hears no majority of the cluster"), "{status:?}");
+    let drained = cluster.run(&["drain", "playhouse-0"]).await;
+    assert!(drained.code == 4 && drained.err.contains("has no majority"), "{drained:?}");
+
+    assert!(is_running(cluster.nodes[0].pid));
     cluster.process().kill().await.unwrap();
     cluster.until_nothing_runs().await;
 }
@@ -111,6 +140,26 @@ async fn a_cluster_becomes_smaller_and_keeps_what_it_knows() {
     cluster.nodes.truncate(3);
     let status = cluster.until_well().await;
     assert!(status.out.contains("members  3 up\n"), "{status:?}");
+    assert!(cluster.terminate().await.success());
+    cluster.until_nothing_runs().await;
+}
+
+#[tokio::test]
+async fn a_cluster_starts_again_and_becomes_larger() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cluster = DevCluster::start(directory.path(), 3).await;
+    assert_eq!(add(&cluster, 0).await, 1);
+    let before = cluster.run(&["--output", "json", "status"]).await.json();
+    assert!(cluster.terminate().await.success());
+    cluster.until_nothing_runs().await;
+
+    let mut cluster = DevCluster::start(directory.path(), 5).await;
+    assert_eq!(add(&cluster, 4).await, 2);
+    let scaled = cluster.run(&["--output", "json", "scale", "5"]).await;
+    assert_eq!(scaled.json()["settled"], true, "{scaled:?}");
+    let status = cluster.until_well().await;
+    let id = before["cluster"]["cluster_id"].as_str().unwrap();
+    assert!(status.out.contains(&format!("cluster  {id}")) && status.out.contains("5 up"), "{status:?}");
     assert!(cluster.terminate().await.success());
     cluster.until_nothing_runs().await;
 }

@@ -4,6 +4,7 @@
 //! cargo test --test simulation                               a fixed set of seeds, and some that nobody has seen
 //! PLAYHOUSE_SEED=7 cargo test --test simulation seeds        one seed, with its trace
 //! PLAYHOUSE_SEEDS=0..2000 cargo test --test simulation seeds a range
+//! PLAYHOUSE_LOG=debug                                        with the logs of the nodes
 //! ```
 
 #[path = "../examples/bank/account.rs"]
@@ -18,10 +19,14 @@ mod history;
 mod journal;
 #[path = "simulation/linearizable.rs"]
 mod linearizable;
+#[path = "simulation/logs.rs"]
+mod logs;
 #[path = "simulation/run.rs"]
 mod run;
 #[path = "simulation/seeds.rs"]
 mod seeds;
+#[path = "simulation/stories.rs"]
+mod stories;
 #[path = "../examples/bank/transfer.rs"]
 mod transfer;
 #[path = "simulation/workload.rs"]

@@ -6,6 +6,7 @@ use crate::{Report, ReportError, Row, Unit};
 #[derive(Debug, Default)]
 pub struct Figures {
     rows: Vec<(String, Unit, Vec<f64>)>,
+    remarks: Vec<String>,
 }
 
 impl Figures {
@@ -20,12 +21,23 @@ impl Figures {
         }
     }
 
+    /// Says something that is no figure, such as that a peer is not installed.
+    #[allow(clippy::print_stderr)] // As above.
+    pub fn remark(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        eprintln!("  {text}");
+        if !self.remarks.contains(&text) {
+            self.remarks.push(text);
+        }
+    }
+
     /// Moves all rows into a report.
     ///
     /// # Errors
     ///
     /// When a row has too few runs, or is in the report already.
     pub fn into_report(self, mut report: Report) -> Result<Report, ReportError> {
+        self.remarks.into_iter().for_each(|text| report.remark(text));
         for (name, unit, runs) in self.rows {
             report.add(Row::new(name, unit, runs)?)?;
         }
@@ -44,6 +56,8 @@ pub fn show(unit: Unit, value: f64) -> String {
         Unit::Nanoseconds if value >= 1e4 => format!("{:.1} µs", value / 1e3),
         Unit::Nanoseconds => format!("{value:.0} ns"),
         Unit::Bytes => format!("{value:.0} B"),
+        Unit::Count => format!("{value:.0}"),
+        Unit::Percent => format!("{value:.1} %"),
     }
 }
 

@@ -28,12 +28,16 @@ impl Machine {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease");
         let commit = first_line(Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]));
         let rustc = first_line(Command::new("rustc").arg("--version"));
+        let etcd = first_line(Command::new("etcd").arg("--version"));
         Self {
             commit: commit.unwrap_or_else(unknown),
             cpu_model: cpu_model(&cpu).unwrap_or_else(unknown),
             kernel: kernel.map_or_else(|_| unknown(), |text| text.trim().to_owned()),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
-            versions: BTreeMap::from([("rustc".to_owned(), rustc.unwrap_or_else(unknown))]),
+            versions: BTreeMap::from([
+                ("rustc".to_owned(), rustc.unwrap_or_else(unknown)),
+                ("etcd".to_owned(), etcd.unwrap_or_else(unknown)),
+            ]),
         }
     }
 }

@@ -1,18 +1,22 @@
 //! One node inside this process, on two runtimes as `playhouse run` has them.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use playhouse::{
+    config::{Sources, resolve},
     entity::Entity,
-    node::{Node, Settings},
+    node::{Links, Node, Settings},
     protocol::Key,
     router::{EntityRef, Router},
     telemetry::Metrics,
 };
-use playhouse_cluster::{consensus::RaftId, environment::Environment, store::EngineKind};
+use playhouse_cluster::{
+    consensus::RaftId,
+    environment::Environment,
+    peering::{self, CookieFiles, CookieFilesConfig, StaticList},
+    store::EngineKind,
+};
 use tokio::runtime::{Builder, Runtime};
-
-use crate::sink::Sink;
 
 /// How many threads each of the two runtimes of a node has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,21 @@ fn runtime_of(threads: Threads) -> Runtime {
     built.expect("the operating system gives threads")
 }
 
+fn links(settings: &Settings, environment: &Environment) -> Links {
+    let peers = &settings.peers;
+    let cookie = peers.cookie_file.clone().expect("a cluster has a cookie");
+    let cookies = CookieFiles::open(CookieFilesConfig::new(cookie, None), environment);
+    Links {
+        config: peering::Config {
+            listen: peers.listen.clone(),
+            encryption: peers.encryption,
+            ..peering::Config::default()
+        },
+        cookies: Arc::new(cookies.expect("the bench wrote it")),
+        discovery: Arc::new(StaticList::new(peers.seeds.iter().cloned())),
+    }
+}
+
 impl TestNode {
     /// Returns when every shard has a leader.
     ///
@@ -89,11 +108,37 @@ impl TestNode {
     /// When the node does not start.
     #[must_use]
     pub fn start_on(settings: &Settings, threads: Threads) -> Self {
+        Self::start_given(threads, |_| settings.clone())
+    }
+
+    /// A node of a cluster, told as `playhouse run --set` is. Returns when the cluster has taken it in.
+    ///
+    /// # Panics
+    ///
+    /// When the node does not start.
+    #[must_use]
+    pub fn join(flags: &[String]) -> Self {
+        let flags = flags.iter().filter_map(|flag| flag.split_once('='));
+        let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let resolved =
+            resolve(&Sources::default().with_flags(flags)).expect("the bench chooses allowed settings");
+        Self::start_given(Threads::AsRun, |environment| {
+            let settings = Settings::of(&resolved.config);
+            let links = links(&settings, environment);
+            Settings { links: Some(links), ..settings }
+        })
+    }
+
+    fn start_given(threads: Threads, settings: impl FnOnce(&Environment) -> Settings) -> Self {
         let (core, executors) = (runtime_of(threads), runtime_of(threads));
         let environment = Environment::real(core.handle().clone(), executors.handle().clone());
         let metrics = Metrics::new("bench");
-        let kinds = Node::builder().kind::<Sink>().kinds();
-        let node = core.block_on(Node::start(settings, kinds, metrics.clone(), environment.clone()));
+        let kinds = crate::cluster::kinds().kinds();
+        let start = async {
+            let settings = settings(&environment);
+            Node::start(&settings, kinds, metrics.clone(), environment.clone()).await
+        };
+        let node = core.block_on(start);
         Self { node: node.expect("the node starts"), metrics, environment, core, executors }
     }
 
@@ -124,6 +169,19 @@ impl TestNode {
     pub fn metrics(&self) -> &Metrics {
         self.node.meters().read();
         &self.metrics
+    }
+
+    /// Starts a task on the threads of the node's core.
+    pub fn spawn<F>(&self, work: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.environment.spawn(work)
+    }
+
+    /// Waits for `work` on this thread.
+    pub fn wait<F: Future>(&self, work: F) -> F::Output {
+        self.core.block_on(work)
     }
 
     /// Runs one task per input at once, on the threads of the node's core, and returns what they return.

@@ -22,6 +22,10 @@ pub enum Unit {
     Nanoseconds,
     /// Less is better.
     Bytes,
+    /// Less is better.
+    Count,
+    /// Of one core. Less is better.
+    Percent,
 }
 
 /// Why a row or a report was not accepted. What was there before is unchanged.
@@ -79,6 +83,8 @@ pub struct Summary {
     pub min: f64,
     /// The one in the middle; of an even number, the mean of the two in the middle.
     pub median: f64,
+    /// Of a hundred runs, the largest but one; of fewer, the largest.
+    pub p99: f64,
     /// The largest.
     pub max: f64,
 }
@@ -109,7 +115,8 @@ impl Summary {
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len() - 1;
         let median = f64::midpoint(sorted[last / 2], sorted[last.div_ceil(2)]);
-        Self { min: sorted[0], median, max: sorted[last] }
+        let p99 = sorted[(sorted.len() * 99).div_ceil(100) - 1];
+        Self { min: sorted[0], median, p99, max: sorted[last] }
     }
 }
 
@@ -128,13 +135,16 @@ pub struct Report {
     name: String,
     machine: Machine,
     rows: Vec<Row>,
+    /// What is no figure, such as that a peer is not installed.
+    #[serde(default)]
+    remarks: Vec<String>,
 }
 
 impl Report {
     /// A report without rows. Its name becomes part of the file's.
     #[must_use]
     pub fn new(name: impl Into<String>, machine: Machine) -> Self {
-        Self { name: name.into(), machine, rows: Vec::new() }
+        Self { name: name.into(), machine, rows: Vec::new(), remarks: Vec::new() }
     }
 
     /// Adds a row.
@@ -148,6 +158,11 @@ impl Report {
         }
         self.rows.push(row);
         Ok(())
+    }
+
+    /// Adds what is no figure.
+    pub fn remark(&mut self, text: impl Into<String>) {
+        self.remarks.push(text.into());
     }
 
     /// What was measured, in the order in which it was added.
@@ -199,13 +214,19 @@ mod tests {
     fn a_row_keeps_its_runs_in_order_and_sums_them_up() {
         let row = row("cast");
         assert_eq!(row.runs, [5.0, 1.0, 4.0, 2.0, 3.0]);
-        assert_eq!(row.summary, Summary { min: 1.0, median: 3.0, max: 5.0 });
+        assert_eq!(row.summary, Summary { min: 1.0, median: 3.0, p99: 5.0, max: 5.0 });
     }
 
     #[test]
     fn the_median_of_an_even_number_lies_between_two_runs() {
         let row = Row::new("cast", Unit::Bytes, vec![1.0, 2.0, 3.0, 4.0, 5.0, 100.0]).unwrap();
         assert_eq!(row.summary.median, 3.5);
+    }
+
+    #[test]
+    fn of_two_hundred_runs_two_are_above_the_99th_percentile() {
+        let row = Row::new("cast", Unit::Bytes, (1..=200).map(f64::from).collect()).unwrap();
+        assert_eq!(row.summary.p99, 198.0);
     }
 
     #[test]

@@ -3,13 +3,21 @@
 mod call;
 mod cast;
 mod durable;
+mod failover;
+mod idle;
+mod planned_move;
+mod probe;
+mod remote;
+mod remote_call;
+mod remote_cast;
+mod replicated;
 mod resident;
 mod restart;
 mod wake;
 
 use std::path::Path;
 
-use crate::Figures;
+use crate::{Effort, Figures};
 
 pub use resident::{CHILD as RESIDENT_CHILD, measure_here as measure_resident_here};
 
@@ -18,31 +26,37 @@ pub use resident::{CHILD as RESIDENT_CHILD, measure_here as measure_resident_her
 pub struct Group {
     /// As the command line and the file of the report call it.
     pub name: &'static str,
-    run: fn(&Path, usize, &mut Figures),
+    run: fn(&Path, Effort, &mut Figures),
 }
 
 impl Group {
     /// All groups.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 12] = [
         Self { name: "cast", run: cast::run },
         Self { name: "call", run: call::run },
         Self { name: "durable", run: durable::run },
         Self { name: "wake", run: wake::run },
         Self { name: "resident", run: resident::run },
         Self { name: "restart", run: restart::run },
+        Self { name: "remote-cast", run: remote_cast::run },
+        Self { name: "remote-call", run: remote_call::run },
+        Self { name: "replicated", run: replicated::run },
+        Self { name: "failover", run: failover::run },
+        Self { name: "planned-move", run: planned_move::run },
+        Self { name: "idle", run: idle::run },
     ];
 
-    /// Makes `runs` runs; volumes are made in `folder`.
+    /// Makes all runs; volumes are made in `folder`.
     #[must_use]
-    pub fn measure(self, folder: &Path, runs: usize) -> Figures {
+    pub fn measure(self, folder: &Path, effort: Effort) -> Figures {
         let mut figures = Figures::default();
-        (self.run)(folder, runs, &mut figures);
+        (self.run)(folder, effort, &mut figures);
         figures
     }
 }
 
 /// A key of 16 bytes.
-fn key(number: usize) -> String {
+pub(crate) fn key(number: usize) -> String {
     format!("entity-{number:09}")
 }
 

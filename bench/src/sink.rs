@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use bytes::Bytes;
 use playhouse::{
     entity::{Context, Durability, Entity, NoEvents},
     protocol::Key,
@@ -21,6 +22,8 @@ pub enum Command {
     Note(u64),
     /// How many were counted.
     Received,
+    /// Count this, too; the bytes say nothing.
+    Load(Bytes),
 }
 
 impl Entity for Sink {
@@ -36,7 +39,9 @@ impl Entity for Sink {
     }
 
     fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<u64, Infallible> {
-        let Command::Note(_) = command else { return Ok(self.received) };
+        if matches!(command, Command::Received) {
+            return Ok(self.received);
+        }
         let received = self.received + 1;
         context.save(Self { received });
         Ok(received)

@@ -108,12 +108,7 @@ impl Supervisor {
     async fn leave(&self, term: Term, stopped: &watch::Receiver<bool>) {
         let mut leadership = self.group.leadership();
         while !*stopped.borrow() && *leadership.borrow_and_update() == (Leadership::Leader { term }) {
-            let alone = self.group.replicas().borrow().voters.len() == 1;
-            let mut resigned = self.group.resign().await;
-            if alone && resigned.is_ok() {
-                resigned = self.group.elect().await;
-            }
-            if let Err(error) = resigned {
+            if let Err(error) = self.group.elect().await {
                 self.fail(&error.to_string());
                 return;
             }

@@ -67,7 +67,10 @@ pub fn missing_for_whole(world: &World) -> Vec<String> {
                     missing.push(format!("node {at} is not ready"));
                 }
                 if reachable != usize::from(world.shape.shards) {
-                    missing.push(format!("node {at} reaches {reachable} shards"));
+                    let led: Vec<_> = report.shards.iter().map(|led| (led.shard, led.term)).collect();
+                    missing.push(format!(
+                        "node {at} reaches {reachable} shards, and leads these in terms: {led:?}"
+                    ));
                 }
                 reports.push(report);
             }

@@ -16,6 +16,7 @@ use super::{
     checks::{self, Watch},
     faults::{Faults, Kind},
     history::{History, Record},
+    logs,
     workload::{ACCOUNTS, Clients, ENTITIES, JOURNALS, OPENED_WITH, account_name, entity_name},
     world::{Shape, World},
 };
@@ -59,7 +60,10 @@ pub fn run(seed: u64) -> Report {
     // Outside of a runtime, so nothing pauses it.
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    let mut report = runtime.expect("a runtime").block_on(async { Run::new(seed).run().await });
+    let mut report = runtime.expect("a runtime").block_on(async {
+        let _logs = logs::follow();
+        Run::new(seed).run().await
+    });
     report.violations.extend(PANICS.with_borrow_mut(std::mem::take));
     report.took = began.elapsed();
     report
@@ -76,6 +80,7 @@ fn catch_panics() {
     });
 }
 
+/// One simulated cluster with its clients and its faults.
 struct Run {
     seed: u64,
     world: World,

@@ -16,7 +16,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::process::{PATIENCE, forget_environment};
+use super::process::{PATIENCE, forget_environment, http};
 
 /// How often a test looks whether what it waits for is there.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -56,6 +56,8 @@ impl DevCluster {
     /// Starts it with its files in `directory`; returns when all nodes are ready.
     pub async fn start(directory: &Path, nodes: usize) -> Self {
         let file = directory.join("cluster.json");
+        // Of an earlier start.
+        drop(std::fs::remove_file(&file));
         let mut command = playhouse(directory);
         command.args(["dev", "--nodes", &nodes.to_string(), "--set", "node.shards=4"]);
         command.args([
@@ -112,6 +114,22 @@ impl DevCluster {
         let mut config = Config::new([&self.nodes[number].gateway]).unwrap();
         config.timeout = PATIENCE;
         Client::new(config).unwrap()
+    }
+
+    /// Status and body of `path` on the ops port of a node.
+    pub async fn ops(&self, number: usize, path: &str) -> (u16, String) {
+        let address = self.nodes[number].ops.strip_prefix("http://").unwrap().parse().unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+        http(address, &request).await.expect("the ops port answers")
+    }
+
+    /// Returns once the metrics of a node have all these lines.
+    pub async fn until_counted(&self, number: usize, lines: &[&str]) {
+        until(async || {
+            let metrics = self.ops(number, "/metrics").await.1;
+            lines.iter().all(|line| metrics.lines().any(|found| found == *line)).then_some(())
+        })
+        .await;
     }
 
     /// Starts a node that ended, as the cluster says one can.

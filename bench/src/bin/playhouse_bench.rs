@@ -1,45 +1,67 @@
-//! Whole nodes inside one process, beside what tokio and the disk can do at most. See `docs/benchmarks.md`.
+//! Whole nodes, beside what tokio, the disk and other systems can do in the same run. See `docs/benchmarks.md`.
 //!
-//! `cargo run --release -p playhouse-bench --bin playhouse_bench [group …]`, where a group is `cast`, `call`,
-//! `durable`, `wake`, `resident` or `restart`; all of them without an argument. Each writes
-//! `bench/results/<group>-<commit>.json`.
+//! `cargo run --release -p playhouse-bench --bin playhouse_bench [--quick] [group …]`. Groups of one node are `cast`,
+//! `call`, `durable`, `wake`, `resident` and `restart`; of several nodes `remote-cast`, `remote-call`, `replicated`,
+//! `failover`, `planned-move` and `idle`; all of them without a name. Each writes
+//! `bench/results/<group>-<commit>.json`, unless it is only tried by `--quick`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Figures go to one, the progress to the other.
 
-use std::path::Path;
+use std::{path::Path, process::ExitCode};
 
 use playhouse_bench::{
-    Machine, RUNS_MIN, Report,
+    Effort, Machine, Report, Summary, cluster,
     figures::show,
+    raw_frames,
     rows::{self, Group},
 };
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Tries the rows with small counts, and writes no report.
+const QUICK: &str = "--quick";
+
+fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [rows::RESIDENT_CHILD, what] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        println!("{}", rows::measure_resident_here(what));
-        return Ok(());
-    }
-    for group in chosen(&arguments)? {
-        eprintln!("{}", group.name);
-        let figures = group.measure(&std::env::temp_dir(), RUNS_MIN);
-        let report = figures.into_report(Report::new(group.name, Machine::here()))?;
-        for row in report.rows() {
-            let [min, median, max] =
-                [row.summary.min, row.summary.median, row.summary.max].map(|value| show(row.unit, value));
-            println!("{:<40} {min:>12} {median:>12} {max:>12}", row.name);
+    match arguments.first().map(String::as_str) {
+        Some(rows::RESIDENT_CHILD) => {
+            println!("{}", rows::measure_resident_here(arguments.get(1).map_or("", String::as_str)));
+            return Ok(ExitCode::SUCCESS);
         }
+        Some(cluster::CHILD) => return Ok(cluster::run_here(&arguments[1..])),
+        Some(raw_frames::CHILD) => {
+            raw_frames::receive_here();
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
+    let (flags, names): (Vec<_>, Vec<_>) = arguments.iter().partition(|argument| *argument == QUICK);
+    let effort = if flags.is_empty() { Effort::FULL } else { Effort::QUICK };
+    for group in chosen(&names)? {
+        measure(group, effort)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(group: Group, effort: Effort) -> Result<(), Box<dyn std::error::Error>> {
+    eprintln!("{}", group.name);
+    let figures = group.measure(&std::env::temp_dir(), effort);
+    let report = figures.into_report(Report::new(group.name, Machine::here()))?;
+    for row in report.rows() {
+        let Summary { min, median, p99, max } = row.summary;
+        let [min, median, p99, max] = [min, median, p99, max].map(|value| show(row.unit, value));
+        println!("{:<56} {min:>12} {median:>12} {p99:>12} {max:>12}", row.name);
+    }
+    if effort == Effort::FULL {
         eprintln!("written to {}", report.write(Path::new("bench/results"))?.display());
     }
     Ok(())
 }
 
-fn chosen(arguments: &[String]) -> Result<Vec<Group>, String> {
+fn chosen(arguments: &[&String]) -> Result<Vec<Group>, String> {
     if arguments.is_empty() {
         return Ok(Group::ALL.to_vec());
     }
-    let find = |name: &String| {
-        let found = Group::ALL.into_iter().find(|group| group.name == name);
+    let find = |name: &&String| {
+        let found = Group::ALL.into_iter().find(|group| group.name == **name);
         found.ok_or_else(|| format!("{name}: no such group of rows"))
     };
     arguments.iter().map(find).collect()

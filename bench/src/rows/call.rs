@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{key, volume};
 use crate::{
-    Figures, Unit,
+    Effort, Figures, Unit,
     node::{TestNode, Threads, runtime, settings},
     sink::{Command, Sink},
 };
@@ -18,8 +18,8 @@ use crate::{
 /// Callers, and how many calls all of them make together.
 const LOADS: [(usize, usize); 2] = [(1, 50_000), (64, 640_000)];
 
-pub(super) fn run(folder: &Path, runs: usize, figures: &mut Figures) {
-    for _ in 0..runs {
+pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
+    for _ in 0..effort.runs {
         for threads in [Threads::AsRun, Threads::One] {
             let volume = volume(folder);
             let node = TestNode::start_on(&settings(volume.path(), EngineKind::Memory), threads);

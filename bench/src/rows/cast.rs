@@ -8,7 +8,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{key, volume};
 use crate::{
-    Figures, Unit,
+    Effort, Figures, Unit,
     node::{TestNode, Threads, runtime, settings},
     sink::{Command, Sink},
 };
@@ -20,8 +20,8 @@ const PER_TURN: usize = 256;
 /// As a mailbox of ours.
 const CHANNEL: usize = 65_536;
 
-pub(super) fn run(folder: &Path, runs: usize, figures: &mut Figures) {
-    for _ in 0..runs {
+pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
+    for _ in 0..effort.runs {
         for threads in [Threads::AsRun, Threads::One] {
             let volume = volume(folder);
             let node = TestNode::start_on(&settings(volume.path(), EngineKind::Memory), threads);

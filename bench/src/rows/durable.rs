@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{key, volume};
 use crate::{
-    Figures, Unit,
+    Effort, Figures, Unit,
     node::{TestNode, runtime, settings},
     raw_file::RawFile,
     store::{Appender, EVENT_BYTES},
@@ -17,8 +17,8 @@ use crate::{
 const CALLERS: [usize; 2] = [64, 512];
 const RUN: Duration = Duration::from_secs(2);
 
-pub(super) fn run(folder: &Path, runs: usize, figures: &mut Figures) {
-    for _ in 0..runs {
+pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
+    for _ in 0..effort.runs {
         for callers in CALLERS {
             let named = |what: &str| format!("{what}, {callers} callers");
             figures.note(named("durable call"), Unit::PerSecond, calls(folder, callers));

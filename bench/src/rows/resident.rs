@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{key, volume};
 use crate::{
-    Figures, Unit,
+    Effort, Figures, Unit,
     node::{TestNode, runtime, settings},
     sink::{Command, Sink},
 };
@@ -19,8 +19,8 @@ const CALLERS: usize = 64;
 /// The first argument of a child process that measures.
 pub const CHILD: &str = "--resident-child";
 
-pub(super) fn run(_: &Path, runs: usize, figures: &mut Figures) {
-    for _ in 0..runs {
+pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
+    for _ in 0..effort.runs {
         figures.note("resident entity, above its struct", Unit::Bytes, child("entity"));
         figures.note("tokio task + mpsc, above its state", Unit::Bytes, child("task"));
     }
@@ -103,10 +103,6 @@ fn tasks() -> f64 {
     used / ENTITIES as f64 - size_of::<u64>() as f64
 }
 
-/// What this process takes, as the kernel counts it.
 fn resident_bytes() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel says it");
-    let kilobytes = line.split_whitespace().nth(1).and_then(|number| number.parse::<f64>().ok());
-    kilobytes.expect("a number of kB") * 1024.0
+    crate::resident_bytes_of("self")
 }

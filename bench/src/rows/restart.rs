@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{key, volume};
 use crate::{
-    Figures, Unit,
+    Effort, Figures, Unit,
     node::{TestNode, runtime, settings},
     store::EVENT_BYTES,
 };
@@ -28,7 +28,7 @@ const COUNTERS: usize = 1_000;
 /// Proposals on their way, per group.
 const IN_FLIGHT: usize = 512;
 
-pub(super) fn run(folder: &Path, runs: usize, figures: &mut Figures) {
+pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
     let (full, empty) = (volume(folder), volume(folder));
     let full = uncut(full.path());
     let empty = uncut(empty.path());
@@ -38,7 +38,7 @@ pub(super) fn run(folder: &Path, runs: usize, figures: &mut Figures) {
     node.stop();
     fill(&full, own);
     TestNode::start(&empty).stop();
-    for _ in 0..runs {
+    for _ in 0..effort.runs {
         figures.note("restart, 1 M log entries", Unit::Nanoseconds, restart(&full, true));
         figures.note("restart, empty log", Unit::Nanoseconds, restart(&empty, false));
     }

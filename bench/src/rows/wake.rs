@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{key, volume};
 use crate::{
-    Figures, Unit,
+    Effort, Figures, Unit,
     node::{TestNode, settings},
 };
 
@@ -16,13 +16,13 @@ const ENTITIES: usize = 10_000;
 const CALLERS: usize = 64;
 const IDLE: Duration = Duration::from_millis(500);
 
-pub(super) fn run(folder: &Path, runs: usize, figures: &mut Figures) {
+pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
     let volume = volume(folder);
     let mut settings = settings(volume.path(), EngineKind::Fjall);
     settings.shard.passivate_after = IDLE;
     let node = TestNode::start(&settings);
     call_all(&node, &Command::Add(7));
-    for _ in 0..runs {
+    for _ in 0..effort.runs {
         wait_until_all_sleep(&node);
         figures.note("read, entity woken from the store", Unit::PerSecond, call_all(&node, &Command::Get {}));
         figures.note("read, entity awake", Unit::PerSecond, call_all(&node, &Command::Get {}));

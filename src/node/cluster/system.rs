@@ -165,7 +165,7 @@ impl System {
         };
         desk.is_broken = true;
         // Only another term can go on.
-        drop(self.inner.group.resign().await);
+        drop(self.inner.group.elect().await);
         Err(outcome)
     }
 

@@ -1,12 +1,12 @@
 //! One replica of one Raft group.
 
+mod abdication;
 mod change;
 mod config;
 mod cutter;
 mod leadership;
 mod receive;
 mod replicas;
-mod resignation;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::{EmptyNode, async_runtime::watch::WatchReceiver};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -37,8 +37,8 @@ use crate::{
     store::{Batch, Pairs, Store, StoreError},
 };
 
+use abdication::Abdication;
 use cutter::Cutter;
-use resignation::Abdication;
 
 pub use change::{ChangeError, TransferError};
 pub use config::Config;
@@ -78,8 +78,8 @@ struct Inner {
     config: Config,
     environment: Environment,
     raft: Raft,
-    state: State,
-    store: Store,
+    /// Given back when the replica is shut down, however long others hold this handle: the volume must be free then.
+    state: RwLock<Option<State>>,
     leadership: watch::Receiver<Leadership>,
     replicas: watch::Receiver<Replicas>,
     applied: watch::Receiver<u64>,
@@ -90,6 +90,16 @@ struct Inner {
     arriving_bytes: AtomicUsize,
     /// When a leader was last followed.
     leader_heard: Mutex<Option<Instant>>,
+}
+
+impl Inner {
+    fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, StoreError> {
+        self.state.read().as_ref().map(look).ok_or_else(|| StoreError::closed("the replica was shut down"))
+    }
+
+    fn state(&self) -> Result<State, StoreError> {
+        self.with_state(State::clone)
+    }
 }
 
 impl RaftGroup {
@@ -138,8 +148,7 @@ impl RaftGroup {
             config: config.clone(),
             environment: environment.clone(),
             raft,
-            state,
-            store,
+            state: RwLock::new(Some(state)),
             leadership,
             replicas,
             applied,
@@ -198,14 +207,14 @@ impl RaftGroup {
         Ok(true)
     }
 
-    /// Asks for an election now instead of after the timeout; for a group with one voter. A leader
-    /// [resigns](Self::resign) instead.
+    /// Asks for an election now instead of after the timeout: for a group with one voter, or for a leader that needs
+    /// another term. A leader gives its term up; it may win the next one.
     ///
     /// # Errors
     ///
     /// When consensus stopped.
     pub async fn elect(&self) -> Result<(), OpenError> {
-        let elected = self.inner.raft.trigger().elect(false).await;
+        let elected = leadership::elect(&self.inner.raft).await;
         elected.map_err(|error| OpenError::Start { group: self.inner.id, reason: error.to_string() })
     }
 
@@ -224,6 +233,7 @@ impl RaftGroup {
         if let Err(error) = self.inner.raft.shutdown().await {
             tracing::warn!(group = self.inner.id.0, %error, "a Raft group did not stop in order");
         }
+        drop(self.inner.state.write().take());
     }
 
     /// Which replica this is.
@@ -288,11 +298,11 @@ impl Group for RaftGroup {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.inner.state.get(key)
+        self.inner.with_state(|state| state.get(key))?
     }
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Pairs, StoreError> {
-        self.inner.state.scan(from, to, limit)
+        self.inner.with_state(|state| state.scan(from, to, limit))?
     }
 }
 

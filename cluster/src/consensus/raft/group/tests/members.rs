@@ -241,37 +241,6 @@ async fn a_destruction_that_was_interrupted_is_finished_when_the_group_is_opened
     assert_eq!(*again.group.replicas().borrow(), Replicas::default());
 }
 
-/// A leader was once asked to elect itself in a later term, and openraft ignored that: whoever needed another term waited for
-/// ever.
-#[tokio::test(start_paused = true)]
-async fn a_leader_that_resigns_makes_room_for_a_later_term() {
-    for voters in [1, 3] {
-        let mesh = Mesh::new(1, Duration::from_millis(1));
-        let nodes = mesh.found(voters, &Config::default()).await;
-        let (node, term) = leader(&nodes).await;
-        apply(&node.group, term, 1..=3, 10).await;
-        node.group.resign().await.unwrap();
-        until("it leads no longer", || term_of(&node.group).is_none()).await;
-        let (next, later) = leader(&nodes).await;
-        assert!(later > term, "{later:?} after {term:?}");
-        apply(&next.group, later, 1..=3, 10).await;
-        next.group.resign().await.unwrap();
-        assert!(leader(&nodes).await.1 > later);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn to_resign_without_leading_changes_nothing() {
-    let mesh = Mesh::new(1, Duration::from_millis(1));
-    let nodes = mesh.found(3, &Config::default()).await;
-    let (node, term) = leader(&nodes).await;
-    for other in nodes.iter().filter(|other| other.group.own() != node.group.own()) {
-        other.group.resign().await.unwrap();
-    }
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    assert_eq!(term_of(&node.group), Some(term));
-}
-
 /// It led for ever, so nobody who sent to it, and nobody on its node, learned that there was no leader.
 #[tokio::test(start_paused = true)]
 async fn a_leader_without_a_majority_gives_up_and_is_elected_again_when_the_others_return() {

@@ -1,0 +1,101 @@
+//! Processes that the bench starts, and ends by their id.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Child as Process, Command},
+};
+
+/// A process that ends with its handle at the latest.
+#[derive(Debug)]
+pub struct Child {
+    process: Process,
+}
+
+impl Child {
+    /// Starts it.
+    ///
+    /// # Panics
+    ///
+    /// When the operating system refuses.
+    #[must_use]
+    pub fn start(command: &mut Command) -> Self {
+        Self { process: command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")) }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The process itself.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// As a loss of power for the process: nobody is told. It is gone when this returns.
+    pub fn kill(&mut self) {
+        // An error means that it ended already.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+
+    /// Asks it to leave.
+    ///
+    /// # Panics
+    ///
+    /// When there is no `kill`.
+    pub fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the process runs and may be told");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// When it is nobody's child.
+    pub fn wait(&mut self) {
+        let _ended = self.process.wait().expect("it is ours");
+    }
+
+    /// How long it has run on any processor, in seconds.
+    #[must_use]
+    pub fn cpu_seconds(&self) -> f64 {
+        crate::cpu_seconds_of(&self.id().to_string())
+    }
+
+    /// What it takes in memory, as the kernel counts it.
+    #[must_use]
+    pub fn resident_bytes(&self) -> f64 {
+        crate::resident_bytes_of(&self.id().to_string())
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// This program, for a child with another task.
+///
+/// # Panics
+///
+/// When this program is no file.
+#[must_use]
+pub fn own_program() -> PathBuf {
+    std::env::current_exe().expect("this program is a file")
+}
+
+/// Addresses on this machine that nobody uses now. All are held until all are known.
+///
+/// # Panics
+///
+/// When the system has none.
+#[must_use]
+pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
+    listeners.map(|listener| listener.local_addr().expect("it is bound"))
+}

@@ -1,0 +1,175 @@
+//! Several nodes: processes of this program that do what `playhouse run` does, and perhaps one node in this process.
+
+mod layout;
+mod node_child;
+
+use std::{num::NonZeroU16, process::ExitCode, time::Duration};
+
+use playhouse::{
+    config::{Profile, Sources, resolve},
+    node::{Builder, Launch, Node, launch},
+    protocol::EntityId,
+    router::Router,
+};
+use playhouse_cluster::consensus::RaftId;
+use tokio::time::Instant;
+
+pub use layout::Plan;
+pub use node_child::NodeChild;
+
+use self::layout::Layout;
+use crate::{Effort, node::TestNode, sink::Sink};
+
+/// The first argument of a child process that is a node.
+pub const CHILD: &str = "--node-child";
+/// How long a cluster may take to be ready.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Leaderships that did not move for so long are where they should be.
+const SETTLED_AFTER: Duration = Duration::from_secs(4);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Several nodes of one cluster.
+pub struct Cluster {
+    /// The first one, if it is in this process.
+    own: Option<TestNode>,
+    /// The others.
+    pub children: Vec<NodeChild>,
+    shards: NonZeroU16,
+    // Last: nodes end before their volumes.
+    _layout: Layout,
+}
+
+impl Cluster {
+    /// The first node in this process, all others in their own. Returns when each shard has the leader it should have.
+    ///
+    /// # Panics
+    ///
+    /// When a node does not start.
+    #[must_use]
+    pub fn with_own(plan: Plan) -> Self {
+        let layout = Layout::new(plan);
+        let mut children: Vec<_> = (1..plan.nodes).map(|at| NodeChild::start(&layout, at)).collect();
+        let own = TestNode::join(&layout.flags(0));
+        children.iter_mut().for_each(NodeChild::wait_until_ready);
+        let cluster = Self { own: Some(own), children, shards: plan.shards, _layout: layout };
+        cluster.wait_until_settled();
+        cluster
+    }
+
+    /// All nodes in their own processes.
+    ///
+    /// # Panics
+    ///
+    /// When a node does not start.
+    #[must_use]
+    pub fn apart(plan: Plan) -> Self {
+        let layout = Layout::new(plan);
+        let mut children: Vec<_> = (0..plan.nodes).map(|at| NodeChild::start(&layout, at)).collect();
+        children.iter_mut().for_each(NodeChild::wait_until_ready);
+        // Nobody here can see where leaderships are.
+        std::thread::sleep(SETTLED_AFTER);
+        Self { own: None, children, shards: plan.shards, _layout: layout }
+    }
+
+    /// The node in this process.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[must_use]
+    pub fn own(&self) -> &TestNode {
+        self.own.as_ref().expect("this cluster has a node in this process")
+    }
+
+    fn router(&self) -> &Router {
+        self.own().router()
+    }
+
+    /// Who leads the shard of an entity: `None` while nobody is known, `Some(None)` for the node in this process.
+    #[must_use]
+    pub fn leader(&self, id: &EntityId) -> Option<Option<RaftId>> {
+        self.router().leader(id.shard(self.shards))
+    }
+
+    /// Keys of `kind` that a child leads.
+    #[must_use]
+    pub fn keys_led_by(&self, kind: &str, leader: RaftId, count: usize) -> Vec<String> {
+        let is_led = |key: &String| {
+            let id = EntityId::new(kind, key).expect("the bench chooses allowed names");
+            self.leader(&id) == Some(Some(leader))
+        };
+        (0..).map(crate::rows::key).filter(is_led).take(count).collect()
+    }
+
+    /// Waits until each shard has a leader and none has moved for a while, and all that are not ours lead some.
+    ///
+    /// # Panics
+    ///
+    /// When that takes too long.
+    pub fn wait_until_settled(&self) {
+        let leaders =
+            || (0..self.shards.get()).map(|shard| self.router().leader(playhouse::protocol::ShardId(shard)));
+        let deadline = Instant::now() + PATIENCE;
+        let (mut before, mut since) = (Vec::new(), Instant::now());
+        while since.elapsed() < SETTLED_AFTER {
+            assert!(Instant::now() < deadline, "leaderships find their places in time: {before:?}");
+            std::thread::sleep(LOOK_EVERY);
+            let now: Vec<_> = leaders().collect();
+            let leads = |child: &NodeChild| now.contains(&Some(Some(child.raft_id())));
+            if now != before || now.contains(&None) || !self.children.iter().all(leads) {
+                (before, since) = (now, Instant::now());
+            }
+        }
+    }
+
+    /// The addresses for clients.
+    #[must_use]
+    pub fn gateways(&self) -> Vec<String> {
+        self.children.iter().map(NodeChild::gateway).collect()
+    }
+
+    /// Ends all nodes.
+    pub fn stop(self) {
+        self.children.iter().for_each(NodeChild::terminate);
+        if let Some(own) = self.own {
+            own.stop();
+        }
+    }
+}
+
+/// Is a node in this process until told to leave, or until the parent is gone.
+#[must_use]
+#[allow(clippy::print_stderr)] // It goes to the log of the child.
+pub fn run_here(flags: &[String]) -> ExitCode {
+    let [address_file, flags @ ..] = flags else { return ExitCode::FAILURE };
+    let flags =
+        flags.iter().filter_map(|flag| flag.split_once('=')).map(|(key, value)| (key.into(), value.into()));
+    let config = match resolve(&Sources::default().with_flags(flags)) {
+        Ok(resolved) => resolved.config,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let address_file = Some(address_file.into());
+    let told = Launch { config, profile: Profile::Run, node: kinds(), address_file, leave_with_parent: true };
+    match launch(told) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The kinds of each node of the bench.
+#[must_use]
+pub fn kinds() -> Builder {
+    Node::builder().kind::<Sink>()
+}
+
+/// How many shards a cluster of the bench has: as `playhouse run` unless told otherwise.
+#[must_use]
+pub fn shards(effort: Effort) -> NonZeroU16 {
+    NonZeroU16::new(if effort.is_quick { 16 } else { 128 }).expect("it is not zero")
+}

@@ -1,0 +1,212 @@
+//! The limit of any link: frames behind their length on one TCP connection between two processes, large buffers, many
+//! frames per write, no codec.
+//!
+//! A frame is a length (u32), a key (u128) and a body. An empty frame asks how many frames have arrived.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::SocketAddr,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    runtime::{Builder, Runtime},
+    time::Instant,
+};
+
+use crate::child::{Child, own_program};
+
+/// The first argument of a child process that receives.
+pub const CHILD: &str = "--raw-frames-child";
+/// How many bytes are written, and read, at once.
+const BUFFER_BYTES: usize = 256 << 10;
+const HEAD_BYTES: usize = 4;
+const KEY_BYTES: usize = 16;
+const ANSWER_BYTES: usize = 8;
+/// What a connection is for: its first byte.
+const COUNTED: u8 = 0;
+const ANSWERED: u8 = 1;
+
+/// A process that receives frames.
+pub struct RawFrames {
+    address: SocketAddr,
+    runtime: Runtime,
+    _child: Child,
+}
+
+impl RawFrames {
+    /// Starts the process.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let mut command = Command::new(own_program());
+        command.arg(CHILD).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = Child::start(&mut command);
+        let mut address = String::new();
+        let output = child.process().stdout.take().expect("it is a pipe");
+        BufReader::new(output).read_line(&mut address).expect("it says where it listens");
+        Self { address: address.trim().parse().expect("an address"), runtime: runtime(), _child: child }
+    }
+
+    /// How many frames per second arrive, of `count` for `targets`.
+    ///
+    /// # Panics
+    ///
+    /// When one is lost.
+    #[must_use]
+    pub fn casts(&self, count: usize, targets: usize, body_bytes: usize) -> f64 {
+        let (arrived, took) =
+            self.runtime.block_on(send(self.address, count, targets, body_bytes)).expect("loopback works");
+        assert_eq!(arrived, count as u64, "every frame arrives");
+        count as f64 / took.as_secs_f64()
+    }
+
+    /// How long each of `count` calls takes, with `in_flight` of them at once, and all together.
+    ///
+    /// # Panics
+    ///
+    /// When one is lost.
+    pub fn calls(&self, count: usize, in_flight: usize, each: &mut dyn FnMut(Duration)) -> Duration {
+        self.runtime.block_on(ask(self.address, count, in_flight, each)).expect("loopback works")
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("the operating system gives a runtime")
+}
+
+async fn connect(address: SocketAddr, what_for: u8) -> std::io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    stream.write_all(&[what_for]).await?;
+    Ok(stream)
+}
+
+fn put(buffer: &mut Vec<u8>, key: usize, body: &[u8]) {
+    let length = u32::try_from(KEY_BYTES + body.len()).expect("frames of the bench are small");
+    buffer.extend_from_slice(&length.to_le_bytes());
+    buffer.extend_from_slice(&(key as u128).to_le_bytes());
+    buffer.extend_from_slice(body);
+}
+
+async fn send(
+    address: SocketAddr,
+    count: usize,
+    targets: usize,
+    body_bytes: usize,
+) -> std::io::Result<(u64, Duration)> {
+    let mut stream = connect(address, COUNTED).await?;
+    let (body, mut buffer) = (vec![7; body_bytes], Vec::with_capacity(BUFFER_BYTES * 2));
+    let started = Instant::now();
+    for number in 0..count {
+        put(&mut buffer, number % targets, &body);
+        if buffer.len() >= BUFFER_BYTES {
+            stream.write_all(&buffer).await?;
+            buffer.clear();
+        }
+    }
+    buffer.extend_from_slice(&0u32.to_le_bytes());
+    stream.write_all(&buffer).await?;
+    let arrived = stream.read_u64_le().await?;
+    Ok((arrived, started.elapsed()))
+}
+
+async fn ask(
+    address: SocketAddr,
+    count: usize,
+    in_flight: usize,
+    each: &mut dyn FnMut(Duration),
+) -> std::io::Result<Duration> {
+    let mut stream = connect(address, ANSWERED).await?;
+    let mut answers = vec![0; in_flight * (HEAD_BYTES + ANSWER_BYTES)];
+    let (mut asked, mut answered, mut partial) = (0, 0, 0);
+    let (mut buffer, started) = (Vec::new(), Instant::now());
+    let mut next = in_flight.min(count);
+    while answered < count {
+        (0..next).for_each(|more| put(&mut buffer, asked + more, &[7; 16]));
+        asked += next;
+        let began = Instant::now();
+        stream.write_all(&buffer).await?;
+        buffer.clear();
+        partial += stream.read(&mut answers[partial..]).await?;
+        let whole = partial / (HEAD_BYTES + ANSWER_BYTES);
+        partial %= HEAD_BYTES + ANSWER_BYTES;
+        answered += whole;
+        next = whole.min(count - asked);
+        each(began.elapsed());
+    }
+    Ok(started.elapsed())
+}
+
+/// Receives, until the parent is gone. Prints its address.
+///
+/// # Panics
+///
+/// When loopback does not work.
+#[allow(clippy::print_stdout)] // The parent reads it.
+pub fn receive_here() {
+    let runtime = runtime();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port is free");
+    println!("{}", listener.local_addr().expect("it is bound"));
+    std::io::stdout().flush().expect("the parent reads it");
+    let handle = runtime.handle().clone();
+    let environment = playhouse_cluster::environment::Environment::real(handle.clone(), handle);
+    let leave = environment.thread("raw-stdin", || {
+        // Any end of it, an error too, means that the parent is gone.
+        drop(std::io::stdin().read_to_end(&mut Vec::new()));
+        std::process::exit(0);
+    });
+    drop(leave.expect("the operating system gives a thread"));
+    runtime.block_on(async {
+        while let Ok((stream, _)) = listener.accept().await {
+            drop(environment.spawn(async move { drop(serve(stream).await) }));
+        }
+    });
+}
+
+async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let is_answered = stream.read_u8().await? == ANSWERED;
+    let mut counts = vec![0u64; 1 << 16];
+    let (mut buffer, mut out) = (vec![0; BUFFER_BYTES * 2], Vec::new());
+    let mut filled = 0;
+    loop {
+        let bytes = stream.read(&mut buffer[filled..]).await?;
+        if bytes == 0 {
+            return Ok(());
+        }
+        filled += bytes;
+        let mut at = 0;
+        while let Some(length) = whole(&buffer[at..filled]) {
+            if length == 0 {
+                out.extend_from_slice(&counts.iter().sum::<u64>().to_le_bytes());
+            } else {
+                let key = u16::from_le_bytes([buffer[at + HEAD_BYTES], buffer[at + HEAD_BYTES + 1]]);
+                counts[usize::from(key)] += 1;
+                if is_answered {
+                    out.extend_from_slice(&(ANSWER_BYTES as u32).to_le_bytes());
+                    out.extend_from_slice(&counts[usize::from(key)].to_le_bytes());
+                }
+            }
+            at += HEAD_BYTES + length;
+        }
+        buffer.copy_within(at..filled, 0);
+        filled -= at;
+        if !out.is_empty() {
+            stream.write_all(&out).await?;
+            out.clear();
+        }
+    }
+}
+
+/// The length of the frame that begins here, if all of it is here.
+fn whole(bytes: &[u8]) -> Option<usize> {
+    let length = u32::from_le_bytes(bytes.first_chunk::<HEAD_BYTES>().copied()?) as usize;
+    (bytes.len() >= HEAD_BYTES + length).then_some(length)
+}

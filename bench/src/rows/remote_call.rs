@@ -1,0 +1,104 @@
+//! Call of entities that another process leads, beside raw frames between two processes.
+
+use std::{path::Path, time::Duration};
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use playhouse::router::EntityRef;
+use tokio::time::Instant;
+
+use super::remote::{linked, on_or_off, targets};
+use crate::{
+    Effort, Figures, Unit,
+    cluster::Cluster,
+    raw_frames::RawFrames,
+    sink::{Command, Sink},
+};
+
+/// Calls of a single caller.
+const ALONE: usize = 20_000;
+const CALLERS: usize = 512;
+/// Calls of all of them.
+const TOGETHER: usize = 1_000_000;
+/// Calls before anything is measured.
+const WARM: usize = 500;
+
+pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
+    let clusters = [false, true].map(|is_encrypted| (is_encrypted, linked(effort, is_encrypted)));
+    let raw = RawFrames::start();
+    let (alone, together) = (effort.of(ALONE), effort.of(TOGETHER).max(CALLERS));
+    for _ in 0..effort.runs {
+        for (is_encrypted, cluster) in &clusters {
+            let targets = targets(cluster, CALLERS);
+            let encryption = format!("encryption {}", on_or_off(*is_encrypted));
+            note(
+                figures,
+                &format!("remote call, 1 caller, {encryption}"),
+                &one_caller(cluster, &targets[0], alone),
+            );
+            let rate = rate(cluster, &targets, together);
+            figures.note(format!("remote call, {CALLERS} callers, {encryption}"), Unit::PerSecond, rate);
+        }
+        let mut latencies = histogram();
+        raw.calls(WARM, 1, &mut |_| {});
+        raw.calls(alone, 1, &mut |latency| record(&mut latencies, latency));
+        note(figures, "raw frames, 1 in flight", &latencies);
+        let took = raw.calls(together, CALLERS, &mut |_| {});
+        let rate = together as f64 / took.as_secs_f64();
+        figures.note(format!("raw frames, {CALLERS} in flight"), Unit::PerSecond, rate);
+    }
+    clusters.into_iter().for_each(|(_, cluster)| cluster.stop());
+}
+
+fn note(figures: &mut Figures, name: &str, latencies: &Histogram<u64>) {
+    for (what, percentile) in [("p50", 50.0), ("p99", 99.0)] {
+        let latency = latencies.value_at_percentile(percentile);
+        figures.note(format!("{name}, {what}"), Unit::Nanoseconds, latency as f64);
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new(3).expect("three digits are allowed")
+}
+
+fn record(latencies: &mut Histogram<u64>, latency: Duration) {
+    latencies.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+}
+
+fn command() -> Command {
+    Command::Load(Bytes::from_static(&[7; 16]))
+}
+
+fn one_caller(cluster: &Cluster, target: &EntityRef<Sink>, calls: usize) -> Histogram<u64> {
+    let asked = cluster.own().each([target.clone()], |target| async move {
+        let (mut latencies, command) = (histogram(), command());
+        for number in 0..WARM + calls {
+            let began = Instant::now();
+            target.call(&command).await.expect("a sink never refuses");
+            if number >= WARM {
+                record(&mut latencies, began.elapsed());
+            }
+        }
+        latencies
+    });
+    asked.into_iter().next().expect("there is one caller")
+}
+
+/// Each caller calls an entity of its own.
+fn rate(cluster: &Cluster, targets: &[EntityRef<Sink>], calls: usize) -> f64 {
+    let each = calls / targets.len();
+    let started = Instant::now();
+    let answered = cluster.own().each(targets.to_vec(), |target| async move {
+        let command = command();
+        let first = target.call(&command).await.expect("a sink never refuses");
+        let mut last = first;
+        for _ in 1..each {
+            last = target.call(&command).await.expect("a sink never refuses");
+        }
+        last - first + 1
+    });
+    let seconds = started.elapsed().as_secs_f64();
+    let counted: u64 = answered.into_iter().sum();
+    assert_eq!(counted, (each * targets.len()) as u64, "every call counts once");
+    counted as f64 / seconds
+}

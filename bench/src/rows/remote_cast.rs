@@ -1,0 +1,99 @@
+//! Cast to entities that another process leads, beside raw frames between two processes.
+
+use std::{path::Path, time::Duration};
+
+use bytes::Bytes;
+use playhouse::{protocol::CallError, router::EntityRef};
+use tokio::time::Instant;
+
+use super::remote::{BODIES, linked, on_or_off, targets};
+use crate::{
+    Effort, Figures, Unit,
+    cluster::Cluster,
+    raw_frames::RawFrames,
+    sink::{Command, Sink},
+};
+
+const TARGETS: usize = 1_000;
+const CASTS: usize = 4_000_000;
+/// How many casts a sender makes before it lets other tasks run.
+const PER_TURN: usize = 256;
+/// How long a sender waits that was told to.
+const BACK_OFF: Duration = Duration::from_millis(1);
+
+pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
+    let clusters = [false, true].map(|is_encrypted| (is_encrypted, linked(effort, is_encrypted)));
+    let raw = RawFrames::start();
+    for _ in 0..effort.runs {
+        for body_bytes in BODIES {
+            // About as many bytes with each body.
+            let casts = effort.of(if body_bytes > 100 { CASTS / 8 } else { CASTS });
+            for (is_encrypted, cluster) in &clusters {
+                for senders in [1, 2] {
+                    let what =
+                        format!("{body_bytes} B, {senders} senders, encryption {}", on_or_off(*is_encrypted));
+                    let measured = measure(cluster, senders, casts, body_bytes);
+                    figures.note(format!("remote cast, {what}"), Unit::PerSecond, measured.rate);
+                    figures.note(format!("casts lost on the way, {what}"), Unit::Count, measured.lost as f64);
+                }
+            }
+            let rate = raw.casts(casts, TARGETS, body_bytes);
+            figures.note(format!("raw frames, {body_bytes} B"), Unit::PerSecond, rate);
+        }
+    }
+    clusters.into_iter().for_each(|(_, cluster)| cluster.stop());
+}
+
+struct Measured {
+    /// Of what arrived.
+    rate: f64,
+    lost: u64,
+}
+
+fn measure(cluster: &Cluster, senders: usize, casts: usize, body_bytes: usize) -> Measured {
+    let targets = targets(cluster, TARGETS);
+    let before = received(cluster, &targets);
+    let command = Command::Load(Bytes::from(vec![7; body_bytes]));
+    let started = Instant::now();
+    let sent = cluster
+        .own()
+        .each(0..senders, |sender| send(targets.clone(), sender, casts / senders, command.clone()));
+    // A lane and a mailbox keep order, so this is answered when all casts were executed.
+    let arrived = received(cluster, &targets) - before;
+    let seconds = started.elapsed().as_secs_f64();
+    let sent: u64 = sent.into_iter().sum();
+    assert!(arrived <= sent, "no cast arrives twice");
+    Measured { rate: arrived as f64 / seconds, lost: sent - arrived }
+}
+
+async fn send(targets: Vec<EntityRef<Sink>>, sender: usize, count: usize, command: Command) -> u64 {
+    let mut targets = targets.iter().cycle().skip(sender * TARGETS / 2);
+    for number in 0..count {
+        let target = targets.next().expect("it goes round");
+        loop {
+            match target.cast(&command) {
+                Ok(()) => break,
+                Err(CallError::Overloaded { .. }) => tokio::time::sleep(BACK_OFF).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        if number % PER_TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    count as u64
+}
+
+/// What the targets counted.
+fn received(cluster: &Cluster, targets: &[EntityRef<Sink>]) -> u64 {
+    let asked = targets.iter().map(|target| async move {
+        loop {
+            match target.call(&Command::Received).await {
+                Ok(received) => break received,
+                Err(CallError::Overloaded { .. }) => tokio::time::sleep(BACK_OFF).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    cluster.own().wait(futures_util::future::join_all(asked)).into_iter().sum()
+}
