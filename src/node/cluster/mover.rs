@@ -10,7 +10,8 @@ use playhouse_cluster::{
     consensus::{Group, Leadership, RaftGroup, RaftId, Replicas},
     environment::Environment,
     membership::{self, ClusterState, Command, MemberState, Which},
-    peering::Liveness,
+    peering::{Liveness, PeerStatus},
+    store::Health,
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -39,6 +40,8 @@ pub(in crate::node) struct MoverServices {
     pub(in crate::node) changes: Arc<Semaphore>,
     /// Whether this node is about to stop.
     pub(in crate::node) draining: watch::Receiver<bool>,
+    /// Whether the store of this node takes writes.
+    pub(in crate::node) store: watch::Receiver<Health>,
 }
 
 /// Brings one group to where it should be.
@@ -63,7 +66,7 @@ impl Mover {
     /// Runs until `stopped`.
     pub(in crate::node) async fn run(self, mut stopped: watch::Receiver<bool>) {
         let mut known = self.services.council.system.known();
-        let mut draining = self.services.draining.clone();
+        let (mut draining, mut store) = (self.services.draining.clone(), self.services.store.clone());
         let (mut leadership, mut replicas) = (self.group.leadership(), self.group.replicas());
         let mut leads_since = None;
         // Each attempt to move leadership pauses the shard for a moment; one that fails again and again must become rare.
@@ -72,6 +75,7 @@ impl Mover {
             let leads = matches!(*leadership.borrow_and_update(), Leadership::Leader { .. });
             leads_since = leads.then(|| leads_since.unwrap_or_else(|| self.environment().now()));
             let _ = (draining.borrow_and_update(), replicas.borrow_and_update());
+            let _ = store.borrow_and_update();
             let state = known.borrow_and_update().clone();
             if !leads {
                 (patience, not_before) = (Duration::ZERO, None);
@@ -119,7 +123,7 @@ impl Mover {
         let own = self.group.own();
         let is_settled = self.environment().now() >= leads_since + SETTLED_AFTER;
         let is_told = state.member(own).is_some_and(|member| member.state == MemberState::Draining);
-        let drains = is_told || *self.services.draining.borrow();
+        let drains = is_told || *self.services.draining.borrow() || !self.writes();
         let step = next_step(state, self.which, &replicas, own, drains)?;
         let is_too_early = not_before.is_some_and(|at| self.environment().now() < at);
         match step {
@@ -132,9 +136,15 @@ impl Mover {
         }
     }
 
+    /// Without a store that takes writes this node can commit nothing that it proposes.
+    fn writes(&self) -> bool {
+        self.services.store.borrow().is_healthy()
+    }
+
     fn is_heard(&self, state: &ClusterState, to: RaftId) -> bool {
         let Some(peering) = &self.services.council.peering else { return false };
-        let heard = peering.peers().borrow().get(&to).is_some_and(|peer| peer.liveness == Liveness::Alive);
+        let can_lead = |peer: &PeerStatus| peer.liveness == Liveness::Alive && peer.store_healthy;
+        let heard = peering.peers().borrow().get(&to).is_some_and(can_lead);
         heard && state.member(to).is_some_and(|member| member.state == MemberState::Up)
     }
 
@@ -165,8 +175,10 @@ impl Mover {
 
     async fn move_leadership(&self, targets: &[RaftId]) -> Result<(), String> {
         let mut last = "nobody can take it over".to_owned();
+        // What waits for a store that does not write will not become quiet; the next leader commits it.
+        let handover = self.handover.as_ref().filter(|_| self.writes());
         for target in targets {
-            match planned_move::move_leadership(&self.group, self.handover.as_ref(), *target).await {
+            match planned_move::move_leadership(&self.group, handover, *target).await {
                 Ok(()) => return Ok(()),
                 Err(error) => last = error.to_string(),
             }

@@ -1,5 +1,6 @@
 //! One replica of one Raft group.
 
+mod abdication;
 mod change;
 mod config;
 mod cutter;
@@ -36,6 +37,7 @@ use crate::{
     store::{Batch, Pairs, Store, StoreError},
 };
 
+use abdication::Abdication;
 use cutter::Cutter;
 
 pub use change::{ChangeError, TransferError};
@@ -140,6 +142,9 @@ impl RaftGroup {
         environment.spawn(replicas::announce_replicas(raft.clone(), announce));
         let cutter = Cutter { raft: raft.clone(), growth, sending, floor, kept: config.log_entries_kept };
         environment.spawn(cutter.run());
+        let (own_raft, known) = (raft.clone(), replicas.clone());
+        let abdication = Abdication { raft: own_raft, own, replicas: known, after: config.resign_after };
+        environment.spawn(abdication.run());
         let inner = Inner {
             id: group,
             own,

@@ -249,3 +249,47 @@ fn votes(group: &RaftGroup, voters: &BTreeSet<RaftId>) -> bool {
     };
     known == expected && known.at > 0
 }
+
+/// It led for ever, so nobody who sent to it, and nobody on its node, learned that there was no leader.
+#[tokio::test(start_paused = true)]
+async fn a_leader_without_a_majority_gives_up_and_is_elected_again_when_the_others_return() {
+    let mesh = Mesh::new(1, Duration::from_millis(1));
+    let nodes = mesh.found(3, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    for other in nodes.iter().filter(|other| other.group.own() != node.group.own()) {
+        mesh.isolate(other.group.own().0, Cut::Silent);
+    }
+    until("it knows no leader", || {
+        *node.group.leadership().borrow() == Leadership::Follower { leader: None }
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(term_of(&node.group), None, "it cannot come back alone");
+    mesh.heal();
+    assert!(leader(&nodes).await.1 > term);
+}
+
+/// Its followers heard it and elected nobody, and it heard nobody: nothing was ever committed again.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_speaks_but_hears_nobody_is_replaced() {
+    let mesh = Mesh::new(1, Duration::from_millis(1));
+    let nodes = mesh.found(3, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    let deaf = node.group.own();
+    let others: Vec<_> = nodes.iter().filter(|other| other.group.own() != deaf).cloned().collect();
+    others.iter().for_each(|other| mesh.cut(other.group.own().0, deaf.0, Cut::Silent));
+    let (next, later) = leader(&others).await;
+    assert!(later > term);
+    apply(&next.group, later, 1..=3, 10).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_heard_leads_on() {
+    let mesh = Mesh::new(1, Duration::from_millis(1));
+    let nodes = mesh.found(3, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    let gone = nodes.iter().find(|other| other.group.own() != node.group.own()).unwrap();
+    mesh.isolate(gone.group.own().0, Cut::Silent);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(term_of(&node.group), Some(term), "one of two others is enough");
+}
