@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use playhouse_cluster::{
-    consensus::{GroupId, Isolated, RaftId, Transport},
+    consensus::{Group, GroupId, Isolated, Leadership, RaftId, Transport},
     environment::Environment,
     identity::{Identity, Wanted},
     membership::{Command, Member, Which},
@@ -211,7 +211,7 @@ impl Node {
         );
         match settings.links {
             None => node.wait_for_leaders().await?,
-            Some(_) => node.wait_for_others().await,
+            Some(_) => node.wait_for_others().await?,
         }
         Ok(node)
     }
@@ -234,6 +234,8 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let (tell_fatal, fatal) = watch::channel(None);
         environment.spawn(disk::tell_failed(store.health(), tell_fatal.clone()));
+        let leadership = council.system.group().leadership();
+        environment.spawn(tell_stopped(leadership, stopped.clone(), tell_fatal.clone()));
         let (draining, drains) = watch::channel(false);
         let (tell_reached, has_reached) = watch::channel(false);
         let senders: Vec<_> =
@@ -321,11 +323,17 @@ impl Node {
     }
 
     /// Until enough others have joined, a cluster could be left behind with the volume of its founder.
-    async fn wait_for_others(&self) {
+    async fn wait_for_others(&self) -> Result<(), StartError> {
         let is_safe =
             |known: &cluster::system::Known| known.as_ref().is_some_and(|state| !state.is_beginning());
-        // An error would mean that the group stopped, which ends the node by itself.
-        drop(self.council.system.known().wait_for(is_safe).await);
+        let (mut known, mut fatal) = (self.council.system.known(), self.fatal.clone());
+        tokio::select! {
+            biased;
+            Ok(reason) = fatal.wait_for(Option::is_some) => {
+                Err(StartError::Fatal { reason: reason.clone().unwrap_or_default() })
+            }
+            _ = known.wait_for(is_safe) => Ok(()),
+        }
     }
 
     async fn wait_for_leaders(&self) -> Result<(), StartError> {
@@ -455,7 +463,6 @@ impl Node {
     /// Whether this node leads a group that has other voters.
     fn leads_movable(&self) -> bool {
         let movable = |(_, group): (GroupId, playhouse_cluster::consensus::RaftGroup)| {
-            use playhouse_cluster::consensus::{Group, Leadership};
             let leads = matches!(*group.leadership().borrow(), Leadership::Leader { .. });
             leads && group.replicas().borrow().voters.len() > 1
         };
@@ -491,6 +498,24 @@ impl Node {
         if released.is_err() {
             tracing::warn!("a handler does not return; the files stay open until the process ends");
         }
+    }
+}
+
+/// Without its replica of the system group a node follows nothing any more.
+async fn tell_stopped(
+    mut leadership: watch::Receiver<Leadership>,
+    stopped: watch::Receiver<bool>,
+    fatal: watch::Sender<Option<String>>,
+) {
+    drop(leadership.wait_for(|leadership| *leadership == Leadership::Stopped).await);
+    if !*stopped.borrow() {
+        let reason = "the Raft group of the configuration stopped";
+        tracing::error!(reason, "the node cannot serve");
+        fatal.send_if_modified(|fatal| {
+            let is_first = fatal.is_none();
+            fatal.get_or_insert_with(|| reason.to_owned());
+            is_first
+        });
     }
 }
 
