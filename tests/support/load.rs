@@ -247,12 +247,6 @@ impl Book {
             let waits = self.calls.iter().filter(meets).map(|(begin, end)| *end - *begin);
             waits.max().unwrap_or_default()
         };
-        if std::env::var_os("WORST").is_some() {
-            let mut worst: Vec<_> = self.calls.iter().map(|(b, e)| (*e - *b, b.saturating_duration_since(moments[0]))).collect();
-            worst.sort();
-            for w in worst.iter().rev().take(40) { println!("{:?} began {:?}", w.0, w.1); }
-            for m in moments { println!("moment {:?}", *m - moments[0]); }
-        }
         let mut pauses: Vec<_> = moments.iter().zip(ends).map(longest).collect();
         pauses.sort();
         let mut waits: Vec<_> = self.calls.iter().map(|(begin, end)| *end - *begin).collect();
