@@ -173,7 +173,7 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let (gateway_drain, gateway_drained) = drain();
     let options = context.gateway_options(gateway_drained, traces.clone())?;
     let entities = Arc::new(node.router().clone());
-    let gateway = gateway::serve(listeners.gateway, entities, options, environment.clone());
+    let gateway = gateway::serve(listeners.gateway.open()?, entities, options, environment.clone());
     let gateway = services.start("gateway", gateway);
     publish.send_replace(ports::Stage::Serving {
         store: node.store_health(),
