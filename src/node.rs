@@ -45,6 +45,7 @@ pub use settings::{Bootstrap, Links, Peers, Place, Settings};
 pub use standing::{Standing, Unfit};
 
 use self::cluster::{
+    condition,
     control::{self, CONTROL, Control},
     council::Council,
     joining::Joining,
@@ -251,6 +252,7 @@ impl Node {
             council: council.clone(),
             changes: Arc::new(Semaphore::new(CHANGES_MAX)),
             draining: drains,
+            store: store.health(),
         };
         let own = identity.raft_id();
         let system_mover = Mover {
@@ -286,7 +288,8 @@ impl Node {
             environment.spawn(shards.run(council.system.known(), stopped.clone())),
             environment.spawn(system_mover.run(stopped.clone())),
             environment.spawn(steward.run(stopped.clone())),
-            environment.spawn(reaching.run(stopped)),
+            environment.spawn(reaching.run(stopped.clone())),
+            environment.spawn(condition::tell(council.peering.clone(), store.health(), stopped)),
         ];
         environment.spawn(router.look_after(settings.wait_for_leader));
         let identity = Arc::new(identity);
@@ -476,6 +479,7 @@ impl Node {
             drop(task.await);
         }
         self.control.clear();
+        self.groups.clear();
         self.operator.clear();
         self.council.system.group().shutdown().await;
         if let Some(peering) = &self.council.peering {

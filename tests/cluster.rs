@@ -9,20 +9,30 @@ mod account;
 mod bank;
 #[path = "cluster/freeze.rs"]
 mod freeze;
+#[path = "cluster/full_disk.rs"]
+mod full_disk;
 #[path = "cluster/kills.rs"]
 mod kills;
 #[path = "support/load.rs"]
 mod load;
+#[path = "support/network.rs"]
+mod network;
 #[path = "support/nodes.rs"]
 mod nodes;
+#[path = "cluster/partitions.rs"]
+mod partitions;
 #[path = "cluster/power.rs"]
 mod power;
+#[path = "support/privileges.rs"]
+mod privileges;
 #[path = "support/process.rs"]
 mod process;
 #[path = "cluster/rolling.rs"]
 mod rolling;
 #[path = "../examples/bank/rush.rs"]
 mod rush;
+#[path = "cluster/strangers.rs"]
+mod strangers;
 #[path = "../examples/bank/transfer.rs"]
 mod transfer;
 #[path = "cluster/volumes.rs"]

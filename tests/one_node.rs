@@ -54,3 +54,18 @@ async fn concurrent_callers_count_exactly() {
     let node = Arc::into_inner(node).unwrap();
     node.stop(std::time::Duration::from_secs(5)).await;
 }
+
+/// What others keep of a node that stopped, such as the port for operators, must not keep its files open: the stop waited
+/// five seconds for them once, and the next start of the process was refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_node_gives_its_volume_back_whoever_still_holds_a_handle() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(folder.path()).await;
+    let (operator, standing, meters) = (node.operator(), node.standing(), node.meters());
+    node.stop(std::time::Duration::from_secs(5)).await;
+    let again = start(folder.path()).await;
+    meters.read();
+    assert!(operator.overview().await.is_err(), "it is not a member any more");
+    drop(standing);
+    again.stop(std::time::Duration::from_secs(5)).await;
+}

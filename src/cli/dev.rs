@@ -33,7 +33,7 @@ use folder::Folder;
 use nodes::Nodes;
 
 /// How many nodes fit on one machine.
-const NODES_MAX: i64 = 15;
+const NODES_MAX: u8 = 15;
 /// How long all nodes together may take until they are ready.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 /// What nodes may take to leave beyond their own budget.
@@ -49,7 +49,7 @@ pub(super) struct Arguments {
         long,
         value_name = "NUMBER",
         default_value = "3",
-        value_parser = clap::value_parser!(u8).range(1..=NODES_MAX)
+        value_parser = clap::value_parser!(u8).range(1..=i64::from(NODES_MAX))
     )]
     nodes: u8,
     /// First delete what an earlier `dev` left below .playhouse/
@@ -103,6 +103,7 @@ impl Cluster<'_> {
         let mut interrupts = Interrupts::new()?;
         let names: Vec<_> = (0..self.nodes.get()).map(|number| format!("playhouse-{number}")).collect();
         let folder = Folder::open(&self.folder(), &names, self.fresh, &self.environment)?;
+        self.mention_others(&folder);
         let ports = ports::choose(self.wanted_ports(), names.len())
             .map_err(|error| Failure::failed("there are no free ports", &error))?;
         let plans = plan::plans(&self.resolved, &folder, names, &ports)?;
@@ -132,6 +133,17 @@ impl Cluster<'_> {
             return Err(Failure::new(Exit::Failed, "every node has ended").state(KEPT));
         }
         Ok(self.leave(nodes, &mut interrupts).await)
+    }
+
+    /// Nodes of an earlier start that had more of them: the cluster still counts on them, unless they have left.
+    fn mention_others(&self, folder: &Folder) {
+        let others = (self.nodes.get()..NODES_MAX).map(|number| format!("playhouse-{number}"));
+        let others: Vec<_> = others.filter(|name| folder.file(name).is_dir()).collect();
+        if !others.is_empty() {
+            let names = others.join(", ");
+            self.output
+                .note(&format!("not started, but their volumes are here: {names}; --nodes starts more"));
+        }
     }
 
     /// `--data-dir` names the folder of the cluster, not of a node.

@@ -9,13 +9,14 @@ pub(super) const OPS_PORT: u16 = 9090;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Address of the node's ops port; the host of the first --server at port 9090 unless given
-    #[arg(long, env = "PLAYHOUSE_OPS", value_name = "URL")]
-    ops: Option<Address>,
+    /// Address of the node's ops port, of several the first; the host of the first --server at port 9090 unless given
+    #[arg(long, env = "PLAYHOUSE_OPS", value_name = "URL", value_delimiter = ',')]
+    ops: Vec<Address>,
 }
 
 pub(super) async fn run(arguments: Arguments, server: &Server, output: &Output) -> Result<Exit, Failure> {
-    let ops = arguments.ops.or_else(|| server.addresses().first().map(|first| first.with_port(OPS_PORT)));
+    let beside = || server.addresses().first().map(|first| first.with_port(OPS_PORT));
+    let ops = arguments.ops.into_iter().next().or_else(beside);
     let ops = ops.ok_or_else(|| Failure::usage("neither --ops nor --server is given"))?;
     let health = Ops::new(ops, server.config()?)?.health().await?;
     match output.format {

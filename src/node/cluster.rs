@@ -6,6 +6,7 @@
 //!
 //! The decisions are made elsewhere, purely: `membership` and `placement` in the crate `playhouse-cluster`.
 
+pub(super) mod condition;
 pub(super) mod control;
 pub(super) mod council;
 mod formation;

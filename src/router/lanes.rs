@@ -35,8 +35,8 @@ impl EntityLane {
 struct Here(std::sync::Weak<super::Inner>);
 
 impl Executors for Here {
-    fn mailbox(&self, shard: ShardId) -> Option<Mailbox> {
-        self.0.upgrade()?.routes.get(usize::from(shard.0))?.mailbox()
+    fn executor(&self, shard: ShardId) -> Option<(Term, Mailbox)> {
+        self.0.upgrade()?.routes.get(usize::from(shard.0))?.executor()
     }
 
     fn led(&self) -> Vec<(ShardId, Term)> {
@@ -118,8 +118,9 @@ impl Router {
             loop {
                 tokio::time::sleep(TICK).await;
                 let Some(inner) = inner.upgrade() else { return };
-                let (servings, remotes) = (inner.servings.lock().clone(), inner.remotes.lock().clone());
-                servings.iter().for_each(Serving::catch_up);
+                let remotes = inner.remotes.lock().clone();
+                // Under the lock: a leadership that begins now is either in the list or told after it.
+                inner.servings.lock().iter().for_each(Serving::catch_up);
                 remotes.iter().for_each(Remote::sweep);
                 let waits_too_long = |route: &&Route| {
                     route.leaderless_since().is_some_and(|since| since + wait_for_leader <= environment.now())

@@ -104,9 +104,14 @@ impl Route {
         casts.into_iter().for_each(|stream| stream.redirect(best.clone()));
     }
 
+    /// The executor on this node.
+    pub(super) fn executor(&self) -> Option<(Term, Mailbox)> {
+        self.known.lock().here.clone()
+    }
+
     /// Where the executor on this node takes messages.
     pub(super) fn mailbox(&self) -> Option<Mailbox> {
-        self.known.lock().here.as_ref().map(|(_, mailbox)| mailbox.clone())
+        self.executor().map(|(_, mailbox)| mailbox)
     }
 
     /// In which term it is executed on this node.

@@ -48,7 +48,7 @@ impl Destination {
     pub fn push(&self, shard: ShardId, message: Message) -> Result<(), MailboxError> {
         match self {
             Self::Here { mailbox, .. } => mailbox.push(message),
-            Self::There { remote, .. } => remote.push(shard, message),
+            Self::There { term, remote } => remote.push(shard, *term, message),
         }
     }
 

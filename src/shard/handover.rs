@@ -21,6 +21,8 @@ impl Handover {
     /// The executor takes no more messages; callers wait. Returns when everything that it had proposed is applied. The
     /// caller limits the time, and calls [`resume`](Self::resume) unless the executor ended.
     pub async fn pause(&self) {
+        // What is known may be of an earlier pause.
+        self.is_quiet.send_replace(false);
         self.is_wanted.send_replace(true);
         // An error would mean that the sender is gone, and we hold it.
         let _ = self.is_quiet.subscribe().wait_for(|quiet| *quiet).await;

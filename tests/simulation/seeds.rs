@@ -1,5 +1,7 @@
 //! Which seeds are run, and what is told of them.
 
+#![allow(clippy::print_stdout)] // What it prints is its report: faults injected, and seeds that failed.
+
 use std::{
     collections::BTreeMap,
     sync::{

@@ -21,6 +21,11 @@ use super::process::{PATIENCE, forget_environment, http};
 /// How often a test looks whether what it waits for is there.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// Where the nodes log.
+const LOG: &str = "cluster.log";
+/// How many lines of it are shown when a test fails.
+const LOG_LINES_MAX: usize = 400;
+
 /// `playhouse dev` with its nodes.
 pub struct DevCluster {
     pub nodes: Vec<DevNode>,
@@ -56,6 +61,8 @@ impl DevCluster {
     /// Starts it with its files in `directory`; returns when all nodes are ready.
     pub async fn start(directory: &Path, nodes: usize) -> Self {
         let file = directory.join("cluster.json");
+        // Of an earlier start.
+        drop(std::fs::remove_file(&file));
         let mut command = playhouse(directory);
         command.args(["dev", "--nodes", &nodes.to_string(), "--set", "node.shards=4"]);
         command.args([
@@ -66,10 +73,12 @@ impl DevCluster {
             "--set",
             "peer.listen=127.0.0.1:0",
         ]);
-        command.arg("--address-file").arg(&file).stdout(Stdio::null());
+        let log = std::fs::File::create(directory.join(LOG)).unwrap();
+        command.arg("--address-file").arg(&file).stdout(Stdio::null()).stderr(log);
         let mut process = command.spawn().unwrap();
         let ready = until(async || {
             if let Some(status) = process.try_wait().unwrap() {
+                show_log(directory);
                 panic!("the cluster ended with {status} before it was ready; its log is above");
             }
             serde_json::from_slice::<Value>(&std::fs::read(&file).ok()?).ok()
@@ -163,6 +172,22 @@ impl DevCluster {
     pub async fn until_nothing_runs(&self) {
         until(async || self.nodes.iter().all(|node| !is_running(node.pid)).then_some(())).await;
     }
+}
+
+impl Drop for DevCluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            show_log(&self.directory);
+        }
+    }
+}
+
+/// The end of what the nodes logged.
+fn show_log(directory: &Path) {
+    let text = std::fs::read_to_string(directory.join(LOG)).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    let last = lines.len().saturating_sub(LOG_LINES_MAX);
+    eprintln!("{}", lines[last..].join("\n"));
 }
 
 /// Sends SIGTERM.

@@ -79,13 +79,14 @@ impl Nodes {
         nodes
     }
 
-    /// As [`start`](Self::start), but starts nothing yet.
+    /// As [`start`](Self::start), but starts nothing yet. `ports` beyond those of three nodes are for others, which the nodes
+    /// look for but do not count on.
     pub fn prepare(program: Program, ports: &[Ports], settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cookie = new_cookie();
         fs::write(folder.path().join("admin"), ADMIN).unwrap();
-        let (seeds, names): (Vec<_>, Vec<_>) =
-            ports.iter().enumerate().map(|(at, ports)| (ports.peer.to_string(), name(at))).unzip();
+        let seeds: Vec<_> = ports.iter().map(|ports| ports.peer.to_string()).collect();
+        let names: Vec<_> = (0..NODES).map(name).collect();
         let mut shared = vec![
             format!("peer.seeds={}", seeds.join(",")),
             format!("ops.admin_token_file={}", folder.path().join("admin").display()),
@@ -96,7 +97,8 @@ impl Nodes {
         ];
         shared.extend(settings.iter().map(|setting| (*setting).to_owned()));
         let mut nodes = Self { nodes: Vec::new(), program, folder, shared, cookie };
-        nodes.nodes = ports.iter().enumerate().map(|(at, ports)| nodes.another(name(at), *ports)).collect();
+        nodes.nodes =
+            ports.iter().take(NODES).enumerate().map(|(at, ports)| nodes.another(name(at), *ports)).collect();
         nodes
     }
 
@@ -190,7 +192,8 @@ impl Drop for Nodes {
         if std::thread::panicking() {
             for node in &self.nodes {
                 let log = node.log();
-                let lines: Vec<_> = log.lines().collect();
+                // The test itself asks all the time how the node is.
+                let lines: Vec<_> = log.lines().filter(|line| !line.contains("admin command")).collect();
                 let last = &lines[lines.len().saturating_sub(LINES_SHOWN)..];
                 println!("── the end of the log of {}\n{}", node.name, last.join("\n"));
             }
@@ -286,10 +289,14 @@ impl Node {
 
     /// Returns when its log has a line with all of these.
     pub async fn until_logged(&self, words: &[&str]) {
-        until(&format!("{} logs {words:?}", self.name), async || {
-            self.log().lines().any(|line| words.iter().all(|word| line.contains(word)))
-        })
-        .await;
+        let is_logged = || self.log().lines().any(|line| words.iter().all(|word| line.contains(word)));
+        let look = async {
+            while !is_logged() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let looked = timeout(PATIENCE, look).await;
+        assert!(looked.is_ok(), "{} never logs {words:?}:\n{}", self.name, self.log());
     }
 
     /// Where its identity and state are.

@@ -123,7 +123,9 @@ impl Control {
             }
             Ask::Incarnation(raft_id) => {
                 let known = rooms.system.and_then(|system| system.known().borrow().clone());
-                let member = known.as_ref().and_then(|state| state.member(raft_id));
+                // "I do not know" must not be taken for "nobody knows".
+                let known = known.ok_or("this node does not know the configuration yet")?;
+                let member = known.member(raft_id);
                 Ok(Told::Incarnation(member.map(|member| member.incarnation)))
             }
             Ask::Hears(raft_id, incarnation) => {

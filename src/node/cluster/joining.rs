@@ -12,7 +12,7 @@ use std::{
 };
 
 use playhouse_cluster::{
-    consensus::{self, RaftGroup, RaftId, Transport},
+    consensus::{self, RaftId, Transport},
     environment::Environment,
     identity::{ClusterId, Identity, Incarnation},
     membership::{
@@ -111,12 +111,13 @@ impl Joining<'_> {
     /// The volume belongs to a cluster.
     async fn reopen(&self, formation: &Formation) -> Result<System, StartError> {
         self.check_newest().await?;
-        let is_founded = RaftGroup::has_group(self.store, SYSTEM)?;
         let system = self.open_system().await?;
-        if !is_founded && formation.is_founder().await {
+        // Between adopting the id, initialising the group and writing the first configuration it may have stopped anywhere.
+        let is_unfounded = system.known().borrow().is_none() && system.is_alone();
+        if is_unfounded && formation.is_founder().await {
             let cluster_id = self.identity.cluster_id().expect("it belongs to one");
             self.found(&system, cluster_id).await?;
-        } else if system.group().replicas().borrow().voters.iter().eq([&self.identity.raft_id()]) {
+        } else if system.is_alone() {
             system.group().elect().await?;
         }
         Ok(system)

@@ -35,6 +35,10 @@ impl Carrier for SessionCarrier {
             PushError::TooLarge => CarrierError::TooLarge,
         })
     }
+
+    fn close(&self, reason: &str) {
+        self.0.close(reason);
+    }
 }
 
 impl RouterFrames {

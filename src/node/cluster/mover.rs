@@ -9,8 +9,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use playhouse_cluster::{
     consensus::{Group, Leadership, RaftGroup, RaftId, Replicas},
     environment::Environment,
-    membership::{ClusterState, Command, MemberState, Which},
-    peering::Liveness,
+    membership::{self, ClusterState, Command, MemberState, Which},
+    peering::{Liveness, PeerStatus},
+    store::Health,
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -28,6 +29,8 @@ const STEP_WITHIN: Duration = Duration::from_secs(10);
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// How long to wait after a step that failed.
 const FAILED_AGAIN: Duration = Duration::from_secs(1);
+/// How rare attempts to move leadership become that fail again and again.
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
 
 /// What movers of one node share.
 #[derive(Clone)]
@@ -37,6 +40,8 @@ pub(in crate::node) struct MoverServices {
     pub(in crate::node) changes: Arc<Semaphore>,
     /// Whether this node is about to stop.
     pub(in crate::node) draining: watch::Receiver<bool>,
+    /// Whether the store of this node takes writes.
+    pub(in crate::node) store: watch::Receiver<Health>,
 }
 
 /// Brings one group to where it should be.
@@ -61,20 +66,32 @@ impl Mover {
     /// Runs until `stopped`.
     pub(in crate::node) async fn run(self, mut stopped: watch::Receiver<bool>) {
         let mut known = self.services.council.system.known();
-        let mut draining = self.services.draining.clone();
+        let (mut draining, mut store) = (self.services.draining.clone(), self.services.store.clone());
         let (mut leadership, mut replicas) = (self.group.leadership(), self.group.replicas());
         let mut leads_since = None;
+        // Each attempt to move leadership pauses the shard for a moment; one that fails again and again must become rare.
+        let (mut patience, mut not_before) = (Duration::ZERO, None);
         while !*stopped.borrow_and_update() {
             let leads = matches!(*leadership.borrow_and_update(), Leadership::Leader { .. });
             leads_since = leads.then(|| leads_since.unwrap_or_else(|| self.environment().now()));
             let _ = (draining.borrow_and_update(), replicas.borrow_and_update());
+            let _ = store.borrow_and_update();
             let state = known.borrow_and_update().clone();
-            let step = leads_since.and_then(|since| self.next_step(&state, since));
+            if !leads {
+                (patience, not_before) = (Duration::ZERO, None);
+            }
+            let step = leads_since.and_then(|since| self.next_step(&state, since, not_before));
             let wait = match step {
                 None => LOOK_EVERY,
                 Some(step) => match self.take(&step).await {
+                    // The configuration that says so has to come back first.
+                    Ok(()) if matches!(step, Step::Report(..)) => LOOK_EVERY,
                     Ok(()) => continue,
                     Err(error) => {
+                        if matches!(step, Step::MoveLeadership(_)) {
+                            patience = (patience * 2).clamp(FAILED_AGAIN, PATIENCE_MAX);
+                            not_before = Some(self.environment().now() + patience);
+                        }
                         tracing::info!(group = %self.which, ?step, error, "a change of a group failed; trying again");
                         FAILED_AGAIN
                     }
@@ -100,16 +117,17 @@ impl Mover {
         &self.services.council.environment
     }
 
-    fn next_step(&self, state: &Known, leads_since: Instant) -> Option<Step> {
+    fn next_step(&self, state: &Known, leads_since: Instant, not_before: Option<Instant>) -> Option<Step> {
         let state = state.as_deref()?;
         let replicas = self.group.replicas().borrow().clone();
         let own = self.group.own();
         let is_settled = self.environment().now() >= leads_since + SETTLED_AFTER;
         let is_told = state.member(own).is_some_and(|member| member.state == MemberState::Draining);
-        let drains = is_told || *self.services.draining.borrow();
+        let drains = is_told || *self.services.draining.borrow() || !self.writes();
         let step = next_step(state, self.which, &replicas, own, drains)?;
+        let is_too_early = not_before.is_some_and(|at| self.environment().now() < at);
         match step {
-            Step::MoveLeadership(_) if !drains && !is_settled => None,
+            Step::MoveLeadership(_) if !drains && (!is_settled || is_too_early) => None,
             Step::MoveLeadership(targets) => {
                 let targets: Vec<_> = targets.into_iter().filter(|to| self.is_heard(state, *to)).collect();
                 (!targets.is_empty()).then_some(Step::MoveLeadership(targets))
@@ -118,9 +136,15 @@ impl Mover {
         }
     }
 
+    /// Without a store that takes writes this node can commit nothing that it proposes.
+    fn writes(&self) -> bool {
+        self.services.store.borrow().is_healthy()
+    }
+
     fn is_heard(&self, state: &ClusterState, to: RaftId) -> bool {
         let Some(peering) = &self.services.council.peering else { return false };
-        let heard = peering.peers().borrow().get(&to).is_some_and(|peer| peer.liveness == Liveness::Alive);
+        let can_lead = |peer: &PeerStatus| peer.liveness == Liveness::Alive && peer.store_healthy;
+        let heard = peering.peers().borrow().get(&to).is_some_and(can_lead);
         heard && state.member(to).is_some_and(|member| member.state == MemberState::Up)
     }
 
@@ -151,8 +175,10 @@ impl Mover {
 
     async fn move_leadership(&self, targets: &[RaftId]) -> Result<(), String> {
         let mut last = "nobody can take it over".to_owned();
+        // What waits for a store that does not write will not become quiet; the next leader commits it.
+        let handover = self.handover.as_ref().filter(|_| self.writes());
         for target in targets {
-            match planned_move::move_leadership(&self.group, self.handover.as_ref(), *target).await {
+            match planned_move::move_leadership(&self.group, handover, *target).await {
                 Ok(()) => return Ok(()),
                 Err(error) => last = error.to_string(),
             }
@@ -173,8 +199,7 @@ fn next_step(
     let others =
         |voters: &BTreeSet<RaftId>| voters.iter().copied().filter(|id| *id != own).collect::<Vec<_>>();
     if actual.is_joint {
-        // Somebody began a change; asking for it again ends it.
-        return planned.wanted.as_ref().map(|wanted| Step::ChangeVoters(wanted.voters.clone()));
+        return Some(out_of_joint(planned, actual, own));
     }
     if !actual.is_committed {
         return None;
@@ -209,6 +234,20 @@ fn next_step(
     }
     let preferred = preferred(state, which).filter(|to| *to != own && actual.voters.contains(to))?;
     Some(Step::MoveLeadership(vec![preferred]))
+}
+
+/// A leader was lost in the middle of a change. Asking for one of the two sets of voters again ends it; a leader that is
+/// not among them must first let another one lead.
+fn out_of_joint(planned: &membership::Replicas, actual: &Replicas, own: RaftId) -> Step {
+    let is_offered = |voters: &&BTreeSet<RaftId>| actual.sets.contains(voters);
+    let goals = [planned.wanted.as_ref().map(|wanted| &wanted.voters), Some(&planned.voters)];
+    let goal = goals.into_iter().flatten().find(is_offered).or_else(|| actual.sets.last());
+    let goal = goal.cloned().unwrap_or_default();
+    if goal.contains(&own) {
+        return Step::ChangeVoters(goal);
+    }
+    let stays = |id: &RaftId| actual.sets.iter().all(|set| set.contains(id));
+    Step::MoveLeadership(goal.into_iter().filter(stays).collect())
 }
 
 fn preferred(state: &ClusterState, which: Which) -> Option<RaftId> {

@@ -46,9 +46,11 @@ pub(in crate::node) async fn move_leadership(
     handover: Option<&CurrentHandover>,
     to: RaftId,
 ) -> Result<(), MoveError> {
-    let lag = lag(group, to)?;
-    if lag > LAG_MAX {
-        return Err(MoveError::Behind { lag });
+    // All that can be known is asked before anybody is made to wait.
+    match group.check_transfer(to) {
+        Ok(()) | Err(TransferError::Behind { lag: ..=LAG_MAX, .. }) => {}
+        Err(TransferError::Behind { lag, .. }) => return Err(MoveError::Behind { lag }),
+        Err(error) => return Err(error.into()),
     }
     let Some(handover) = handover.map(CurrentHandover::get) else { return transfer(group, to).await };
     let moved = match tokio::time::timeout(QUIET_WITHIN, handover.pause()).await {

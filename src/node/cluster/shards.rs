@@ -147,7 +147,11 @@ impl Shards {
         let now = self.parts.environment.now();
         let mut over = Vec::new();
         for (shard, replica) in &mut self.open {
-            replica.unwanted_since = (!is_wanted(*shard)).then(|| replica.unwanted_since.unwrap_or(now));
+            let actual = replica.group.replicas().borrow().clone();
+            // Half-way through a change it may still be needed for a majority.
+            let still_votes = actual.is_joint && actual.voters.contains(&own);
+            replica.unwanted_since =
+                (!is_wanted(*shard) && !still_votes).then(|| replica.unwanted_since.unwrap_or(now));
             if replica.unwanted_since.is_some_and(|since| since + CLOSED_AFTER <= now) {
                 over.push(*shard);
             }
@@ -170,6 +174,10 @@ impl Shards {
     }
 
     async fn close_all(self) {
+        // All at once: each may wait for a step of its mover.
+        for replica in self.open.values() {
+            replica.stop.send_replace(true);
+        }
         for (shard, replica) in self.open {
             self.parts.groups.remove(GroupId(u32::from(shard)));
             replica.close().await;

@@ -65,14 +65,14 @@ impl Steward {
         self.plan(&state).await;
     }
 
-    /// What the silence, or the return, of a member means.
+    /// What the silence of a member means.
     async fn attend(&self, member: &Member, silent: &mut BTreeMap<RaftId, Instant>) -> Option<Command> {
         let now = self.council.environment.now();
         let (raft_id, incarnation) = (member.raft_id, member.incarnation);
         if self.hears(raft_id, incarnation) {
+            // If it counts as down, it says itself when it has caught up.
             silent.remove(&raft_id);
-            let is_back = member.state == MemberState::Down;
-            return is_back.then_some(Command::Reached { raft_id, incarnation });
+            return None;
         }
         if matches!(member.state, MemberState::Down | MemberState::Left) {
             return None;

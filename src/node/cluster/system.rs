@@ -88,7 +88,9 @@ impl System {
 
     /// Founds the group with this node as its only voter, and `state` as what it holds. Again: nothing.
     pub(in crate::node) async fn found(&self, state: &ClusterState) -> Result<(), StartError> {
-        self.inner.group.found(&BTreeSet::from([self.inner.group.own()])).await?;
+        if !self.inner.group.found(&BTreeSet::from([self.inner.group.own()])).await? {
+            self.inner.group.elect().await?;
+        }
         let mut leadership = self.inner.group.leadership();
         loop {
             let now = *leadership.borrow_and_update();
@@ -105,6 +107,12 @@ impl System {
                 return Err(StartError::Fatal { reason: "the system group stopped".to_owned() });
             }
         }
+    }
+
+    /// Whether no other replica votes, as far as this one knows.
+    pub(in crate::node) fn is_alone(&self) -> bool {
+        let replicas = self.inner.group.replicas().borrow().clone();
+        replicas.voters.iter().all(|voter| *voter == self.inner.group.own())
     }
 
     /// The Raft group.
@@ -132,12 +140,29 @@ impl System {
         let unreadable = |error: StartError| ExecuteError::Unknown(error.to_string());
         let state = self.read().map_err(unreadable)?;
         let state = state.ok_or(ExecuteError::NotLeader { leader: None })?;
-        match state.decide(command, self.inner.environment.wall_ms()).map_err(ExecuteError::Refused)? {
-            None => Ok(state),
-            Some(next) => {
+        match state.decide(command, self.inner.environment.wall_ms()) {
+            // A leader that was deposed and does not know it would answer from an old configuration.
+            Err(refusal) => {
+                self.confirm(term).await?;
+                Err(ExecuteError::Refused(refusal))
+            }
+            Ok(None) => {
+                self.confirm(term).await?;
+                Ok(state)
+            }
+            Ok(Some(next)) => {
                 self.replace(&mut desk, term, &next).await?;
                 Ok(Arc::new(next))
             }
+        }
+    }
+
+    /// Makes sure that this node led until now.
+    async fn confirm(&self, term: Term) -> Result<(), ExecuteError> {
+        let confirmed = tokio::time::timeout(COMMIT_WITHIN, self.inner.group.read_barrier(term)).await;
+        match confirmed {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(ExecuteError::NotLeader { leader: None }),
         }
     }
 

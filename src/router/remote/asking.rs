@@ -93,13 +93,13 @@ impl Remote {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Sends a message to the executor of `shard` there.
+    /// Sends a message to the executor of `shard` there, in `term`.
     ///
     /// # Errors
     ///
     /// [`MailboxError`], with the message.
     #[allow(clippy::result_large_err)] // As of a mailbox.
-    pub fn push(&self, shard: ShardId, message: Message) -> Result<(), MailboxError> {
+    pub fn push(&self, shard: ShardId, term: Term, message: Message) -> Result<(), MailboxError> {
         let mut state = self.shared.state.lock();
         if state.is_closed {
             return Err(MailboxError::Closed(message));
@@ -108,7 +108,7 @@ impl Remote {
             return Err(MailboxError::Full(message));
         }
         let ticket = state.last + 1;
-        match self.write(ticket, shard, &message) {
+        match self.write(ticket, (shard, term), &message) {
             Ok(()) => {}
             Err(CarrierError::Full) => return Err(MailboxError::Full(message)),
             Err(CarrierError::Closed) => return Err(MailboxError::Closed(message)),
@@ -124,10 +124,10 @@ impl Remote {
         Ok(())
     }
 
-    fn write(&self, ticket: Ticket, shard: ShardId, message: &Message) -> Result<(), CarrierError> {
-        let shard = shard.0;
+    fn write(&self, ticket: Ticket, to: (ShardId, Term), message: &Message) -> Result<(), CarrierError> {
+        let shard = to.0.0;
         let question = match message {
-            Message::Command(envelope) => Question::Command(self.command(ticket, shard, envelope)),
+            Message::Command(envelope) => Question::Command(self.command(ticket, to, envelope)),
             Message::View { kind, key, .. } => {
                 Question::View { ticket, shard, kind: kind.0, key: key.as_str() }
             }
@@ -147,12 +147,13 @@ impl Remote {
         push(&*self.shared.carrier, &question)
     }
 
-    fn command<'a>(&self, ticket: Ticket, shard: u16, envelope: &'a Envelope) -> Command<'a> {
+    fn command<'a>(&self, ticket: Ticket, to: (ShardId, Term), envelope: &'a Envelope) -> Command<'a> {
         let now = || self.shared.environment.now();
         let position = envelope.position.as_deref().map(|position| WirePosition::of(*position));
         Command {
             ticket: if matches!(envelope.reply, ReplyTo::Nobody) { 0 } else { ticket },
-            shard,
+            shard: to.0.0,
+            term: to.1.0,
             kind: envelope.kind.0,
             key: envelope.key.as_str(),
             content: envelope.body.content(),

@@ -22,4 +22,7 @@ pub trait Carrier: Send + Sync + 'static {
     ///
     /// [`CarrierError`].
     fn push(&self, write: &mut dyn FnMut(&mut Vec<u8>)) -> Result<(), CarrierError>;
+
+    /// Ends the connection.
+    fn close(&self, reason: &str);
 }

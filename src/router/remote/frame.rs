@@ -38,6 +38,8 @@ pub(super) enum Question<'a> {
 pub(super) struct Command<'a> {
     pub(super) ticket: Ticket,
     pub(super) shard: u16,
+    /// For which leadership it is. Another one must not take it: what was sent before it may have been refused.
+    pub(super) term: u64,
     pub(super) kind: u16,
     pub(super) key: &'a str,
     pub(super) content: Content,
@@ -133,6 +135,23 @@ impl WireMore {
 }
 
 impl<'a> Answer<'a> {
+    /// What it answers; `None` for news.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        match self {
+            Self::Leads(_) | Self::Lead { .. } => None,
+            Self::Reply { ticket, .. }
+            | Self::Failed { ticket, .. }
+            | Self::Moved { ticket, .. }
+            | Self::Busy { ticket }
+            | Self::View { ticket, .. }
+            | Self::Page { ticket, .. }
+            | Self::DeadLetters { ticket, .. }
+            | Self::Subscribed { ticket, .. }
+            | Self::Item { ticket, .. }
+            | Self::Ended { ticket } => Some(*ticket),
+        }
+    }
+
     pub(super) fn reply(ticket: Ticket, reply: &'a Reply) -> Self {
         Self::Reply { ticket, body: Raw(&reply.body), revision: reply.revision }
     }
@@ -183,6 +202,7 @@ mod tests {
         let command = Command {
             ticket: 7,
             shard: 3,
+            term: 2,
             kind: 1,
             key: "account-00000042",
             content: Content::Binary,

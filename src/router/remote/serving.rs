@@ -1,6 +1,10 @@
 //! The end that is asked: gives the questions of one peer, on one lane, to executors on this node.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use playhouse_cluster::{
@@ -24,13 +28,15 @@ use crate::{
 const FULL_AGAIN: Duration = Duration::from_millis(5);
 /// How many items may wait for one subscriber. Past this it is dropped, and goes on from kept history.
 const ITEMS_MAX: usize = 1_024;
+/// How many bytes of answers may wait for room on one lane. Past this the lane is closed.
+const OVERFLOW_BYTES_MAX: usize = 64 << 20;
 /// How many streams may be held back on one lane. Past this the lane is closed.
 const HELD_BACK_MAX: usize = 16_384;
 
 /// Where executors of this node are found.
 pub trait Executors: Send + Sync + 'static {
-    /// The mailbox of the shard's executor, if it runs on this node.
-    fn mailbox(&self, shard: ShardId) -> Option<Mailbox>;
+    /// The shard's executor, if it runs on this node.
+    fn executor(&self, shard: ShardId) -> Option<(Term, Mailbox)>;
 
     /// All shards that are executed on this node.
     fn led(&self) -> Vec<(ShardId, Term)>;
@@ -54,8 +60,11 @@ struct Shared {
 struct State {
     /// The peer's kinds, in its order, with their names for errors.
     kinds: Vec<(String, Option<KindIndex>)>,
-    /// In which generation a stream found no room.
-    held_back: BTreeMap<(StreamId, ShardId), u64>,
+    /// In which term and generation a stream found no room.
+    held_back: BTreeMap<(StreamId, ShardId), (Term, u64)>,
+    /// Answers that the lane had no room for, in order.
+    overflow: VecDeque<Vec<u8>>,
+    overflow_bytes: usize,
     /// Ends the bridge of a subscription when it is dropped.
     subscriptions: BTreeMap<Ticket, oneshot::Sender<()>>,
     /// Whether the peer must be told of all shards again, because some news did not fit.
@@ -98,6 +107,10 @@ impl Serving {
 
     /// Tells the peer that a shard is executed here from now on, or no longer.
     pub fn tell(&self, shard: ShardId, term: Option<Term>) {
+        if let Some(term) = term {
+            // What is for an older leadership is refused anyway.
+            self.shared.state.lock().held_back.retain(|(_, at), (held, _)| *at != shard || *held >= term);
+        }
         let lead = Answer::Lead { shard: shard.0, term: term.map(|term| term.0) };
         if push(&*self.shared.carrier, &lead).is_err() {
             self.shared.state.lock().owes_news = true;
@@ -188,10 +201,10 @@ impl Serving {
     fn command(&self, command: Command<'_>) -> Result<(), ServeError> {
         let key = read_key(command.key)?;
         let Some(kind) = self.kind(command.ticket, command.kind)? else { return Ok(()) };
-        let (ticket, shard) = (command.ticket, ShardId(command.shard));
+        let (ticket, shard, term) = (command.ticket, ShardId(command.shard), Term(command.term));
         let position = command.position.map(super::frame::WirePosition::position);
         let now = self.shared.environment.now();
-        if position.as_ref().is_some_and(|position| self.is_held_back(shard, position)) {
+        if position.as_ref().is_some_and(|position| self.is_held_back((shard, term), position)) {
             self.answer(&Answer::Busy { ticket });
             return Ok(());
         }
@@ -205,28 +218,31 @@ impl Serving {
             deadline: command.time_left.map(|left| now + left),
             more: command.more.map(|more| Box::new(more.into_more(now))),
         };
-        self.deliver(shard, position, envelope)
+        self.deliver((shard, term), position, envelope)
     }
 
     fn deliver(
         &self,
-        shard: ShardId,
+        to: (ShardId, Term),
         position: Option<Position>,
         envelope: Envelope,
     ) -> Result<(), ServeError> {
-        let Some(mailbox) = self.shared.executors.mailbox(shard) else {
-            self.hold_back(shard, position)?;
+        let executor = self.shared.executors.executor(to.0);
+        // Without a place in a stream there is nothing that it could overtake.
+        let executor = executor.filter(|(term, _)| position.is_none() || *term == to.1);
+        let Some((_, mailbox)) = executor else {
+            self.hold_back(to, position)?;
             envelope.reply.moved(CallError::NotCommitted);
             return Ok(());
         };
         match mailbox.push(Message::Command(envelope)) {
             Ok(()) => {}
             Err(MailboxError::Full(Message::Command(envelope))) => {
-                self.hold_back(shard, position)?;
+                self.hold_back(to, position)?;
                 envelope.reply.busy();
             }
             Err(MailboxError::Closed(message)) => {
-                self.hold_back(shard, position)?;
+                self.hold_back(to, position)?;
                 message.refuse(CallError::NotCommitted);
             }
             Err(MailboxError::Full(other)) => debug_assert!(false, "{} bytes", other.bytes()),
@@ -235,24 +251,25 @@ impl Serving {
     }
 
     /// From here on nothing of this generation of the stream is taken: what is behind a message must not pass it.
-    fn hold_back(&self, shard: ShardId, position: Option<Position>) -> Result<(), ServeError> {
+    fn hold_back(&self, to: (ShardId, Term), position: Option<Position>) -> Result<(), ServeError> {
         let Some(position) = position else { return Ok(()) };
         let mut state = self.shared.state.lock();
-        if state.held_back.len() >= HELD_BACK_MAX {
+        let at = (position.stream, to.0);
+        if state.held_back.len() >= HELD_BACK_MAX && !state.held_back.contains_key(&at) {
             return Err(ServeError::HeldBack);
         }
-        state.held_back.insert((position.stream, shard), position.generation);
+        state.held_back.insert(at, (to.1, position.generation));
         Ok(())
     }
 
-    fn is_held_back(&self, shard: ShardId, position: &Position) -> bool {
+    fn is_held_back(&self, to: (ShardId, Term), position: &Position) -> bool {
         let mut state = self.shared.state.lock();
         if state.held_back.is_empty() {
             return false;
         }
-        let at = (position.stream, shard);
+        let at = (position.stream, to.0);
         match state.held_back.get(&at) {
-            Some(generation) if position.generation <= *generation => true,
+            Some((term, generation)) if to.1 <= *term && position.generation <= *generation => true,
             Some(_) => {
                 state.held_back.remove(&at);
                 false
@@ -294,7 +311,7 @@ impl Serving {
 
     /// Gives a message without a position to the executor. One that is not taken is dropped, which says enough.
     fn give(&self, shard: ShardId, message: Message) {
-        let Some(mailbox) = self.shared.executors.mailbox(shard) else { return };
+        let Some((_, mailbox)) = self.shared.executors.executor(shard) else { return };
         match mailbox.push(message) {
             Ok(()) => {}
             Err(MailboxError::Full(message)) => {
@@ -352,19 +369,61 @@ impl Serving {
         }
     }
 
-    /// Sends an answer, later if the lane is full of answers. If the lane broke, the peer knows what that means.
+    /// Sends an answer; those that the lane has no room for wait here, in order. If the lane broke, the peer knows what
+    /// that means.
     fn answer(&self, answer: &Answer<'_>) {
-        if push(&*self.shared.carrier, answer) != Err(CarrierError::Full) {
-            return;
-        }
-        let (carrier, frame) = (Arc::clone(&self.shared.carrier), encoded(answer));
-        self.shared.environment.spawn(async move {
-            let mut write = |buffer: &mut Vec<u8>| buffer.extend_from_slice(&frame);
-            while carrier.push(&mut write) == Err(CarrierError::Full) {
-                tokio::time::sleep(FULL_AGAIN).await;
+        let mut state = self.shared.state.lock();
+        if state.overflow.is_empty() {
+            match push(&*self.shared.carrier, answer) {
+                Ok(()) | Err(CarrierError::Closed) => return,
+                Err(CarrierError::TooLarge) => {
+                    let Some(ticket) = answer.ticket() else { return };
+                    drop(state);
+                    return self.answer(&Answer::Failed { ticket, error: too_large(answer) });
+                }
+                Err(CarrierError::Full) => {}
             }
-        });
+        }
+        let frame = encoded(answer);
+        state.overflow_bytes += frame.len();
+        state.overflow.push_back(frame);
+        let is_first = state.overflow.len() == 1;
+        if state.overflow_bytes > OVERFLOW_BYTES_MAX {
+            state.overflow.clear();
+            state.overflow_bytes = 0;
+            drop(state);
+            self.shared.carrier.close("the peer does not read its answers");
+        } else if is_first {
+            drop(state);
+            let serving = self.clone();
+            self.shared.environment.spawn(async move {
+                while !serving.drain_overflow() {
+                    tokio::time::sleep(FULL_AGAIN).await;
+                }
+            });
+        }
     }
+
+    /// Sends what waits. `true` when nothing does any more.
+    fn drain_overflow(&self) -> bool {
+        let mut state = self.shared.state.lock();
+        while let Some(frame) = state.overflow.front() {
+            match self.shared.carrier.push(&mut |buffer| buffer.extend_from_slice(frame)) {
+                Err(CarrierError::Full) => return false,
+                Ok(()) | Err(CarrierError::Closed | CarrierError::TooLarge) => {
+                    let bytes = frame.len();
+                    state.overflow.pop_front();
+                    state.overflow_bytes -= bytes;
+                }
+            }
+        }
+        true
+    }
+}
+
+fn too_large(answer: &Answer<'_>) -> CallError {
+    let bytes = encoded(answer).len() as u64;
+    CallError::TooLarge { what: "the answer of the leader".to_owned(), bytes, bytes_max: bytes - 1 }
 }
 
 fn encoded(answer: &Answer<'_>) -> Vec<u8> {

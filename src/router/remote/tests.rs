@@ -44,6 +44,10 @@ impl Carrier for Wire {
         frames.push_back(frame);
         Ok(())
     }
+
+    fn close(&self, _: &str) {
+        *self.is_cut.lock() = true;
+    }
 }
 
 /// A lane that `asker` dialed to `leader`.
@@ -353,4 +357,53 @@ async fn casts_of_a_new_term_are_not_held_back_with_those_of_the_old_one() {
     asker.cast(cast(2, 2));
     line.pump();
     assert_eq!(echo(take(&mailbox)), [2], "taken at once");
+}
+
+/// A node that leads again at once must not execute what was sent to its former leadership: what was sent before it was
+/// refused with that, and would count as executed when it came again.
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_to_one_leadership_is_not_taken_by_the_next_one() {
+    let (asker, leader) = (router(1), router(2));
+    let line = Line::dial(&asker, &leader, 2);
+    let mailbox = lead(&leader, 1, 100);
+    line.pump();
+    let mut sent: Vec<_> = ["a", "b"].iter().map(|body| send(&asker, body)).collect();
+    line.pump();
+    sent.push(send(&asker, "c")); // On its way while leadership is lost and won again.
+    mailbox.close().into_iter().for_each(|message| message.refuse(CallError::NotCommitted));
+    leader.set_executor(SHARD, None);
+    let mailbox = lead(&leader, 3, 100);
+    line.pump();
+    assert_eq!(echo(take(&mailbox)), [1, 2, 3], "in order, from the first one");
+    line.pump();
+    for (pending, body) in sent.into_iter().zip(["a", "b", "c"]) {
+        assert_eq!(body_of(pending).await, body);
+    }
+}
+
+/// Two refusals for want of room must not change places on a lane that is full itself.
+#[tokio::test(start_paused = true)]
+async fn answers_keep_their_order_while_the_lane_is_full() {
+    let (asker, leader) = (router(1), router(2));
+    let line = Line::dial(&asker, &leader, 2);
+    let mailbox = lead(&leader, 1, 1);
+    line.pump();
+    let sent: Vec<_> = ["a", "b", "c"].iter().map(|body| send(&asker, body)).collect();
+    let questions: Vec<_> = line.there.frames.lock().drain(..).collect();
+    *line.back.frames_max.lock() = Some(0);
+    line.serving.hear(&questions[0]).unwrap();
+    line.serving.hear(&questions[1]).unwrap(); // No room for it, nor for the answer that says so.
+    *line.back.frames_max.lock() = None;
+    line.serving.hear(&questions[2]).unwrap();
+    let mut order = Vec::new();
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        line.pump();
+        order.extend(echo(take(&mailbox)));
+    }
+    line.pump();
+    assert_eq!(order, [1, 2, 3]);
+    for (pending, body) in sent.into_iter().zip(["a", "b", "c"]) {
+        assert_eq!(body_of(pending).await, body);
+    }
 }

@@ -1,5 +1,6 @@
 //! One replica of one Raft group.
 
+mod abdication;
 mod change;
 mod config;
 mod cutter;
@@ -16,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::{EmptyNode, async_runtime::watch::WatchReceiver};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
@@ -36,6 +37,7 @@ use crate::{
     store::{Batch, Pairs, Store, StoreError},
 };
 
+use abdication::Abdication;
 use cutter::Cutter;
 
 pub use change::{ChangeError, TransferError};
@@ -76,8 +78,8 @@ struct Inner {
     config: Config,
     environment: Environment,
     raft: Raft,
-    state: State,
-    store: Store,
+    /// Given back when the replica is shut down, however long others hold this handle: the volume must be free then.
+    state: RwLock<Option<State>>,
     leadership: watch::Receiver<Leadership>,
     replicas: watch::Receiver<Replicas>,
     applied: watch::Receiver<u64>,
@@ -88,6 +90,19 @@ struct Inner {
     arriving_bytes: AtomicUsize,
     /// When a leader was last followed.
     leader_heard: Mutex<Option<Instant>>,
+}
+
+/// How long what was committed may take to be applied when a replica is shut down.
+const APPLIED_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+
+impl Inner {
+    fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, StoreError> {
+        self.state.read().as_ref().map(look).ok_or_else(|| StoreError::closed("the replica was shut down"))
+    }
+
+    fn state(&self) -> Result<State, StoreError> {
+        self.with_state(State::clone)
+    }
 }
 
 impl RaftGroup {
@@ -127,14 +142,16 @@ impl RaftGroup {
         environment.spawn(replicas::announce_replicas(raft.clone(), announce));
         let cutter = Cutter { raft: raft.clone(), growth, sending, floor, kept: config.log_entries_kept };
         environment.spawn(cutter.run());
+        let (own_raft, known) = (raft.clone(), replicas.clone());
+        let abdication = Abdication { raft: own_raft, own, replicas: known, after: config.resign_after };
+        environment.spawn(abdication.run());
         let inner = Inner {
             id: group,
             own,
             config: config.clone(),
             environment: environment.clone(),
             raft,
-            state,
-            store,
+            state: RwLock::new(Some(state)),
             leadership,
             replicas,
             applied,
@@ -219,6 +236,14 @@ impl RaftGroup {
         if let Err(error) = self.inner.raft.shutdown().await {
             tracing::warn!(group = self.inner.id.0, %error, "a Raft group did not stop in order");
         }
+        // openraft does not wait for its state machine, which may still apply what it has queued. Its end is the end of its
+        // news; until then nothing of the group may be removed.
+        let mut news = self.inner.applied.clone();
+        let over = async { while news.changed().await.is_ok() {} };
+        if tokio::time::timeout(APPLIED_WITHIN, over).await.is_err() {
+            tracing::warn!(group = self.inner.id.0, "a state machine did not end in time");
+        }
+        drop(self.inner.state.write().take());
     }
 
     /// Which replica this is.
@@ -283,11 +308,11 @@ impl Group for RaftGroup {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.inner.state.get(key)
+        self.inner.with_state(|state| state.get(key))?
     }
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Pairs, StoreError> {
-        self.inner.state.scan(from, to, limit)
+        self.inner.with_state(|state| state.scan(from, to, limit))?
     }
 }
 

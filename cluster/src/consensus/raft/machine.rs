@@ -66,6 +66,10 @@ pub(crate) struct State {
 }
 
 impl State {
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         self.store.get(&self.keys.state_key(self.generation(), key))
     }

@@ -177,7 +177,12 @@ impl RaftGroup {
         Ok(())
     }
 
-    fn check_transfer(&self, to: RaftId) -> Result<(), TransferError> {
+    /// Whether leadership could be handed to `to` now.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError`].
+    pub fn check_transfer(&self, to: RaftId) -> Result<(), TransferError> {
         let progress = self.progress().ok_or(TransferError::NotLeader)?;
         if to == self.inner.own {
             return Err(TransferError::Own);

@@ -14,6 +14,9 @@ pub struct Config {
     /// A follower that hears nothing for a time between these two starts an election. Keep the lower one well above
     /// [`heartbeat`](Self::heartbeat), or a busy machine deposes its leaders.
     pub election: (Duration, Duration),
+    /// A leader that no majority answered for so long leads no longer. Keep it above the upper
+    /// [`election`](Self::election) timeout and several heartbeats, or a busy network deposes leaders.
+    pub resign_after: Duration,
     /// After this many applied entries the log is cut. More makes followers catch up without a snapshot.
     pub log_entries_max: u64,
     /// After this many applied bytes the log is cut, however few entries they are.
@@ -32,6 +35,7 @@ impl Default for Config {
         Self {
             heartbeat: Duration::from_millis(200),
             election: (Duration::from_millis(500), Duration::from_millis(1_000)),
+            resign_after: Duration::from_secs(2),
             log_entries_max: 10_000,
             log_bytes_max: 32 << 20,
             log_entries_kept: 500,

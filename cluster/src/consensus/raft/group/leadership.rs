@@ -66,26 +66,33 @@ const NOBODY: u64 = 0;
 /// Begins an election now, also at the leader, which gives its term up by that.
 ///
 /// openraft's own trigger does nothing at a leader, and a leader that nobody contests stays one for ever, whatever
-/// became of the term. So the leader gives its vote of the next term away, to nobody: it cannot go on in its term, and
-/// nobody can win the next one with that vote. Then it is a candidate of the term after that, and with its own leave: the
-/// others need not wait until they miss it.
+/// became of the term. A leader gives up first, and is then a candidate with its own leave: the others need not wait until
+/// they miss it.
 pub(super) async fn elect(raft: &Raft) -> Result<(), Fatal<Types>> {
+    let Some(vote) = give_up(raft).await? else { return raft.trigger().elect(false).await };
+    let own = *raft.node_id();
+    // Refused if somebody was elected meanwhile, which is as good.
+    raft.handle_transfer_leader(TransferLeaderRequest::new(vote, own, None)).await.map(drop)
+}
+
+/// Ends the term of a leader; `None` for another replica.
+///
+/// The leader gives its vote of the next term away, to nobody: it cannot go on in its term, and nobody can win the next
+/// one with that vote.
+pub(super) async fn give_up(raft: &Raft) -> Result<Option<Vote>, Fatal<Types>> {
     let (state, term) = {
         let metrics = raft.server_metrics();
         let now = metrics.borrow_watched();
         (now.state, now.vote.leader_id.term)
     };
     if state != ServerState::Leader {
-        return raft.trigger().elect(false).await;
+        return Ok(None);
     }
     let vote = Vote::new(term + 1, NOBODY);
     let newest = LogId::new(openraft::vote::leader_id_std::CommittedLeaderId::new(term + 1), u64::MAX);
     let request = VoteRequest { vote, last_log_id: Some(newest), leadership_transfer: true };
     match raft.vote(request).await {
-        Err(RaftError::Fatal(fatal)) => return Err(fatal),
-        Ok(_) | Err(RaftError::APIError(_)) => {}
+        Err(RaftError::Fatal(fatal)) => Err(fatal),
+        Ok(_) | Err(RaftError::APIError(_)) => Ok(Some(vote)),
     }
-    let own = *raft.node_id();
-    // Refused if somebody was elected meanwhile, which is as good.
-    raft.handle_transfer_leader(TransferLeaderRequest::new(vote, own, None)).await.map(drop)
 }

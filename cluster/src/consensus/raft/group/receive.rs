@@ -98,11 +98,16 @@ impl RaftGroup {
         let generation = self.finish_pairs(transfer, count).await?;
         let snapshot = Snapshot { meta, snapshot: SnapshotData::Received { generation, sequence } };
         let installed = self.inner.raft.install_full_snapshot(transfer.vote, snapshot).await;
-        installed.map_err(|error| error.to_string())
+        let installed = installed.map_err(|error| error.to_string())?;
+        // One that brings nothing new is not installed, and would lie there for ever.
+        let is_ignored = self.inner.state().is_ok_and(|state| state.generation() < generation);
+        self.remove_abandoned(is_ignored.then_some(generation)).await?;
+        Ok(installed)
     }
 
     async fn take_pairs(&self, transfer: Transfer, number: u64, pairs: Pairs) -> Result<(), String> {
-        let current = self.inner.state.generation();
+        let state = self.inner.state().map_err(|error| error.to_string())?;
+        let current = state.generation();
         let place = self.inner.arrivals.lock().part(transfer, number, current)?;
         self.remove_abandoned(place.abandoned).await?;
         let keys = Keys::new(self.inner.id);
@@ -110,11 +115,12 @@ impl RaftGroup {
         for (key, value) in pairs {
             batch.put(keys.state_key(place.generation, &key), value);
         }
-        self.inner.store.apply(batch).await.map_err(|error| error.to_string())
+        state.store().apply(batch).await.map_err(|error| error.to_string())
     }
 
     async fn finish_pairs(&self, transfer: Transfer, count: u64) -> Result<u32, String> {
-        let current = self.inner.state.generation();
+        let state = self.inner.state().map_err(|error| error.to_string())?;
+        let current = state.generation();
         let place = self.inner.arrivals.lock().end(transfer, count, current)?;
         self.remove_abandoned(place.abandoned).await?;
         Ok(place.generation)
@@ -123,7 +129,8 @@ impl RaftGroup {
     async fn remove_abandoned(&self, generation: Option<u32>) -> Result<(), String> {
         let Some(generation) = generation else { return Ok(()) };
         let range = Keys::new(self.inner.id).generation(generation);
-        let removed = self.inner.store.remove_range(&range.start, &range.end).await;
+        let state = self.inner.state().map_err(|error| error.to_string())?;
+        let removed = state.store().remove_range(&range.start, &range.end).await;
         removed.map(drop).map_err(|error| error.to_string())
     }
 }

@@ -23,6 +23,8 @@ pub struct Replicas {
     pub learners: BTreeSet<RaftId>,
     /// A change of voters is under way: both the old and the new voters must agree to everything.
     pub is_joint: bool,
+    /// The voters before and after the change that is under way; otherwise one set.
+    pub sets: Vec<BTreeSet<RaftId>>,
     /// A majority has it on disk, and this replica knows that: it will not be taken back.
     pub is_committed: bool,
     /// The index of the log entry that says so; 0 while there is none.
@@ -150,6 +152,11 @@ fn replicas_of(effective: &Membership, committed: &Membership) -> Replicas {
         voters: membership.voter_ids().map(RaftId).collect(),
         learners: membership.learner_ids().map(RaftId).collect(),
         is_joint: membership.get_joint_config().len() > 1,
+        sets: membership
+            .get_joint_config()
+            .iter()
+            .map(|set| set.iter().copied().map(RaftId).collect())
+            .collect(),
         is_committed: effective.log_id() == committed.log_id() && effective.log_id().is_some(),
         at: effective.log_id().as_ref().map_or(0, |id| id.index()),
     }

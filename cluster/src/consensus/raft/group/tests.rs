@@ -33,7 +33,7 @@ async fn a_replica_that_comes_late_receives_a_snapshot_and_goes_on_with_the_log(
     let late = mesh.start(3, &config()).await;
     apply(&node.group, term, 31..=31, 100_000).await;
     until("it has everything", || state(&late.group) == state(&node.group)).await;
-    assert!(late.group.inner.state.generation() > 0, "it came as a snapshot");
+    assert!(late.group.inner.state().unwrap().generation() > 0, "it came as a snapshot");
 }
 
 #[tokio::test(start_paused = true)]

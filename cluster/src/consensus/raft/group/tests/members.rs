@@ -51,9 +51,8 @@ async fn voters_are_replaced_one_by_one_and_the_removed_one_is_destroyed() {
     node.group.add_learner(RaftId(4), SECOND).await.unwrap();
     caught_up(&node, 4).await;
     node.group.change_voters(&next, SECOND).await.unwrap();
-    let expected = Replicas { voters: next.clone(), is_committed: true, ..Replicas::default() };
-    assert_eq!(*node.group.replicas().borrow(), expected);
-    until("the new voter knows", || *new.group.replicas().borrow() == expected).await;
+    assert!(votes(&node.group, &next));
+    until("the new voter knows", || votes(&new.group, &next)).await;
     node.group.change_voters(&next, SECOND).await.unwrap();
     gone.group.shutdown().await;
     assert!(RaftGroup::has_group(&gone.store, GROUP).unwrap());
@@ -132,8 +131,7 @@ async fn a_change_that_was_interrupted_halfway_is_finished_by_asking_again() {
     let fourth = &all[3..4];
     let (fourth, after) = leader(fourth).await;
     fourth.group.change_voters(&next, SECOND).await.unwrap();
-    let expected = Replicas { voters: next, is_committed: true, ..Replicas::default() };
-    assert_eq!(*fourth.group.replicas().borrow(), expected);
+    assert!(votes(&fourth.group, &next));
     apply(&fourth.group, after, 1..=1, 10).await;
 }
 
@@ -237,4 +235,61 @@ async fn a_destruction_that_was_interrupted_is_finished_when_the_group_is_opened
     assert_eq!(state(&again.group), []);
     assert_eq!(*again.group.applied().borrow(), 0);
     assert_eq!(*again.group.replicas().borrow(), Replicas::default());
+}
+
+/// Whether exactly `voters` vote, there are no others, and that is committed.
+fn votes(group: &RaftGroup, voters: &BTreeSet<RaftId>) -> bool {
+    let known = group.replicas().borrow().clone();
+    let expected = Replicas {
+        voters: voters.clone(),
+        sets: vec![voters.clone()],
+        is_committed: true,
+        at: known.at,
+        ..Replicas::default()
+    };
+    known == expected && known.at > 0
+}
+
+/// It led for ever, so nobody who sent to it, and nobody on its node, learned that there was no leader.
+#[tokio::test(start_paused = true)]
+async fn a_leader_without_a_majority_gives_up_and_is_elected_again_when_the_others_return() {
+    let mesh = Mesh::new(1, Duration::from_millis(1));
+    let nodes = mesh.found(3, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    for other in nodes.iter().filter(|other| other.group.own() != node.group.own()) {
+        mesh.isolate(other.group.own().0, Cut::Silent);
+    }
+    until("it knows no leader", || {
+        *node.group.leadership().borrow() == Leadership::Follower { leader: None }
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(term_of(&node.group), None, "it cannot come back alone");
+    mesh.heal();
+    assert!(leader(&nodes).await.1 > term);
+}
+
+/// Its followers heard it and elected nobody, and it heard nobody: nothing was ever committed again.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_speaks_but_hears_nobody_is_replaced() {
+    let mesh = Mesh::new(1, Duration::from_millis(1));
+    let nodes = mesh.found(3, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    let deaf = node.group.own();
+    let others: Vec<_> = nodes.iter().filter(|other| other.group.own() != deaf).cloned().collect();
+    others.iter().for_each(|other| mesh.cut(other.group.own().0, deaf.0, Cut::Silent));
+    let (next, later) = leader(&others).await;
+    assert!(later > term);
+    apply(&next.group, later, 1..=3, 10).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_heard_leads_on() {
+    let mesh = Mesh::new(1, Duration::from_millis(1));
+    let nodes = mesh.found(3, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    let gone = nodes.iter().find(|other| other.group.own() != node.group.own()).unwrap();
+    mesh.isolate(gone.group.own().0, Cut::Silent);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(term_of(&node.group), Some(term), "one of two others is enough");
 }
