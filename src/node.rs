@@ -21,6 +21,7 @@ mod traced;
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{GroupId, Isolated, RaftId, Transport},
     environment::Environment,
@@ -30,10 +31,7 @@ use playhouse_cluster::{
     placement,
     store::{self, EngineKind, Health, Store},
 };
-use tokio::{
-    sync::{Semaphore, watch},
-    task::JoinHandle,
-};
+use tokio::{sync::Semaphore, task::JoinHandle};
 
 pub use builder::Builder;
 pub use error::StartError;

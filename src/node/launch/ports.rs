@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{environment::Environment, store::Health};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::net::TcpListener;
 
 use super::{LaunchError, TOKENS_EVERY};
 use crate::{
