@@ -21,6 +21,7 @@ mod wiring;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{Group, GroupId, Isolated, Leadership, Transport},
     environment::Environment,
@@ -29,10 +30,7 @@ use playhouse_cluster::{
     peering::{ConsensusTransport, Local},
     store::{self, EngineKind, Health, Store},
 };
-use tokio::{
-    sync::{Semaphore, watch},
-    task::JoinHandle,
-};
+use tokio::{sync::Semaphore, task::JoinHandle};
 
 pub use builder::Builder;
 pub use error::StartError;

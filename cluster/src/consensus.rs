@@ -14,10 +14,10 @@ mod raft;
 mod tail;
 mod transport;
 
+use crate::environment::watch;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
 use crate::store::{Batch, Pairs, StoreError};
 

@@ -6,6 +6,7 @@
 mod host;
 mod network;
 mod simulated_network;
+pub mod watch;
 
 use std::{future::Future, sync::Arc, time::Duration};
 

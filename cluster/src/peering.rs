@@ -52,12 +52,10 @@ use std::{
     time::Duration,
 };
 
+use crate::environment::watch;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::{
-    sync::{Notify, watch},
-    time::timeout,
-};
+use tokio::{sync::Notify, time::timeout};
 
 pub use config::{Config, Encryption};
 pub use consensus::{CONSENSUS, ConsensusService, ConsensusTransport};
@@ -157,7 +155,7 @@ pub struct PeerStatus {
 ///     identity::Incarnation,
 ///     peering::{Config, Cookie, Cookies, Local, Peering, Session, ShardFrames},
 /// };
-/// use tokio::sync::watch;
+/// use crate::environment::watch;
 ///
 /// struct Ignored;
 ///

@@ -1,6 +1,6 @@
 //! The sign to stop gracefully, given by the node and seen by every connection.
 
-use tokio::sync::watch;
+use playhouse_cluster::environment::watch;
 
 /// Held by the node. Dropping it counts as [`start`](Self::start): nobody could give the sign any more.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Notices that the store failed for good, at any time of a node's life: whoever waits for a write then waits for ever.
 
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::store::{Health, StoreError};
-use tokio::sync::watch;
 
 /// Returns when the store failed.
 pub(super) async fn failed(mut health: watch::Receiver<Health>) -> StoreError {

@@ -14,11 +14,9 @@ use std::{
     time::Duration,
 };
 
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{environment::Environment, peering::CookieFileError};
-use tokio::{
-    runtime::{Builder as RuntimeBuilder, Runtime},
-    sync::watch,
-};
+use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
 use super::{Builder, Node, RELEASE, Settings, StartError, meters::Meters};
 use crate::{

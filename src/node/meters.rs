@@ -8,8 +8,8 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::store::{Probe, SYNC_BOUNDS_US};
-use tokio::sync::watch;
 
 use self::cluster::ClusterMeters;
 use super::Operator;

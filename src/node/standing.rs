@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{consensus::RaftId, membership::MemberState};
-use tokio::sync::watch;
 
 use super::cluster::council::Council;
 

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{Group, Leadership, RaftGroup, Term},
     store::StoreError,
 };
-use tokio::sync::watch;
 
 use crate::{
     protocol::ShardId,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::BoxFuture;
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{GroupId, Leadership, RaftId},
     environment::Environment,
@@ -10,7 +11,6 @@ use playhouse_cluster::{
     peering::{CONSENSUS, ConsensusService, Local, Peering, Service, ServiceId},
     placement,
 };
-use tokio::sync::watch;
 
 use super::{
     Links, NodeReport, Settings, StartError,

@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{RaftId, Term},
     environment::Environment,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     outgoing::CastStream,

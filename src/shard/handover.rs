@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use playhouse_cluster::environment::watch;
 
 /// Pauses one executor. A cheap handle; both ends hold one.
 #[derive(Clone, Debug)]

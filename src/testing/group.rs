@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{Group, GroupId, Leadership, Observer, Progress, ProposeError, Term},
     store::{Batch, Engine, Memory, Pairs, StoreError},
 };
-use tokio::sync::watch;
 
 /// A group of one replica in one term, over the memory store.
 pub(crate) struct Solo {

@@ -148,10 +148,6 @@ impl Faults {
         if self.inject(world, kind) {
             *self.counts.entry(kind).or_default() += 1;
         }
-        if self.random.random_bool(0.3) && self.copies.len() < COPIES_MAX {
-            let at = self.node(world);
-            self.copies.extend(world.copy(at).map(|copy| (at, copy)));
-        }
         self.next_at = Instant::now() + self.pause.mul_f64(self.random.random_range(0.1..2.0));
     }
 
@@ -438,7 +434,17 @@ impl Faults {
 
     /// Only when all others are there to tell: a node that can ask nobody cannot know that its volume is old.
     fn restore_volume(&mut self, world: &mut World) -> bool {
-        let Some(which) = self.older_copy(world) else { return false };
+        let Some(which) = self.older_copy(world) else {
+            // The first half: a copy, and a start after it.
+            let at = self.node(world);
+            let copy = world.copy(at).map(|copy| (at, copy));
+            if copy.is_some() && self.copies.len() < COPIES_MAX {
+                self.note(format_args!("the volume of {at} is copied"));
+                self.copies.extend(copy);
+                self.crash(world, at, Crash::Process, false);
+            }
+            return false;
+        };
         if !self.active.is_empty() || !checks::missing_for_whole(world).is_empty() {
             return false;
         }

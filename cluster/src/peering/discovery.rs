@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use tokio::sync::watch;
+use crate::environment::watch;
 
 pub use dns::{Dns, DnsConfig};
 pub use name_servers::NameServers;

@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval},
-};
+use crate::environment::watch;
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::link::{Link, close_all};
 

@@ -3,8 +3,9 @@
 //! A frame is encoded straight into the buffer, under its lock; the writer swaps the buffer against an empty one. The writer is
 //! woken only if it sleeps.
 
+use crate::environment::watch;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::{
     PushError,

@@ -8,10 +8,10 @@ use std::{
     },
 };
 
+use crate::environment::watch;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
 use super::{
     Config, Lane, Peer, PushError, RequestError, ServiceId,

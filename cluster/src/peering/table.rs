@@ -11,8 +11,8 @@ use std::{
     sync::Arc,
 };
 
+use crate::environment::watch;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
 
 use super::{Config, Lane, PeerStatus, entry::Entry, frame::Beat, hello::Refusal, session::Session};
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use tokio::sync::watch;
+use crate::environment::watch;
 
 use crate::environment::Environment;
 

@@ -16,11 +16,9 @@ use std::{
     time::Duration,
 };
 
+use crate::environment::watch;
 use bytes::Bytes;
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 use self::{services::*, wires::Wires};
 use super::*;

@@ -2,8 +2,9 @@
 
 use std::{ops::Range, sync::Arc};
 
+use crate::environment::watch;
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::{
     Batch, Callback, Config, Engine, Health, KEY_BYTES_MAX, Pairs, Probe, RESERVED_PREFIX, Statistics,

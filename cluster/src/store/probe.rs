@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use tokio::sync::watch;
+use crate::environment::watch;
 
 use super::{Health, Statistics, space};
 

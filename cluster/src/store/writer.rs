@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use tokio::sync::watch;
+use crate::environment::watch;
 
 use super::{
     Config, Engine, Health, Statistics, StoreError,

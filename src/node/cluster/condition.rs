@@ -1,7 +1,7 @@
 //! Tells peers whether the store of this node takes writes, so that nobody gives it leaderships while it does not.
 
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{peering::Peering, store::Health};
-use tokio::sync::watch;
 
 /// Tells of each change until `stopped`.
 pub(in crate::node) async fn tell(

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{Group, Leadership, RaftGroup, RaftId, Replicas},
     environment::Environment,
@@ -13,10 +14,7 @@ use playhouse_cluster::{
     peering::{Liveness, PeerStatus},
     store::Health,
 };
-use tokio::{
-    sync::{Semaphore, watch},
-    time::Instant,
-};
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{council::Council, planned_move, system::Known};
 use crate::node::supervise::CurrentHandover;

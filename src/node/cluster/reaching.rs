@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{GroupId, RaftId},
     identity::Incarnation,
     membership::{ClusterState, Command, MemberState, Which},
 };
-use tokio::sync::watch;
 
 use super::{council::Council, shards::Groups};
 

@@ -7,13 +7,14 @@ use std::{
 };
 
 use parking_lot::RwLock;
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{self, GroupId, RaftGroup, RaftId, Transport},
     environment::Environment,
     membership::{ClusterState, Which},
     store::Store,
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::{
     mover::{Mover, MoverServices},

@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{Group, Leadership, RaftId},
     identity::Incarnation,
     membership::{ClusterState, Command, Member, MemberState},
     placement,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     control::{self, Ask, Told},

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{
         self, Group, GroupId, Leadership, Observer, Progress, ProposeError, RaftGroup, RaftId, Term,
@@ -15,7 +16,7 @@ use playhouse_cluster::{
     store::{Batch, Store},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, oneshot, watch};
+use tokio::sync::{Mutex, oneshot};
 
 use crate::node::StartError;
 

@@ -6,11 +6,9 @@ use std::{
     time::Duration,
 };
 
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{environment::Environment, store::Health};
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    sync::watch,
-};
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::{LaunchError, TOKENS_EVERY};
 use crate::{

@@ -4,7 +4,8 @@
 use std::future::Future;
 
 use playhouse_cluster::environment::Environment;
-use tokio::{sync::watch, task::JoinHandle};
+use playhouse_cluster::environment::watch;
+use tokio::task::JoinHandle;
 
 /// Hears which service ended first.
 #[derive(Clone)]

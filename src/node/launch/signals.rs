@@ -3,10 +3,8 @@
 use std::io::Read;
 
 use playhouse_cluster::environment::Environment;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::watch,
-};
+use playhouse_cluster::environment::watch;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::LaunchError;
 

@@ -14,11 +14,12 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
 };
 
+use crate::environment::watch;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::{EmptyNode, async_runtime::watch::WatchReceiver};
 use parking_lot::{Mutex, RwLock};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     arrivals::Arrivals,

@@ -13,6 +13,7 @@ use std::{
     },
 };
 
+use crate::environment::watch;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use openraft::{
@@ -21,7 +22,6 @@ use openraft::{
     storage::{ApplyResponder, EntryResponder, RaftStateMachine},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
 use super::{
     growth::Growth,

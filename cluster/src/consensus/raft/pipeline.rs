@@ -7,6 +7,7 @@
 
 use std::{collections::VecDeque, future::Future, pin::Pin};
 
+use crate::environment::watch;
 use futures_util::{
     Stream, StreamExt,
     stream::{self, BoxStream, FuturesOrdered},
@@ -18,10 +19,7 @@ use openraft::{
     network::RPCTypes,
     raft::{AppendEntriesRequest, AppendEntriesResponse, StreamAppendResult},
 };
-use tokio::{
-    sync::watch,
-    time::{Instant, Sleep},
-};
+use tokio::time::{Instant, Sleep};
 
 use super::{
     network::Question,

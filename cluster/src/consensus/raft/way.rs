@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use crate::environment::watch;
 use bytes::Bytes;
 use openraft::{
     AnyError,
@@ -16,7 +17,6 @@ use openraft::{
     network::RPCTypes,
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
 
 use super::{
     network::{Answer, Question},

@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
+use crate::environment::watch;
 use tokio::{
-    sync::watch,
     task::JoinHandle,
     time::{sleep, timeout},
 };

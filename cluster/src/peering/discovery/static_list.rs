@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tokio::sync::watch;
+use crate::environment::watch;
 
 use super::Discovery;
 

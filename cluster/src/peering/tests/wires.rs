@@ -8,11 +8,12 @@ use std::{
     task::{Context, Poll},
 };
 
+use crate::environment::watch;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex},
-    sync::{mpsc, watch},
+    sync::mpsc,
 };
 
 use crate::environment::{Connection, Listener, Network, SharedNetwork};

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use crate::environment::watch;
 use openraft::{ServerState, async_runtime::watch::WatchReceiver};
-use tokio::sync::watch;
 
 use super::{Replicas, leadership};
 use crate::consensus::{RaftId, raft::types::Raft};

@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
+use crate::environment::watch;
 use openraft::{async_runtime::watch::WatchReceiver, error::Fatal};
-use tokio::sync::watch;
 
 use crate::consensus::raft::{
     growth::Growth,

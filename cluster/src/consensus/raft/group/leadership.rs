@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use crate::environment::watch;
 use openraft::{
     ServerState,
     async_runtime::watch::WatchReceiver,
     error::{Fatal, RaftError},
     raft::{TransferLeaderRequest, VoteRequest},
 };
-use tokio::sync::watch;
 
 use crate::consensus::{
     Leadership, RaftId, Term,

@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
+use crate::environment::watch;
 use openraft::{Instant as _, ServerState, async_runtime::watch::WatchReceiver};
-use tokio::sync::watch;
 
 use super::RaftGroup;
 use crate::consensus::{
