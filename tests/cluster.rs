@@ -2,6 +2,7 @@
 //! under load.
 
 #![allow(clippy::unwrap_used)] // All of this is a test, its helpers too.
+#![allow(clippy::print_stdout)] // It tells what it measured.
 
 #[path = "../examples/bank/account.rs"]
 mod account;

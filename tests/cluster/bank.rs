@@ -4,7 +4,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use playhouse::node::Node;
 use playhouse_client::Client;
-use tokio::{process::Command, sync::watch, task::JoinHandle};
+use tokio::{process::Command, sync::watch, task::JoinSet};
 
 use crate::{
     account::Account,
@@ -40,21 +40,22 @@ pub fn program(arguments: &[OsString]) -> Command {
 pub struct Rush {
     client: Client,
     stop: watch::Sender<bool>,
-    moving: JoinHandle<(u64, Ended)>,
+    moving: JoinSet<(u64, Ended)>,
 }
 
 impl Rush {
     pub async fn start(client: Client) -> Self {
         rush::open(&client, ACCOUNTS).await.unwrap();
         let (stop, stopped) = watch::channel(false);
-        let moving = tokio::task::spawn(transfers(client.clone(), stopped));
+        let mut moving = JoinSet::new();
+        moving.spawn(transfers(client.clone(), stopped));
         Self { client, stop, moving }
     }
 
     /// Every transfer has ended once, and all the money is there.
-    pub async fn finish(self) {
+    pub async fn finish(mut self) {
         self.stop.send_replace(true);
-        let (transfers, ended) = self.moving.await.unwrap();
+        let (transfers, ended) = self.moving.join_next().await.expect("it was started").unwrap();
         assert!(ended.done > 0 && ended.done + ended.failed == transfers);
         let morning = Audit { balance: ACCOUNTS * rush::OPENED_WITH, held: 0 };
         assert_eq!(rush::audit(&self.client, ACCOUNTS).await.unwrap(), morning);

@@ -15,7 +15,7 @@ use crate::{
 const VOLUME: &str = "400m";
 /// What the node keeps free.
 const RESERVE: f64 = (40 << 20) as f64;
-const CHUNK: [u8; 1 << 20] = [1; 1 << 20];
+static CHUNK: [u8; 1 << 20] = [1; 1 << 20];
 
 /// It can commit nothing, so it leads nothing and says that it is not ready; the others go on. When there is space again, it
 /// does all it did before.
