@@ -17,18 +17,16 @@ mod standing;
 mod supervise;
 #[cfg(test)]
 mod traced;
+mod wiring;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use futures_util::future::BoxFuture;
-use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
-    consensus::{GroupId, Isolated, RaftId, Transport},
-    environment::Environment,
+    consensus::{Group, GroupId, Isolated, Leadership, Transport},
+    environment::{Environment, watch},
     identity::{Identity, Wanted},
     membership::{Command, Member, Which},
-    peering::{CONSENSUS, ConsensusService, ConsensusTransport, Local, Peering, Service, ServiceId},
-    placement,
+    peering::{ConsensusTransport, Local},
     store::{self, EngineKind, Health, Store},
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
@@ -44,19 +42,19 @@ pub use standing::{Standing, Unfit};
 
 use self::cluster::{
     condition,
-    control::{self, CONTROL, Control},
+    control::{self, Control},
     council::Council,
     joining::Joining,
-    links::RouterFrames,
     mover::{Mover, MoverServices},
     reaching::Reaching,
     shards::{Groups, Parts, Shards},
     steward::Steward,
 };
+use self::wiring::{open_peering, open_router, placement_config, reporter, tell_stopped};
 use crate::{
     entity::{Entity, KindRegistry},
     protocol::Key,
-    router::{EntityRef, Router, RouterIdentity},
+    router::{EntityRef, Router},
     shard::{ResidentBudget, ShardServices, ShardStatistics},
     telemetry::Metrics,
 };
@@ -209,7 +207,7 @@ impl Node {
         );
         match settings.links {
             None => node.wait_for_leaders().await?,
-            Some(_) => node.wait_for_others().await,
+            Some(_) => node.wait_for_others().await?,
         }
         Ok(node)
     }
@@ -232,6 +230,8 @@ impl Node {
         let (stop, stopped) = watch::channel(false);
         let (tell_fatal, fatal) = watch::channel(None);
         environment.spawn(disk::tell_failed(store.health(), tell_fatal.clone()));
+        let leadership = council.system.group().leadership();
+        environment.spawn(tell_stopped(leadership, stopped.clone(), tell_fatal.clone()));
         let (draining, drains) = watch::channel(false);
         let (tell_reached, has_reached) = watch::channel(false);
         let senders: Vec<_> =
@@ -319,11 +319,17 @@ impl Node {
     }
 
     /// Until enough others have joined, a cluster could be left behind with the volume of its founder.
-    async fn wait_for_others(&self) {
+    async fn wait_for_others(&self) -> Result<(), StartError> {
         let is_safe =
             |known: &cluster::system::Known| known.as_ref().is_some_and(|state| !state.is_beginning());
-        // An error would mean that the group stopped, which ends the node by itself.
-        drop(self.council.system.known().wait_for(is_safe).await);
+        let (mut known, mut fatal) = (self.council.system.known(), self.fatal.clone());
+        tokio::select! {
+            biased;
+            Ok(reason) = fatal.wait_for(Option::is_some) => {
+                Err(StartError::Fatal { reason: reason.clone().unwrap_or_default() })
+            }
+            _ = known.wait_for(is_safe) => Ok(()),
+        }
     }
 
     async fn wait_for_leaders(&self) -> Result<(), StartError> {
@@ -453,7 +459,6 @@ impl Node {
     /// Whether this node leads a group that has other voters.
     fn leads_movable(&self) -> bool {
         let movable = |(_, group): (GroupId, playhouse_cluster::consensus::RaftGroup)| {
-            use playhouse_cluster::consensus::{Group, Leadership};
             let leads = matches!(*group.leadership().borrow(), Leadership::Leader { .. });
             leads && group.replicas().borrow().voters.len() > 1
         };
@@ -488,88 +493,6 @@ impl Node {
         let released = tokio::time::timeout(RELEASED_WITHIN, self.store.release()).await;
         if released.is_err() {
             tracing::warn!("a handler does not return; the files stay open until the process ends");
-        }
-    }
-}
-
-fn placement_config(settings: &Settings) -> placement::Config {
-    let down_replaced_after_ms =
-        u64::try_from(settings.place.down_replaced_after.as_millis()).unwrap_or(u64::MAX);
-    placement::Config { down_replaced_after_ms, ..placement::Config::default() }
-}
-
-fn open_router(
-    identity: &Identity,
-    settings: &Settings,
-    kinds: &Arc<KindRegistry>,
-    metrics: &Metrics,
-    environment: &Environment,
-) -> Router {
-    let router_identity =
-        RouterIdentity { node: identity.raft_id().0, incarnation: identity.incarnation().0 };
-    let answers = meters::answer_observer(metrics, kinds);
-    Router::new(router_identity, settings.shards, Arc::clone(kinds), environment.clone(), answers)
-}
-
-async fn open_peering(
-    links: &Links,
-    local: Local,
-    identity: &Identity,
-    router: &Router,
-    groups: &Groups,
-    control: &Control,
-    environment: &Environment,
-) -> Result<Peering, StartError> {
-    let groups = groups.clone();
-    let consensus = ConsensusService::new(move |group: GroupId, from: RaftId, request| {
-        let Some(group) = groups.get(group) else {
-            let none: BoxFuture<'static, _> =
-                Box::pin(std::future::ready(Err("this node has no replica of that group".to_owned())));
-            return none;
-        };
-        // Called in the order of arrival; only the answer is waited for.
-        let answer = group.receive(from, request);
-        Box::pin(async move { Ok(answer.await) })
-    });
-    let services: BTreeMap<ServiceId, Arc<dyn Service>> =
-        [(CONSENSUS, Arc::new(consensus) as Arc<dyn Service>), (CONTROL, Arc::new(control.clone()))].into();
-    let frames = Arc::new(RouterFrames::new(router.clone(), links.config.shard_lanes.get()));
-    let peering = Peering::start(
-        links.config.clone(),
-        local,
-        identity.cluster_id(),
-        Arc::clone(&links.cookies),
-        Arc::clone(&links.discovery),
-        services,
-        frames,
-        environment.clone(),
-    );
-    Ok(peering.await?)
-}
-
-/// Makes reports of this node.
-fn reporter(
-    identity: &Arc<Identity>,
-    council: &Council,
-    groups: &Groups,
-) -> impl Fn() -> NodeReport + Send + Sync + 'static {
-    let (identity, council, groups) = (Arc::clone(identity), council.clone(), groups.clone());
-    move || {
-        let peers =
-            council.peering.as_ref().map(|peering| peering.peers().borrow().clone()).unwrap_or_default();
-        let suspect = |id: &RaftId| peers[id].liveness == playhouse_cluster::peering::Liveness::Suspect;
-        let led = groups.all();
-        let led = led.iter().filter_map(|(id, group)| report::shard_report(*id, group));
-        let (system, shards): (Vec<_>, Vec<_>) =
-            led.partition(|report| report.shard == cluster::system::SYSTEM.0);
-        NodeReport {
-            name: identity.name().to_owned(),
-            raft_id: identity.raft_id(),
-            incarnation: identity.incarnation(),
-            leads_system: !system.is_empty(),
-            system: system.into_iter().next(),
-            suspects: peers.keys().copied().filter(suspect).collect(),
-            shards,
         }
     }
 }

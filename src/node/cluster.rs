@@ -10,6 +10,8 @@ pub(super) mod condition;
 pub(super) mod control;
 pub(super) mod council;
 mod formation;
+#[cfg(test)]
+mod founding_tests;
 pub(super) mod joining;
 pub(super) mod links;
 pub(super) mod mover;

@@ -14,8 +14,10 @@ use std::{
     time::Duration,
 };
 
-use playhouse_cluster::environment::watch;
-use playhouse_cluster::{environment::Environment, peering::CookieFileError};
+use playhouse_cluster::{
+    environment::{Environment, watch},
+    peering::CookieFileError,
+};
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
 use super::{Builder, Node, RELEASE, Settings, StartError, meters::Meters};
@@ -171,7 +173,7 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let (gateway_drain, gateway_drained) = drain();
     let options = context.gateway_options(gateway_drained, traces.clone())?;
     let entities = Arc::new(node.router().clone());
-    let gateway = gateway::serve(listeners.gateway, entities, options, environment.clone());
+    let gateway = gateway::serve(listeners.gateway.open()?, entities, options, environment.clone());
     let gateway = services.start("gateway", gateway);
     publish.send_replace(ports::Stage::Serving {
         store: node.store_health(),

@@ -19,7 +19,13 @@ async fn what_was_acknowledged_survives_the_end_of_all_nodes_at_once() {
     load.until_answers(300).await;
     let killed = Instant::now();
     futures_util::future::join_all(nodes.nodes.iter_mut().map(|node| node.kill())).await;
-    nodes.nodes.iter_mut().for_each(|node| node.start());
+    let (first, others) = nodes.nodes.split_first_mut().unwrap();
+    first.start();
+    until("the first one lives", async || first.ops("/livez").await.is_some()).await;
+    // It waits for the others; a client that waited for it would wait with it.
+    let refused = tokio::net::TcpStream::connect(first.ports.gateway).await.map(drop);
+    assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    others.iter_mut().for_each(|node| node.start());
     nodes.until_whole().await;
     load.until_answers(100).await;
     let mut book = load.stop().await;

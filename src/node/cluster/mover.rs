@@ -6,10 +6,9 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{Group, Leadership, RaftGroup, RaftId, Replicas},
-    environment::Environment,
+    environment::{Environment, watch},
     membership::{self, ClusterState, Command, MemberState, Which},
     peering::{Liveness, PeerStatus},
     store::Health,
@@ -263,4 +262,55 @@ fn is_learner(state: &ClusterState, which: Which, id: RaftId) -> bool {
 
 fn member_follows(state: &ClusterState, id: RaftId) -> bool {
     state.member(id).is_some_and(|member| member.state != MemberState::Left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(ids: &[u64]) -> BTreeSet<RaftId> {
+        ids.iter().copied().map(RaftId).collect()
+    }
+
+    fn joint(before: &[u64], after: &[u64]) -> Replicas {
+        let sets = vec![ids(before), ids(after)];
+        let voters = sets.iter().flatten().copied().collect();
+        Replicas { voters, is_joint: true, sets, is_committed: true, at: 9, ..Replicas::default() }
+    }
+
+    fn planned(voters: &[u64], wanted: Option<&[u64]>) -> membership::Replicas {
+        let wanted = wanted.map(|voters| membership::Wanted {
+            voters: ids(voters),
+            since_ms: 0,
+            reason: membership::Reason::Balance,
+        });
+        membership::Replicas { voters: ids(voters), confirmed_at: 1, wanted }
+    }
+
+    #[test]
+    fn a_change_that_lost_its_leader_is_ended() {
+        let step =
+            out_of_joint(&planned(&[1, 2, 3], Some(&[1, 2, 4])), &joint(&[1, 2, 3], &[1, 2, 4]), RaftId(1));
+        assert_eq!(step, Step::ChangeVoters(ids(&[1, 2, 4])));
+    }
+
+    #[test]
+    fn a_leader_that_is_to_go_hands_over_first() {
+        let step =
+            out_of_joint(&planned(&[1, 2, 3], Some(&[1, 2, 4])), &joint(&[1, 2, 3], &[1, 2, 4]), RaftId(3));
+        assert_eq!(step, Step::MoveLeadership(vec![RaftId(1), RaftId(2)]));
+    }
+
+    #[test]
+    fn a_change_that_was_given_up_is_taken_back() {
+        let step = out_of_joint(&planned(&[1, 2, 3], None), &joint(&[1, 2, 3], &[1, 2, 4]), RaftId(1));
+        assert_eq!(step, Step::ChangeVoters(ids(&[1, 2, 3])));
+    }
+
+    #[test]
+    fn another_change_begins_only_when_this_one_has_ended() {
+        let step =
+            out_of_joint(&planned(&[1, 2, 3], Some(&[1, 2, 5])), &joint(&[1, 2, 3], &[1, 2, 4]), RaftId(2));
+        assert_eq!(step, Step::ChangeVoters(ids(&[1, 2, 3])));
+    }
 }

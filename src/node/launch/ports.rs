@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
-use playhouse_cluster::environment::watch;
-use playhouse_cluster::{environment::Environment, store::Health};
-use tokio::net::TcpListener;
+use playhouse_cluster::{
+    environment::{Environment, watch},
+    store::Health,
+};
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::{LaunchError, TOKENS_EVERY};
 use crate::{
@@ -38,7 +40,7 @@ pub(super) enum Stage {
 
 /// The sockets of both ports.
 pub(super) struct Listeners {
-    pub(super) gateway: TcpListener,
+    pub(super) gateway: Reserved,
     pub(super) gateway_at: SocketAddr,
     pub(super) ops: TcpListener,
     pub(super) ops_at: SocketAddr,
@@ -46,17 +48,49 @@ pub(super) struct Listeners {
 
 impl Listeners {
     pub(super) async fn bind(config: &Config) -> Result<Self, LaunchError> {
-        let (gateway, gateway_at) = listen(config.gateway.listen, "gateway.listen").await?;
-        let (ops, ops_at) = listen(config.ops.listen, "ops.listen").await?;
+        let gateway = Reserved::bind(config.gateway.listen, "gateway.listen")?;
+        let gateway_at = gateway.socket.local_addr().map_err(|source| gateway.failed(source))?;
+        let ops = Reserved::bind(config.ops.listen, "ops.listen")?.open()?;
+        let ops_at = ops.local_addr().map_err(|source| LaunchError::Listen {
+            address: config.ops.listen,
+            key: "ops.listen",
+            source,
+        })?;
         Ok(Self { gateway, gateway_at, ops, ops_at })
     }
 }
 
-async fn listen(address: SocketAddr, key: &'static str) -> Result<(TcpListener, SocketAddr), LaunchError> {
-    let failed = |source| LaunchError::Listen { address, key, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let at = listener.local_addr().map_err(failed)?;
-    Ok((listener, at))
+/// How many connections may wait to be accepted.
+const BACKLOG_MAX: u32 = 1024;
+
+/// A port that nobody else gets any more, and that is not open yet: whoever connects is refused at once and asks another
+/// node, instead of waiting until this one has started.
+pub(super) struct Reserved {
+    socket: TcpSocket,
+    address: SocketAddr,
+    key: &'static str,
+}
+
+impl Reserved {
+    fn bind(address: SocketAddr, key: &'static str) -> Result<Self, LaunchError> {
+        let failed = |source| LaunchError::Listen { address, key, source };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let socket = socket.map_err(failed)?;
+        // Connections of an earlier process may linger.
+        socket.set_reuseaddr(true).map_err(failed)?;
+        socket.bind(address).map_err(failed)?;
+        Ok(Self { socket, address, key })
+    }
+
+    /// From now on clients are let in.
+    pub(super) fn open(self) -> Result<TcpListener, LaunchError> {
+        let Self { socket, address, key } = self;
+        socket.listen(BACKLOG_MAX).map_err(|source| LaunchError::Listen { address, key, source })
+    }
+
+    fn failed(&self, source: std::io::Error) -> LaunchError {
+        LaunchError::Listen { address: self.address, key: self.key, source }
+    }
 }
 
 /// What both ports share.

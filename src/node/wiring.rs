@@ -1,0 +1,129 @@
+//! Joins the rooms of a node.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::future::BoxFuture;
+use playhouse_cluster::{
+    consensus::{GroupId, Leadership, RaftId},
+    environment::{Environment, watch},
+    identity::Identity,
+    peering::{CONSENSUS, ConsensusService, Local, Peering, Service, ServiceId},
+    placement,
+};
+
+use super::{
+    Links, NodeReport, Settings, StartError,
+    cluster::{
+        self,
+        control::{CONTROL, Control},
+        council::Council,
+        links::RouterFrames,
+        shards::Groups,
+    },
+    meters, report,
+};
+use crate::{
+    entity::KindRegistry,
+    router::{Router, RouterIdentity},
+    telemetry::Metrics,
+};
+
+pub(super) fn placement_config(settings: &Settings) -> placement::Config {
+    let down_replaced_after_ms =
+        u64::try_from(settings.place.down_replaced_after.as_millis()).unwrap_or(u64::MAX);
+    placement::Config { down_replaced_after_ms, ..placement::Config::default() }
+}
+
+pub(super) fn open_router(
+    identity: &Identity,
+    settings: &Settings,
+    kinds: &Arc<KindRegistry>,
+    metrics: &Metrics,
+    environment: &Environment,
+) -> Router {
+    let router_identity =
+        RouterIdentity { node: identity.raft_id().0, incarnation: identity.incarnation().0 };
+    let answers = meters::answer_observer(metrics, kinds);
+    Router::new(router_identity, settings.shards, Arc::clone(kinds), environment.clone(), answers)
+}
+
+pub(super) async fn open_peering(
+    links: &Links,
+    local: Local,
+    identity: &Identity,
+    router: &Router,
+    groups: &Groups,
+    control: &Control,
+    environment: &Environment,
+) -> Result<Peering, StartError> {
+    let groups = groups.clone();
+    let consensus = ConsensusService::new(move |group: GroupId, from: RaftId, request| {
+        let Some(group) = groups.get(group) else {
+            let none: BoxFuture<'static, _> =
+                Box::pin(std::future::ready(Err("this node has no replica of that group".to_owned())));
+            return none;
+        };
+        // Called in the order of arrival; only the answer is waited for.
+        let answer = group.receive(from, request);
+        Box::pin(async move { Ok(answer.await) })
+    });
+    let services: BTreeMap<ServiceId, Arc<dyn Service>> =
+        [(CONSENSUS, Arc::new(consensus) as Arc<dyn Service>), (CONTROL, Arc::new(control.clone()))].into();
+    let frames = Arc::new(RouterFrames::new(router.clone(), links.config.shard_lanes.get()));
+    let peering = Peering::start(
+        links.config.clone(),
+        local,
+        identity.cluster_id(),
+        Arc::clone(&links.cookies),
+        Arc::clone(&links.discovery),
+        services,
+        frames,
+        environment.clone(),
+    );
+    Ok(peering.await?)
+}
+
+/// Makes reports of this node.
+pub(super) fn reporter(
+    identity: &Arc<Identity>,
+    council: &Council,
+    groups: &Groups,
+) -> impl Fn() -> NodeReport + Send + Sync + 'static {
+    let (identity, council, groups) = (Arc::clone(identity), council.clone(), groups.clone());
+    move || {
+        let peers =
+            council.peering.as_ref().map(|peering| peering.peers().borrow().clone()).unwrap_or_default();
+        let suspect = |id: &RaftId| peers[id].liveness == playhouse_cluster::peering::Liveness::Suspect;
+        let led = groups.all();
+        let led = led.iter().filter_map(|(id, group)| report::shard_report(*id, group));
+        let (system, shards): (Vec<_>, Vec<_>) =
+            led.partition(|report| report.shard == cluster::system::SYSTEM.0);
+        NodeReport {
+            name: identity.name().to_owned(),
+            raft_id: identity.raft_id(),
+            incarnation: identity.incarnation(),
+            leads_system: !system.is_empty(),
+            system: system.into_iter().next(),
+            suspects: peers.keys().copied().filter(suspect).collect(),
+            shards,
+        }
+    }
+}
+
+/// Without its replica of the system group a node follows nothing any more.
+pub(super) async fn tell_stopped(
+    mut leadership: watch::Receiver<Leadership>,
+    stopped: watch::Receiver<bool>,
+    fatal: watch::Sender<Option<String>>,
+) {
+    drop(leadership.wait_for(|leadership| *leadership == Leadership::Stopped).await);
+    if !*stopped.borrow() {
+        let reason = "the Raft group of the configuration stopped";
+        tracing::error!(reason, "the node cannot serve");
+        fatal.send_if_modified(|fatal| {
+            let is_first = fatal.is_none();
+            fatal.get_or_insert_with(|| reason.to_owned());
+            is_first
+        });
+    }
+}
