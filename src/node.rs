@@ -21,10 +21,9 @@ mod wiring;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{Group, GroupId, Isolated, Leadership, Transport},
-    environment::Environment,
+    environment::{Environment, watch},
     identity::{Identity, Wanted},
     membership::{Command, Member, Which},
     peering::{ConsensusTransport, Local},

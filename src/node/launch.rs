@@ -14,8 +14,10 @@ use std::{
     time::Duration,
 };
 
-use playhouse_cluster::environment::watch;
-use playhouse_cluster::{environment::Environment, peering::CookieFileError};
+use playhouse_cluster::{
+    environment::{Environment, watch},
+    peering::CookieFileError,
+};
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
 use super::{Builder, Node, RELEASE, Settings, StartError, meters::Meters};

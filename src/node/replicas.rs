@@ -10,10 +10,9 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{Config, Group, GroupId, Lane, Leadership, RaftGroup, RaftId, Transport, TransportError},
-    environment::Environment,
+    environment::{Environment, watch},
     store::{self, Memory, Store},
 };
 

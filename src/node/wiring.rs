@@ -3,10 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{GroupId, Leadership, RaftId},
-    environment::Environment,
+    environment::{Environment, watch},
     identity::Identity,
     peering::{CONSENSUS, ConsensusService, Local, Peering, Service, ServiceId},
     placement,

@@ -3,10 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
-use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{RaftId, Term},
-    environment::Environment,
+    environment::{Environment, watch},
 };
 use tokio::time::Instant;
 

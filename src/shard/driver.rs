@@ -4,11 +4,10 @@ use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use parking_lot::Mutex;
-use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     collections::Hasher,
     consensus::{Group, Leadership, Observer, Progress, ProposeError, Term},
-    environment::Environment,
+    environment::{Environment, watch},
     store::StoreError,
 };
 use tokio::{sync::Notify, time::Instant};

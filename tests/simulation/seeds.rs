@@ -99,7 +99,7 @@ fn run_all(seeds: &[u64]) -> Vec<Report> {
         loop {
             match heard.recv_timeout(SPINS_AFTER) {
                 Ok(report) => {
-                    println!("seed {}: {:?}", report.seed, report.took);
+                    println!("seed {}: {:x} {:?}", report.seed, report.fingerprint, report.took);
                     if seeds.len() > 1 && !report.violations.is_empty() {
                         self::tell(&report);
                     }

@@ -6,10 +6,9 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{Group, Leadership, RaftGroup, RaftId, Replicas},
-    environment::Environment,
+    environment::{Environment, watch},
     membership::{self, ClusterState, Command, MemberState, Which},
     peering::{Liveness, PeerStatus},
     store::Health,

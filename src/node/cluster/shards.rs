@@ -7,10 +7,9 @@ use std::{
 };
 
 use parking_lot::RwLock;
-use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{self, GroupId, RaftGroup, RaftId, Transport},
-    environment::Environment,
+    environment::{Environment, watch},
     membership::{ClusterState, Which},
     store::Store,
 };

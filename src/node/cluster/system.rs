@@ -5,13 +5,12 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{
         self, Group, GroupId, Leadership, Observer, Progress, ProposeError, RaftGroup, RaftId, Term,
         Transport,
     },
-    environment::Environment,
+    environment::{Environment, watch},
     membership::{ClusterState, Command, Refusal},
     store::{Batch, Store},
 };

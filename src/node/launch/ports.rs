@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
-use playhouse_cluster::environment::watch;
-use playhouse_cluster::{environment::Environment, store::Health};
+use playhouse_cluster::{
+    environment::{Environment, watch},
+    store::Health,
+};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::{LaunchError, TOKENS_EVERY};

@@ -3,8 +3,7 @@
 
 use std::future::Future;
 
-use playhouse_cluster::environment::Environment;
-use playhouse_cluster::environment::watch;
+use playhouse_cluster::environment::{Environment, watch};
 use tokio::task::JoinHandle;
 
 /// Hears which service ended first.

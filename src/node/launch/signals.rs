@@ -2,8 +2,7 @@
 
 use std::io::Read;
 
-use playhouse_cluster::environment::Environment;
-use playhouse_cluster::environment::watch;
+use playhouse_cluster::environment::{Environment, watch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::LaunchError;
