@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use playhouse_cluster::environment::watch;
 use playhouse_cluster::{
     consensus::{Group, GroupId, Leadership, Observer, Progress, ProposeError, Term},
     store::{Batch, Engine, Memory, Pairs, StoreError},
 };
-use tokio::sync::watch;
 
 /// The only term of the group.
 pub const TERM: Term = Term(1);
