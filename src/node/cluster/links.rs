@@ -42,12 +42,12 @@ impl RouterFrames {
         Self { router, lanes: u16::from(lanes), ends: Mutex::default() }
     }
 
-    fn hear(&self, end: &End, frame: &[u8]) -> Result<(), String> {
+    fn hear(&self, end: &End, frames: &mut dyn Iterator<Item = &[u8]>) -> Result<(), String> {
         match end {
-            End::Asking { remote, lane } => {
+            End::Asking { remote, lane } => frames.try_for_each(|frame| {
                 self.router.lane_answered(remote, *lane, frame).map_err(|error| error.to_string())
-            }
-            End::Answering(serving) => serving.hear(frame).map_err(|error| error.to_string()),
+            }),
+            End::Answering(serving) => serving.hear_all(frames).map_err(|error| error.to_string()),
         }
     }
 }
@@ -69,12 +69,9 @@ impl ShardFrames for RouterFrames {
 
     fn frames(&self, session: &Arc<Session>, frames: &mut dyn Iterator<Item = &[u8]>) {
         let Some(end) = self.ends.lock().get(&session.id()).cloned() else { return };
-        for frame in frames {
-            if let Err(error) = self.hear(&end, frame) {
-                tracing::error!(peer = session.peer().name, error, "a peer sent what cannot be understood");
-                session.close("a frame could not be understood");
-                return;
-            }
+        if let Err(error) = self.hear(&end, frames) {
+            tracing::error!(peer = session.peer().name, error, "a peer sent what cannot be understood");
+            session.close("a frame could not be understood");
         }
     }
 

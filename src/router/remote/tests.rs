@@ -354,3 +354,28 @@ async fn casts_of_a_new_term_are_not_held_back_with_those_of_the_old_one() {
     line.pump();
     assert_eq!(echo(take(&mailbox)), [2], "taken at once");
 }
+
+/// Frames that were read together are delivered together, and it must not show.
+#[tokio::test(start_paused = true)]
+async fn frames_that_come_together_are_heard_as_if_one_by_one() {
+    let (asker, leader) = (router(1), router(2));
+    let line = Line::dial(&asker, &leader, 2);
+    let mailbox = lead(&leader, 1, 2);
+    line.pump();
+    let pending: Vec<_> = (1..=4).map(|number| send(&asker, &format!(r#"{{"add": {number}}}"#))).collect();
+    let frames: Vec<_> = line.there.frames.lock().drain(..).collect();
+    line.serving.hear_all(frames.iter().map(Vec::as_slice)).unwrap();
+    // Two found room; the others come again, in order, and never before them.
+    let mut seen = echo(take(&mailbox));
+    assert_eq!(seen, [1, 2]);
+    for _ in 0..20 {
+        line.pump();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        seen.extend(echo(take(&mailbox)));
+    }
+    line.pump();
+    assert_eq!(seen, [1, 2, 3, 4]);
+    for (number, pending) in (1..).zip(pending) {
+        assert_eq!(body_of(pending).await, format!(r#"{{"add": {number}}}"#));
+    }
+}
