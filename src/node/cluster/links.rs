@@ -44,9 +44,13 @@ impl RouterFrames {
 
     fn hear(&self, end: &End, frames: &mut dyn Iterator<Item = &[u8]>) -> Result<(), String> {
         match end {
-            End::Asking { remote, lane } => frames.try_for_each(|frame| {
-                self.router.lane_answered(remote, *lane, frame).map_err(|error| error.to_string())
-            }),
+            End::Asking { remote, lane } => {
+                for frame in frames {
+                    let heard = self.router.lane_answered(remote, *lane, frame);
+                    heard.map_err(|error| error.to_string())?;
+                }
+                Ok(())
+            }
             End::Answering(serving) => serving.hear_all(frames).map_err(|error| error.to_string()),
         }
     }
