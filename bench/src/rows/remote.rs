@@ -11,10 +11,11 @@ use crate::{
 /// Bytes of a body.
 pub(super) const BODIES: [usize; 2] = [16, 1_024];
 
-/// Two nodes that divide the shards; the first one is in this process.
+/// Two nodes that divide the leaderships; the first one is in this process. Both have a replica of each shard, which
+/// `Volatile` entities do not use.
 pub(super) fn linked(effort: Effort, is_encrypted: bool) -> Cluster {
     let shards = cluster::shards(effort);
-    Cluster::with_own(Plan { nodes: 2, replication_factor: 1, shards, is_encrypted, engine: "fjall" })
+    Cluster::with_own(Plan { nodes: 2, replication_factor: 3, shards, is_encrypted, engine: "fjall" })
 }
 
 /// Entities that the other process leads.
