@@ -12,7 +12,7 @@ use crate::{
 
 /// How often a process is told to leave.
 const DEPARTURES: usize = 10;
-const QUICK_DEPARTURES: usize = 2;
+const QUICK_DEPARTURES: usize = 4;
 /// Counters on as many shards, each with its caller.
 const PROBES: usize = 32;
 

@@ -22,9 +22,10 @@ use crate::{
 };
 
 const CALLERS: [usize; 2] = [64, 512];
-const KEYS: usize = 1_000;
+/// Of ours, the more shards have work, the less each of their batches holds: few keys are measured, too.
+const KEYS: [usize; 2] = [1_000, 16];
 const VALUE_BYTES: usize = 128;
-const RUN: Duration = Duration::from_secs(4);
+const RUN: Duration = Duration::from_secs(3);
 /// Before anything is measured.
 const WARM: Duration = Duration::from_secs(1);
 /// Callers per connection, where many share one.
@@ -41,36 +42,41 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
     }
 }
 
-fn name(what: &str, callers: usize) -> String {
-    format!("{what}, {callers} callers")
+/// Callers, and keys.
+fn loads() -> impl Iterator<Item = (usize, usize)> {
+    KEYS.into_iter().flat_map(|keys| CALLERS.map(|callers| (callers, keys)))
+}
+
+fn name(what: &str, callers: usize, keys: usize) -> String {
+    format!("{what}, {callers} callers, {keys} keys")
 }
 
 fn over_http(plan: Plan, times: (Duration, Duration), figures: &mut Figures) {
     let (cluster, runtime) = (Cluster::apart(plan), runtime());
-    for callers in CALLERS {
+    for (callers, keys) in loads() {
         let client = client(&cluster, callers);
         let put = Arc::new(json!({"put": {"value": "v".repeat(VALUE_BYTES)}}));
         let rate = runtime.block_on(rate(callers, times, |number| {
-            let (entity, put) = (client.entity("document", key(number % KEYS)), Arc::clone(&put));
+            let (entity, put) = (client.entity("document", key(number % keys)), Arc::clone(&put));
             async move {
                 let entity = entity.expect("the bench chooses allowed names");
                 entity.call::<_, serde_json::Value>(&*put).await.expect("the cluster is healthy");
             }
         }));
-        figures.note(name("replicated call, client over HTTP", callers), Unit::PerSecond, rate);
+        figures.note(name("replicated call, client over HTTP", callers, keys), Unit::PerSecond, rate);
         let connections = runtime.block_on(async {
             let opened = (0..callers.div_ceil(SHARE).max(3)).map(|_| client.connect());
             futures_util::future::try_join_all(opened).await.expect("the gateways listen")
         });
         let rate = runtime.block_on(self::rate(callers, times, |number| {
             let connection = &connections[number % connections.len()];
-            let (entity, put) = (connection.entity("document", key(number % KEYS)), Arc::clone(&put));
+            let (entity, put) = (connection.entity("document", key(number % keys)), Arc::clone(&put));
             async move {
                 let entity = entity.expect("the bench chooses allowed names");
                 entity.call::<_, serde_json::Value>(&*put).await.expect("the cluster is healthy");
             }
         }));
-        figures.note(name("replicated call, client over WebSocket", callers), Unit::PerSecond, rate);
+        figures.note(name("replicated call, client over WebSocket", callers, keys), Unit::PerSecond, rate);
     }
     cluster.stop();
 }
@@ -85,14 +91,14 @@ fn native(plan: Plan, times: (Duration, Duration), figures: &mut Figures) {
     let cluster = Cluster::with_own(plan);
     let value: Json = json!("v".repeat(VALUE_BYTES)).to_string().parse().expect("it is JSON");
     let put = document::Command::Put { value, if_revision: None, ttl_ms: None };
-    for callers in CALLERS {
+    for (callers, keys) in loads() {
         let rate = cluster.own().wait(rate(callers, times, |number| {
-            let (entity, put) = (cluster.own().entity::<Document>(&key(number % KEYS)), put.clone());
+            let (entity, put) = (cluster.own().entity::<Document>(&key(number % keys)), put.clone());
             async move {
                 entity.call(&put).await.expect("the cluster is healthy");
             }
         }));
-        figures.note(name("replicated call, native", callers), Unit::PerSecond, rate);
+        figures.note(name("replicated call, native", callers, keys), Unit::PerSecond, rate);
     }
     cluster.stop();
 }
@@ -105,15 +111,15 @@ fn beside_etcd(times: (Duration, Duration), figures: &mut Figures) {
     let runtime = runtime();
     runtime.block_on(async {
         let etcd = Etcd::start().await;
-        for callers in CALLERS {
+        for (callers, keys) in loads() {
             let connections = etcd.connect(callers.div_ceil(SHARE).max(3)).await;
             let value = [b'v'; VALUE_BYTES];
             let rate = rate(callers, times, |number| {
                 let (client, key): (EtcdClient, _) =
-                    (connections[number % connections.len()].clone(), key(number % KEYS));
+                    (connections[number % connections.len()].clone(), key(number % keys));
                 async move { client.put(key.as_bytes(), &value).await.expect("the cluster is healthy") }
             });
-            figures.note(name("etcd put over gRPC", callers), Unit::PerSecond, rate.await);
+            figures.note(name("etcd put over gRPC", callers, keys), Unit::PerSecond, rate.await);
         }
     });
 }
