@@ -25,6 +25,11 @@ pub(super) fn targets(cluster: &Cluster, count: usize) -> Vec<EntityRef<Sink>> {
     keys.iter().map(|key| cluster.own().entity(key)).collect()
 }
 
+/// Whether the other process leads it.
+pub(super) fn is_remote(cluster: &Cluster, target: &EntityRef<Sink>) -> bool {
+    cluster.leader(target.id()) == Some(Some(cluster.children[0].raft_id()))
+}
+
 pub(super) fn on_or_off(is_on: bool) -> &'static str {
     if is_on { "on" } else { "off" }
 }
