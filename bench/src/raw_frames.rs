@@ -4,16 +4,19 @@
 //! A frame is a length (u32), a key (u128) and a body. An empty frame asks how many frames have arrived.
 
 use std::{
+    collections::VecDeque,
     io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
     process::{Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    runtime::{Builder, Runtime},
+    runtime::{Builder, Handle, Runtime},
+    sync::{Notify, oneshot},
     time::Instant,
 };
 
@@ -75,6 +78,24 @@ impl RawFrames {
     pub fn calls(&self, count: usize, in_flight: usize, each: &mut dyn FnMut(Duration)) -> Duration {
         self.runtime.block_on(ask(self.address, count, in_flight, each)).expect("loopback works")
     }
+
+    /// How many calls per second so many tasks make on as many threads as a node has.
+    ///
+    /// # Panics
+    ///
+    /// When one is lost.
+    #[must_use]
+    pub fn callers(&self, count: usize, callers: usize) -> f64 {
+        let took = crate::node::runtime().block_on(ask_by_tasks(self.address, count, callers));
+        (count / callers * callers) as f64 / took.expect("loopback works").as_secs_f64()
+    }
+}
+
+/// What callers of one connection share. Answers come in the order of the questions.
+#[derive(Default)]
+struct Asked {
+    buffer: Vec<u8>,
+    waiting: VecDeque<oneshot::Sender<()>>,
 }
 
 fn runtime() -> Runtime {
@@ -93,6 +114,61 @@ fn put(buffer: &mut Vec<u8>, key: usize, body: &[u8]) {
     buffer.extend_from_slice(&length.to_le_bytes());
     buffer.extend_from_slice(&(key as u128).to_le_bytes());
     buffer.extend_from_slice(body);
+}
+
+/// Each caller is a task; one task writes what all of them asked, one reads the answers.
+async fn ask_by_tasks(address: SocketAddr, count: usize, callers: usize) -> std::io::Result<Duration> {
+    let (mut read, mut write) = connect(address, ANSWERED).await?.into_split();
+    let (asked, work) = (Arc::<Mutex<Asked>>::default(), Arc::new(Notify::new()));
+    let tasks = Handle::current();
+    let started = Instant::now();
+    let callers: Vec<_> = (0..callers)
+        .map(|caller| {
+            let (asked, work) = (Arc::clone(&asked), Arc::clone(&work));
+            tasks.spawn(async move {
+                for _ in 0..count / callers {
+                    let (answer, answered) = oneshot::channel();
+                    {
+                        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+                        put(&mut asked.buffer, caller, &[7; 16]);
+                        asked.waiting.push_back(answer);
+                    }
+                    work.notify_one();
+                    answered.await.expect("the reader runs");
+                }
+            })
+        })
+        .collect();
+    let (taken, told) = (Arc::clone(&asked), work);
+    let writer = tasks.spawn(async move {
+        let mut buffer = Vec::new();
+        loop {
+            told.notified().await;
+            std::mem::swap(&mut buffer, &mut taken.lock().unwrap_or_else(PoisonError::into_inner).buffer);
+            if write.write_all(&buffer).await.is_err() {
+                return;
+            }
+            buffer.clear();
+        }
+    });
+    let reader = tasks.spawn(async move {
+        let (mut answers, mut partial, mut woken) = (vec![0; BUFFER_BYTES], 0, Vec::new());
+        while let Ok(bytes @ 1..) = read.read(&mut answers).await {
+            partial += bytes;
+            let whole = partial / (HEAD_BYTES + ANSWER_BYTES);
+            partial %= HEAD_BYTES + ANSWER_BYTES;
+            woken.extend(asked.lock().unwrap_or_else(PoisonError::into_inner).waiting.drain(..whole));
+            // A caller that is gone ended the whole measurement.
+            for caller in woken.drain(..) {
+                let _gone = caller.send(());
+            }
+        }
+    });
+    futures_util::future::try_join_all(callers).await.expect("no caller panics");
+    let took = started.elapsed();
+    writer.abort();
+    reader.abort();
+    Ok(took)
 }
 
 async fn send(

@@ -43,9 +43,11 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
         raw.calls(WARM, 1, &mut |_| {});
         raw.calls(alone, 1, &mut |latency| record(&mut latencies, latency));
         note(figures, "raw frames, 1 in flight", &latencies);
+        let rate = raw.callers(together, CALLERS);
+        figures.note(format!("raw frames, {CALLERS} callers"), Unit::PerSecond, rate);
         let took = raw.calls(together, CALLERS, &mut |_| {});
         let rate = together as f64 / took.as_secs_f64();
-        figures.note(format!("raw frames, {CALLERS} in flight"), Unit::PerSecond, rate);
+        figures.note(format!("raw frames, {CALLERS} in flight of one task"), Unit::PerSecond, rate);
     }
     clusters.into_iter().for_each(|(_, cluster)| cluster.stop());
 }
@@ -62,7 +64,8 @@ fn histogram() -> Histogram<u64> {
 }
 
 fn record(latencies: &mut Histogram<u64>, latency: Duration) {
-    latencies.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
+    let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+    latencies.record(nanoseconds).expect("it grows as needed");
 }
 
 fn command() -> Command {
