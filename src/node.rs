@@ -4,6 +4,7 @@
 
 mod builder;
 mod cluster;
+mod disk;
 mod error;
 mod launch;
 mod meters;
@@ -26,7 +27,7 @@ use playhouse_cluster::{
     membership::{Command, Member, Which},
     peering::{CONSENSUS, ConsensusService, ConsensusTransport, Local, Peering, Service, ServiceId},
     placement,
-    store::{self, EngineKind, Health, Store},
+    store::{self, EngineKind, Health, Probe, Store},
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -41,15 +42,18 @@ pub use report::{FollowerReport, NodeReport, ShardReport};
 pub use settings::{Bootstrap, Links, Peers, Place, Settings};
 pub use standing::{Standing, Unfit};
 
-use self::cluster::{
-    control::{CONTROL, Control},
-    council::Council,
-    joining::Joining,
-    links::RouterFrames,
-    mover::{Mover, MoverServices},
-    reaching::Reaching,
-    shards::{Groups, Parts, Shards},
-    steward::Steward,
+use self::{
+    cluster::{
+        control::{CONTROL, Control},
+        council::Council,
+        joining::Joining,
+        links::RouterFrames,
+        mover::{Mover, MoverServices},
+        reaching::Reaching,
+        shards::{Groups, Parts, Shards},
+        steward::Steward,
+    },
+    disk::DiskWatch,
 };
 use crate::{
     entity::{Entity, KindRegistry},
@@ -78,6 +82,7 @@ pub struct Node {
     has_reached: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
     fatal: watch::Receiver<Option<String>>,
+    disk_is_lost: watch::Receiver<bool>,
 }
 
 /// How many groups of a node may change at once.
@@ -208,6 +213,15 @@ impl Node {
         let (tell_fatal, fatal) = watch::channel(None);
         let (draining, drains) = watch::channel(false);
         let (tell_reached, has_reached) = watch::channel(false);
+        let (tell_lost, disk_is_lost) = watch::channel(false);
+        let disk = DiskWatch {
+            probe: store.probe(),
+            peering: council.peering.clone(),
+            groups: groups.clone(),
+            environment: environment.clone(),
+            fatal: tell_fatal.clone(),
+            is_lost: tell_lost,
+        };
         let senders: Vec<_> =
             (0..settings.shards.get()).map(|_| watch::channel(ShardStatistics::default()).0).collect();
         let statistics = senders.iter().map(watch::Sender::subscribe).collect();
@@ -259,7 +273,8 @@ impl Node {
             environment.spawn(shards.run(council.system.known(), stopped.clone())),
             environment.spawn(system_mover.run(stopped.clone())),
             environment.spawn(steward.run(stopped.clone())),
-            environment.spawn(reaching.run(stopped)),
+            environment.spawn(reaching.run(stopped.clone())),
+            environment.spawn(disk.run(stopped)),
         ];
         environment.spawn(router.look_after(settings.wait_for_leader));
         let identity = Arc::new(identity);
@@ -279,6 +294,7 @@ impl Node {
             has_reached,
             stop,
             fatal,
+            disk_is_lost,
         }
     }
 
@@ -329,6 +345,18 @@ impl Node {
         self.store.health()
     }
 
+    /// What can be asked of the store without keeping it open.
+    #[must_use]
+    pub fn store_probe(&self) -> Probe {
+        self.store.probe()
+    }
+
+    /// Whether the disk failed or hangs: this node leads nothing any more, and nothing can be ended in order.
+    #[must_use]
+    pub fn has_lost_disk(&self) -> bool {
+        *self.disk_is_lost.borrow()
+    }
+
     /// Why the node cannot go on, once it cannot.
     #[must_use]
     pub fn fatal(&self) -> watch::Receiver<Option<String>> {
@@ -372,7 +400,7 @@ impl Node {
     /// Hands all leaderships to other nodes, at most for `budget`. Requests go on all the time. A node without peers keeps
     /// them.
     pub async fn hand_over(&self, budget: Duration) {
-        if self.council.peering.is_none() {
+        if self.council.peering.is_none() || self.has_lost_disk() {
             return;
         }
         self.draining.send_replace(true);

@@ -20,7 +20,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Builder, Node, RELEASE, Settings, StartError, meters::Meters};
+use super::{Builder, Node, RELEASE, Settings, StartError, disk::Fuse, meters::Meters};
 use crate::{
     config::{Config, Engine, LogFormat, Profile},
     gateway::{self, TokenError, drain},
@@ -32,6 +32,9 @@ use crate::{
 const TOKENS_EVERY: Duration = Duration::from_secs(2);
 /// Threads that run consensus, link, gateway and ops; and threads that run user code: at least this many each.
 const THREADS_MIN: usize = 2;
+
+/// How long a node may take to leave that can make nothing durable: nothing that still waits for that will be answered.
+const WITHOUT_DISK: Duration = Duration::from_secs(2);
 
 /// What a node process is told.
 pub struct Launch {
@@ -169,6 +172,8 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
         node = start => node?,
         () = signals.first() => return Ok(()),
     };
+    let fuse = Fuse::light(node.store_probe(), &environment);
+    let _fuse = fuse.map_err(|source| LaunchError::Io { what: "start a thread".to_owned(), source })?;
     drop(meters.set(node.meters()));
     drop(router.set(node.router().clone()));
     let (gateway_drain, gateway_drained) = drain();
@@ -191,8 +196,8 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
         reason = services.ended() => Some(reason),
     };
     publish.send_replace(ports::Stage::Draining);
-    tracing::info!(budget_s = config.drain.budget.as_secs(), "draining");
-    let budget = config.drain.budget;
+    let budget = if node.has_lost_disk() { WITHOUT_DISK } else { config.drain.budget };
+    tracing::info!(budget_s = budget.as_secs(), "draining");
     let leave = async {
         // First the leaderships, while clients are still served; then the clients.
         node.hand_over(budget.mul_f64(0.4)).await;

@@ -76,6 +76,7 @@ impl Store {
             queue,
             health,
             statistics,
+            disk: Arc::default(),
             alive: watch::Sender::default(),
         });
         let mode = if shared.engine.is_inline() {
@@ -264,6 +265,8 @@ impl Store {
         Probe {
             health: self.health(),
             statistics: self.statistics(),
+            disk: self.shared.disk.clone(),
+            environment: self.shared.environment.clone(),
             path: self.shared.engine.path().map(std::path::Path::to_owned),
         }
     }

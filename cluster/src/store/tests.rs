@@ -121,6 +121,30 @@ async fn a_failed_sync_fails_everybody_for_good() {
     assert!(memory.crash(Crash::LoseUnsynced).scan(b""..b"z", 10).unwrap().is_empty());
 }
 
+/// A disk that hangs says nothing; how long it has been silent can be seen, and only while it is.
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_hangs_is_seen() {
+    let memory = Memory::new();
+    let store = start(memory.clone());
+    let probe = store.probe();
+    store.commit(put("a", "1")).await.unwrap();
+    assert_eq!((probe.waiting(DiskCall::Sync), probe.waiting(DiskCall::Write)), (None, None));
+
+    memory.faults().set_latency(Duration::from_secs(60));
+    let hung = tokio::spawn({
+        let store = store.clone();
+        async move { store.commit(put("b", "2")).await }
+    });
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    // What is written meanwhile is no news of the sync.
+    store.apply(put("c", "3")).await.unwrap();
+    assert_eq!(probe.waiting(DiskCall::Sync), Some(Duration::from_secs(7)));
+    assert_eq!(probe.waiting(DiskCall::Write), None);
+
+    hung.await.unwrap().unwrap();
+    assert_eq!(probe.waiting(DiskCall::Sync), None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_torn_batch_is_dropped_as_a_whole() {
     let memory = Memory::new();

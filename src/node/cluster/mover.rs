@@ -83,8 +83,8 @@ impl Mover {
             tokio::select! {
                 biased;
                 _ = stopped.changed() => {}
-                _ = leadership.changed() => {}
-                _ = replicas.changed() => {}
+                Ok(()) = leadership.changed() => {}
+                Ok(()) = replicas.changed() => {}
                 _ = known.changed() => {}
                 _ = draining.changed() => {}
                 () = tokio::time::sleep(wait) => {}

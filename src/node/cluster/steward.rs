@@ -41,7 +41,7 @@ impl Steward {
             tokio::select! {
                 biased;
                 _ = stopped.changed() => {}
-                _ = leadership.changed() => {}
+                Ok(()) = leadership.changed() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }
