@@ -25,6 +25,7 @@ use super::{
     growth::Growth,
     log::Log,
     machine::{Applied, Machine, State, encode_changes},
+    point_in_time::PointInTime,
     responder::Responder,
     sequence::Refusals,
     types::{Changes, LogId, Raft},
@@ -218,6 +219,16 @@ impl RaftGroup {
         if let Err(error) = self.inner.raft.shutdown().await {
             tracing::warn!(group = self.inner.id.0, %error, "a Raft group did not stop in order");
         }
+    }
+
+    /// The applied state as it is now. Behind a [read barrier](Group::read_barrier) it has everything that was committed
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read, or the engine has no views and the state is too large to be copied.
+    pub fn point_in_time(&self) -> Result<PointInTime, OpenError> {
+        PointInTime::take(&self.inner.store, self.inner.id)
     }
 
     /// Which replica this is.
