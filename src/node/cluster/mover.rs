@@ -216,7 +216,14 @@ fn next_step(
             Some(arriving) => Step::AddLearner(*arriving),
             None if wanted.voters.contains(&own) => Step::ChangeVoters(wanted.voters.clone()),
             // A leader cannot remove itself.
-            None => Step::MoveLeadership(wanted.voters.intersection(&actual.voters).copied().collect()),
+            None => {
+                let heirs: Vec<_> = wanted.voters.intersection(&actual.voters).copied().collect();
+                if heirs.is_empty() {
+                    // The only voter makes the newcomer a voter beside it first.
+                    return Some(Step::ChangeVoters(wanted.voters.union(&actual.voters).copied().collect()));
+                }
+                Step::MoveLeadership(heirs)
+            }
         });
     }
     if let Some(stray) = actual.learners.iter().find(|id| !is_learner(state, which, **id)) {

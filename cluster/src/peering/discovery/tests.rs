@@ -135,7 +135,7 @@ async fn changes_are_published_and_repetitions_are_not() {
     let discovery = start(&script);
     let mut addresses = discovery.addresses();
     later().await;
-    addresses.mark_unchanged();
+    let _ = addresses.borrow_and_update();
     later().await;
     assert!(!addresses.has_changed().unwrap());
     script.say_addresses(&["10.0.0.3"]);
