@@ -48,7 +48,7 @@ impl EtcdClient {
     ///
     /// # Errors
     ///
-    /// [`EtcdError`].
+    /// When etcd refuses, or the connection breaks.
     pub async fn put(&self, key: &[u8], value: &[u8]) -> Result<(), EtcdError> {
         let mut requests = self.requests.clone().ready().await?;
         let request = http::Request::post(self.uri.clone())
