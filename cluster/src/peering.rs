@@ -155,7 +155,7 @@ pub struct PeerStatus {
 ///     identity::Incarnation,
 ///     peering::{Config, Cookie, Cookies, Local, Peering, Session, ShardFrames},
 /// };
-/// use crate::environment::watch;
+/// use playhouse_cluster::environment::watch;
 ///
 /// struct Ignored;
 ///
