@@ -2,15 +2,10 @@
 
 use std::{io, sync::Arc};
 
-use tokio::{
-    io::{AsyncWriteExt, WriteHalf},
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{link::Link, outbox::End, record, record::Sealer, session::Session};
-use crate::environment::Connection;
-
-type Half = WriteHalf<Box<dyn Connection>>;
+use crate::environment::WriteEnd;
 
 /// How many records are sealed before they are written.
 const RECORDS: usize = 4;
@@ -18,7 +13,7 @@ const RECORDS: usize = 4;
 const KEEP_BYTES: usize = 1 << 20;
 
 /// Runs until the session ends. A plain session has no `sealer`.
-pub(super) async fn run(link: Arc<Link>, session: Arc<Session>, half: Half, sealer: Option<Sealer>) {
+pub(super) async fn run(link: Arc<Link>, session: Arc<Session>, half: WriteEnd, sealer: Option<Sealer>) {
     let mut end = session.outbox.end();
     let mut writer = Writer { link, session: Arc::clone(&session), half, sealer, sealed: Vec::new() };
     let outcome = tokio::select! {
@@ -37,7 +32,7 @@ pub(super) async fn run(link: Arc<Link>, session: Arc<Session>, half: Half, seal
 struct Writer {
     link: Arc<Link>,
     session: Arc<Session>,
-    half: Half,
+    half: WriteEnd,
     sealer: Option<Sealer>,
     sealed: Vec<u8>,
 }
