@@ -264,7 +264,9 @@ impl Running {
         let timer = self.core.next_due_ms().map(|due_ms| {
             now + Duration::from_millis(due_ms.saturating_sub(self.services.environment.wall_ms()).max(1))
         });
-        let housekeeping = self.housekeeping_since.map(|since| since + self.core_config().housekeeping_after);
+        // A commit wakes us, too.
+        let housekeeping = self.housekeeping_since.filter(|_| self.core.is_worth_proposing());
+        let housekeeping = housekeeping.map(|since| since + self.core_config().housekeeping_after);
         [Some(self.next_tick), timer, housekeeping].into_iter().flatten().min().unwrap_or(self.next_tick)
     }
 
@@ -281,6 +283,8 @@ impl Running {
                 self.propose().await;
             }
             self.execute().await?;
+        }
+        if self.core.may_propose() {
             self.propose().await;
         }
         self.release();
@@ -358,7 +362,9 @@ impl Running {
         let now = self.services.environment.now();
         let waited =
             self.housekeeping_since.is_some_and(|since| since + self.core_config().housekeeping_after <= now);
-        if let Some(proposal) = self.core.seal(waited) {
+        if self.core.is_worth_proposing()
+            && let Some(proposal) = self.core.seal(waited)
+        {
             self.made.push_back((proposal.number, now));
             self.meter.proposed(proposal.changes.bytes());
             let watcher = Box::new(Watcher { number: proposal.number, news: Arc::clone(&self.news) });

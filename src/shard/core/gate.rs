@@ -152,6 +152,11 @@ impl Gate {
         self.applied
     }
 
+    /// Whether a proposal is on its way to its commit.
+    pub(super) fn is_awaiting_commit(&self) -> bool {
+        self.in_flight.back().is_some_and(|last| last.number > self.committed)
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
