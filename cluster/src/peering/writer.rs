@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::{link::Link, outbox::End, record, record::Sealer, session::Session};
+use super::{Lane, link::Link, outbox::End, record, record::Sealer, session::Session};
 use crate::environment::WriteEnd;
 
 /// How many records are sealed before they are written.
@@ -40,7 +40,10 @@ struct Writer {
 impl Writer {
     async fn write_all(&mut self) -> io::Result<()> {
         let mut plain = Vec::new();
-        while let Some(frames) = self.session.outbox.take(&mut plain).await {
+        // Behind each of its frames stands a sync of a disk, so a turn of the scheduler more is nothing; and each write costs
+        // more than what is in it.
+        let gathers = self.session.lane() == Lane::Consensus;
+        while let Some(frames) = self.session.outbox.take(&mut plain, gathers).await {
             self.link.traffic(&self.session).frames_out.add(frames);
             self.write_frames(&plain).await?;
             plain.clear();
