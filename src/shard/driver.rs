@@ -121,6 +121,8 @@ struct Running {
     services: ShardServices,
     news: Arc<News>,
     barriers: FuturesOrdered<Barrier>,
+    /// What the replies take that wait for barriers.
+    barrier_bytes: usize,
     /// When each proposal on its way was made.
     made: VecDeque<(u64, Instant)>,
     /// What was taken from the mailbox and not executed yet.
@@ -169,6 +171,7 @@ pub async fn run(executor: Executor, services: ShardServices, hasher: &Hasher) -
         services,
         news: Arc::default(),
         barriers: FuturesOrdered::new(),
+        barrier_bytes: 0,
         made: VecDeque::new(),
         backlog: VecDeque::new(),
         housekeeping_since: None,
@@ -247,7 +250,7 @@ impl Running {
     }
 
     fn takes_messages(&self) -> bool {
-        !self.is_paused && self.core.may_propose() && self.barriers.len() < BARRIERS_MAX
+        !self.is_paused && self.core.may_take(self.barrier_bytes) && self.barriers.len() < BARRIERS_MAX
     }
 
     fn has_work(&self) -> bool {
@@ -360,8 +363,11 @@ impl Running {
 
     async fn propose(&mut self) {
         let now = self.services.environment.now();
-        let waited =
-            self.housekeeping_since.is_some_and(|since| since + self.core_config().housekeeping_after <= now);
+        // A paused executor that was quiet must stay so: its group is about to be led elsewhere.
+        let waited = !self.is_paused
+            && self
+                .housekeeping_since
+                .is_some_and(|since| since + self.core_config().housekeeping_after <= now);
         if self.core.is_worth_proposing()
             && let Some(proposal) = self.core.seal(waited)
         {
@@ -384,6 +390,7 @@ impl Running {
         let reads = self.core.take_reads();
         if !reads.is_empty() {
             let (group, term) = (Arc::clone(&self.executor.group), self.executor.term);
+            self.barrier_bytes += reads.iter().map(Effect::bytes).sum::<usize>();
             self.barriers.push_back(Box::pin(async move { (reads, barrier(&*group, term).await) }));
         }
     }
@@ -397,6 +404,7 @@ impl Running {
     }
 
     fn passed(&mut self, effects: Vec<Effect>, outcome: Result<(), ProposeError>) {
+        self.barrier_bytes -= effects.iter().map(Effect::bytes).sum::<usize>();
         match outcome {
             Ok(()) => self.act(effects),
             Err(_) => effects.into_iter().for_each(|effect| effect.refuse(CallError::NotCommitted)),
@@ -517,3 +525,6 @@ async fn next_barrier(
     }
     std::future::poll_fn(|context| Pin::new(&mut *barriers).poll_next(context)).await
 }
+
+#[cfg(test)]
+mod tests;

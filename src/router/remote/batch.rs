@@ -4,8 +4,8 @@ use playhouse_cluster::consensus::Term;
 
 use crate::{protocol::ShardId, shard::Message};
 
-/// For how many messages of one shard memory is kept.
-const KEEP_MESSAGES: usize = 256;
+/// For how many messages of each shard memory is kept, on each lane.
+const KEEP_MESSAGES: usize = 16;
 
 /// Commands that were read together, by shard. It holds what stood in one read buffer of the link, no more.
 #[derive(Default)]

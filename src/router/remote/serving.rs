@@ -157,17 +157,17 @@ impl Serving {
     pub fn hear_all<'a>(&self, frames: impl IntoIterator<Item = &'a [u8]>) -> Result<(), ServeError> {
         let mut hearing = self.shared.hearing.lock();
         let mut now = None;
-        for frame in frames {
-            match codec::decode(frame)? {
-                Question::Command(command) => self.command(&mut hearing, command, &mut now)?,
-                question => {
-                    // It must not pass the commands before it.
-                    self.deliver_all(&mut hearing.batch)?;
-                    self.question(&mut hearing, question)?;
-                }
+        let heard = frames.into_iter().try_for_each(|frame| match codec::decode(frame)? {
+            Question::Command(command) => self.command(&mut hearing, command, &mut now),
+            question => {
+                // It must not pass the commands before it.
+                self.deliver_all(&mut hearing.batch)?;
+                self.question(&mut hearing, question)
             }
-        }
-        self.deliver_all(&mut hearing.batch)
+        });
+        // Those before a bad frame are good; and what stayed here would hold on to this lane for ever.
+        let delivered = self.deliver_all(&mut hearing.batch);
+        heard.and(delivered)
     }
 
     fn question(&self, hearing: &mut Hearing, question: Question<'_>) -> Result<(), ServeError> {

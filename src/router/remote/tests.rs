@@ -334,6 +334,24 @@ async fn garbage_on_a_lane_is_an_error_for_whoever_hears_it() {
     assert!(asker.lane_answered(&line.remote, LANE, b"\xff").is_err());
 }
 
+/// What stands before a frame that cannot be understood is delivered, and nothing of it holds on to the lane.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_ends_by_garbage_leaves_nothing_behind() {
+    let (asker, leader) = (router(1), router(2));
+    let line = Line::dial(&asker, &leader, 2);
+    let mailbox = lead(&leader, 1, 100);
+    line.pump();
+    let _sent = send(&asker, "a");
+    let mut frames: Vec<_> = line.there.frames.lock().drain(..).collect();
+    frames.push(b"\xff\xff\xff".to_vec());
+    assert!(line.serving.hear_all(frames.iter().map(Vec::as_slice)).is_err());
+    assert_eq!(echo(take(&mailbox)), [1]);
+    leader.served(&line.serving);
+    let back = Arc::downgrade(&line.back);
+    drop(line);
+    assert!(back.upgrade().is_none(), "the lane is still held");
+}
+
 /// The outbox of a shard that is led here again begins a new stream; it was once taken for the old one, which the other
 /// end still held back.
 #[tokio::test(start_paused = true)]
