@@ -12,6 +12,10 @@ check:
 test *arguments:
     cargo test --workspace {{arguments}}
 
+# Simulated clusters from many seeds, optimised: `just seeds 0..2000`.
+seeds range:
+    PLAYHOUSE_SEEDS={{range}} cargo test --profile simulation --test simulation seeds -- --nocapture
+
 # The run with a real Debian package list: load, kill -9, restart, load again.
 dpkg:
     cargo test --workspace dpkg
