@@ -27,7 +27,7 @@ use playhouse_cluster::{
     identity::{Identity, Wanted},
     membership::{Command, Member, Which},
     peering::{ConsensusTransport, Local},
-    store::{self, EngineKind, Health, Store},
+    store::{self, EngineKind, Health, Probe, Store},
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
 
@@ -140,6 +140,7 @@ impl Node {
         metrics: Metrics,
         environment: Environment,
     ) -> Result<Self, StartError> {
+        environment.spawn(disk::give_up_when_hanging(store.probe()));
         let kinds = Arc::new(kinds);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
         let (groups, control) = (Groups::default(), Control::default());
@@ -371,6 +372,18 @@ impl Node {
         self.store.health()
     }
 
+    /// What can be asked of the store without keeping it open.
+    #[must_use]
+    pub fn store_probe(&self) -> Probe {
+        self.store.probe()
+    }
+
+    /// Whether the store failed for good: this node leads nothing any more, and cannot end in order.
+    #[must_use]
+    pub fn has_lost_store(&self) -> bool {
+        matches!(*self.store.health().borrow(), Health::Failed(_))
+    }
+
     /// Why the node cannot go on, once it cannot.
     #[must_use]
     pub fn fatal(&self) -> watch::Receiver<Option<String>> {
@@ -465,6 +478,16 @@ impl Node {
         self.groups.all().into_iter().any(movable)
     }
 
+    /// The end of a node that [lost its store](Self::has_lost_store): what waits for that has no end, so nothing is waited for.
+    /// But others hear at once that this node is gone, although its process may hang in its disk for long.
+    pub async fn abandon(self) {
+        self.router.drain();
+        self.stop.send_replace(true);
+        if let Some(peering) = &self.council.peering {
+            drop(tokio::time::timeout(LINKS_WITHIN, peering.stop()).await);
+        }
+    }
+
     /// Takes no more requests, waits for those under way at most `budget`, then stops everything in order.
     /// Another node may use the volume when it returns, unless a handler runs on for ever.
     pub async fn stop(self, budget: Duration) {
@@ -496,6 +519,9 @@ impl Node {
         }
     }
 }
+
+/// How long links may take to close when nothing else can be ended.
+const LINKS_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long executors may take to notice that the node stopped.
 const RELEASED_WITHIN: Duration = Duration::from_secs(5);

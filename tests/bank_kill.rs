@@ -18,10 +18,11 @@ use account::{Account, Statement};
 use futures_util::future::{join, join_all};
 use playhouse::{node::Node, protocol::Key};
 use playhouse_client::{CallError, Client};
+use playhouse_cluster::environment::watch;
 use process::{NodeProcess, PATIENCE};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde_json::json;
-use tokio::{process::Command, sync::watch, time::timeout};
+use tokio::{process::Command, time::timeout};
 use transfer::{Order, Phase, Transfer};
 
 const KILLS: u64 = 12;

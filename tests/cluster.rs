@@ -12,6 +12,8 @@ mod bank;
 mod freeze;
 #[path = "cluster/full_disk.rs"]
 mod full_disk;
+#[path = "cluster/hanging_disk.rs"]
+mod hanging_disk;
 #[path = "cluster/kills.rs"]
 mod kills;
 #[path = "support/load.rs"]

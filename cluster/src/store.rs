@@ -18,6 +18,7 @@ mod batch;
 mod config;
 #[cfg(test)]
 mod conformance;
+mod disk;
 mod engine;
 mod error;
 mod fjall;
@@ -40,6 +41,7 @@ pub use self::fjall::Fjall;
 pub use self::sled::Sled;
 pub use batch::{Batch, Op};
 pub use config::{Config, KEY_BYTES_MAX, RESERVED_PREFIX};
+pub use disk::DiskCall;
 pub use engine::{Engine, Pairs, View};
 pub use error::StoreError;
 pub use handle::Store;

@@ -1,7 +1,19 @@
-//! Notices that the store failed for good, at any time of a node's life: whoever waits for a write then waits for ever.
+//! Watches the disk: a node that can make nothing durable must not lead, and ends.
+//!
+//! Comes in: what the store tells about itself. Leaves: a store that is given up when its disk hangs, and the end of the node
+//! when the store failed, at any time of its life: whoever waits for a write then waits for ever. Peers hear of both, and
+//! leaderships move to them, as for any store that does not write ([`condition`](super::cluster::condition), movers).
+//!
+//! A full disk is no such end: writes wait, and go on when there is space.
+
+mod fuse;
+mod patience;
 
 use playhouse_cluster::environment::watch;
-use playhouse_cluster::store::{Health, StoreError};
+use playhouse_cluster::store::{Health, Probe, StoreError};
+
+pub(super) use fuse::{FUSE_AFTER, Fuse};
+use patience::{LOOK_EVERY, Patience};
 
 /// Returns when the store failed.
 pub(super) async fn failed(mut health: watch::Receiver<Health>) -> StoreError {
@@ -30,3 +42,17 @@ pub(super) async fn tell_failed(health: watch::Receiver<Health>, fatal: watch::S
         is_first
     });
 }
+
+/// Makes a disk that hangs a store that failed. Ends with the store.
+pub(super) async fn give_up_when_hanging(disk: Probe) {
+    let mut patience = Patience::default();
+    while disk.is_open() {
+        if let Some((call, waited)) = patience.look(&disk) {
+            return disk.give_up(call, waited);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

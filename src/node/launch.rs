@@ -20,7 +20,11 @@ use playhouse_cluster::{
 };
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
-use super::{Builder, Node, RELEASE, Settings, StartError, meters::Meters};
+use super::{
+    Builder, Node, RELEASE, Settings, StartError,
+    disk::{FUSE_AFTER, Fuse},
+    meters::Meters,
+};
 use crate::{
     config::{Config, Engine, LogFormat, Profile},
     gateway::{self, TokenError, drain},
@@ -31,6 +35,9 @@ use crate::{
 const TOKENS_EVERY: Duration = Duration::from_secs(2);
 /// Threads that run consensus, link, gateway and ops; and threads that run user code: at least this many each.
 const THREADS_MIN: usize = 2;
+
+/// How long a node may take to leave that lost its store: what waits for that is never answered. Less than the fuse waits.
+const WITHOUT_STORE_MAX: Duration = Duration::from_secs(5);
 
 /// What a node process is told.
 pub struct Launch {
@@ -168,6 +175,9 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
         node = start => node?,
         () = signals.first() => return Ok(()),
     };
+    let fuse = Fuse::light(node.store_probe(), FUSE_AFTER, &environment, || std::process::exit(1));
+    let _fuse = fuse
+        .map_err(|source| LaunchError::Io { what: "start the thread playhouse-fuse".to_owned(), source })?;
     drop(meters.set(node.meters()));
     subject.set(&node);
     let (gateway_drain, gateway_drained) = drain();
@@ -190,14 +200,20 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
         reason = services.ended() => Some(reason),
     };
     publish.send_replace(ports::Stage::Draining);
-    tracing::info!(budget_s = config.drain.budget.as_secs(), "draining");
-    let budget = config.drain.budget;
+    let has_store = !node.has_lost_store();
+    let budget = if has_store { config.drain.budget } else { config.drain.budget.min(WITHOUT_STORE_MAX) };
+    tracing::info!(budget_s = budget.as_secs(), "draining");
     let leave = async {
         // First the leaderships, while clients are still served; then the clients.
         node.hand_over(budget.mul_f64(0.4)).await;
         gateway_drain.start();
-        let _ = gateway.await;
-        node.stop(budget.mul_f64(0.4)).await;
+        if has_store {
+            let _ = gateway.await;
+            node.stop(budget.mul_f64(0.4)).await;
+        } else {
+            drop(tokio::time::timeout(budget.mul_f64(0.2), gateway).await);
+            node.abandon().await;
+        }
         traces.flush().await;
         ops_drain.start();
         let _ = ops.await;

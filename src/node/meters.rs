@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::Mutex;
 use playhouse_cluster::environment::watch;
-use playhouse_cluster::store::{Probe, SYNC_BOUNDS_US};
+use playhouse_cluster::store::{DiskCall, Probe, SYNC_BOUNDS_US};
 
 use self::cluster::ClusterMeters;
 use super::Operator;
@@ -91,6 +91,9 @@ impl Meters {
 
     fn read_store(&self) {
         self.metrics.store_healthy.set(i64::from(self.store.is_healthy()));
+        let waiting = [DiskCall::Write, DiskCall::Sync].into_iter().filter_map(|call| self.store.begun(call));
+        let waiting_s = waiting.map(|begun| begun.elapsed().as_secs()).max().unwrap_or(0);
+        self.metrics.store_waiting_seconds.set(i64::try_from(waiting_s).unwrap_or(i64::MAX));
         if let Some(free) = self.store.free_bytes() {
             self.metrics.store_free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
         }

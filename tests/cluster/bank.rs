@@ -4,7 +4,8 @@ use std::{ffi::OsString, process::ExitCode};
 
 use playhouse::node::Node;
 use playhouse_client::Client;
-use tokio::{process::Command, sync::watch, task::JoinSet};
+use playhouse_cluster::environment::watch;
+use tokio::{process::Command, task::JoinSet};
 
 use crate::{
     account::Account,

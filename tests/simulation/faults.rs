@@ -30,6 +30,7 @@ pub enum Kind {
     SlowDisk,
     FullDisk,
     FailingDisk,
+    HangingDisk,
     LoseVolume,
     RestoreVolume,
     Drain,
@@ -37,7 +38,7 @@ pub enum Kind {
 }
 
 /// All kinds of faults.
-pub const KINDS: [Kind; 20] = [
+pub const KINDS: [Kind; 21] = [
     Kind::Isolate,
     Kind::OneWay,
     Kind::PartialCut,
@@ -54,6 +55,7 @@ pub const KINDS: [Kind; 20] = [
     Kind::SlowDisk,
     Kind::FullDisk,
     Kind::FailingDisk,
+    Kind::HangingDisk,
     Kind::LoseVolume,
     Kind::RestoreVolume,
     Kind::Drain,
@@ -94,6 +96,8 @@ pub struct Faults {
     pub violations: Vec<String>,
 }
 
+/// Longer than any run.
+const HANGS_FOR: Duration = Duration::from_secs(3_600);
 const COPIES_MAX: usize = 4;
 /// How long nothing goes wrong before a volume is lost or replaced, at most.
 const CALM_MAX: Duration = Duration::from_secs(20);
@@ -388,6 +392,12 @@ impl Faults {
             Kind::FailingDisk => {
                 self.note(format_args!("syncs of {at} fail from now on"));
                 world.hosts[at].memory.faults().fail_syncs();
+                true
+            }
+            Kind::HangingDisk => {
+                self.note(format_args!("the disk of {at} hangs"));
+                world.hosts[at].memory.faults().set_latency(HANGS_FOR);
+                self.later(200, 9_000, End::Quicken(at));
                 true
             }
             Kind::LoseVolume => self.lose_volume(world, at),

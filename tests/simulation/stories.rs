@@ -1,8 +1,13 @@
-//! What a cluster does when nothing goes wrong.
+//! What a cluster does when nothing goes wrong, and when one thing does.
 
 use std::time::Duration;
 
-use playhouse_cluster::peering::Encryption;
+use playhouse::{
+    kinds::{Counter, counter},
+    protocol::Key,
+    router::EntityRef,
+};
+use playhouse_cluster::{peering::Encryption, store::Crash};
 use tokio::time::Instant;
 
 use super::{
@@ -64,8 +69,50 @@ fn a_node_that_leaves_is_gone_at_once_and_leads_nothing() {
             usize::from(SHAPE.shards),
             "no shard waits for an election"
         );
-        world.crash(0, playhouse_cluster::store::Crash::Process, false);
+        world.crash(0, Crash::Process, false);
         world.start(0);
         assert!(within(Duration::from_secs(30), || checks::missing_for_whole(&world).is_empty()).await);
+    });
+}
+
+const COUNTERS: [&str; 16] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"];
+
+/// Adds one to counters of all shards, through one node; what was acknowledged.
+async fn add_everywhere(world: &World, through: usize) -> Vec<Option<i64>> {
+    let router = world.with(through, |node| node.router().clone()).expect("it serves");
+    let counters = COUNTERS.map(|key| {
+        let counter = EntityRef::<Counter>::new(router.clone(), Key::new(key).expect("it is a key"));
+        async move { counter.call(&counter::Command::Add(1)).await.ok().map(|reply| reply.value) }
+    });
+    futures_util::future::join_all(counters).await
+}
+
+/// A leader whose disk hangs sends heartbeats all the same, so nobody else would be elected.
+#[test]
+fn a_disk_that_hangs_costs_a_node_its_leaderships_and_no_acknowledged_effect() {
+    simulate(async {
+        let mut world = whole().await;
+        assert!(add_everywhere(&world, 0).await.iter().all(|value| *value == Some(1)));
+        world.hosts[0].memory.faults().set_latency(Duration::from_secs(3_600));
+        let begin = Instant::now();
+        // Its disk has work now. What is answered, the disks of the two others have.
+        drop(tokio::time::timeout(Duration::from_secs(2), add_everywhere(&world, 1)).await);
+
+        let others_lead = || led(&world)[1..].iter().sum::<usize>() == usize::from(SHAPE.shards);
+        assert!(within(Duration::from_secs(10), others_lead).await, "{:?}", led(&world));
+        assert!(begin.elapsed() > Duration::from_secs(5), "given up too early: {:?}", begin.elapsed());
+        let reason = world.ended(0).expect("the node tells that it cannot go on");
+        assert!(reason.contains("a sync has not returned"), "{reason}");
+        assert!(world.with(0, playhouse::node::Node::has_lost_store).expect("it waits to be ended"));
+
+        // Added to before, perhaps by the one that nobody waited for, and now.
+        let values = add_everywhere(&world, 2).await;
+        assert!(values.iter().all(|value| matches!(value, Some(2 | 3))), "{values:?}");
+        world.hosts[0].memory.faults().set_latency(Duration::ZERO);
+        world.crash(0, Crash::LoseUnsynced, false);
+        world.start(0);
+        assert!(within(Duration::from_secs(60), || checks::missing_for_whole(&world).is_empty()).await);
+        let again = add_everywhere(&world, 0).await;
+        assert!(again.iter().zip(&values).all(|(now, before)| *now == before.map(|it| it + 1)), "{again:?}");
     });
 }

@@ -14,10 +14,11 @@ use std::{
 };
 
 use playhouse_client::{CallError, Client, Entity, Idempotency, IdempotencyKey, Options};
+use playhouse_cluster::environment::watch;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{task::JoinSet, time::Instant};
 
 use crate::nodes::{Nodes, until};
 

@@ -276,6 +276,13 @@ impl Node {
         self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none())
     }
 
+    /// Whether its main thread has ended. Threads that wait for a disk may be left; nobody can end those.
+    pub fn has_ended_but_for_its_disk(&self) -> bool {
+        let process = self.process.as_ref().and_then(Child::id).expect("nobody waited for its end");
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
+    }
+
     async fn signal(&self, signal: &str) {
         let process = self.process.as_ref().and_then(Child::id).expect("it runs").to_string();
         let sent = Command::new("kill").args([signal, &process]).status().await.unwrap();

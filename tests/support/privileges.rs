@@ -38,3 +38,50 @@ impl Drop for Volume {
         drop(run("umount", &["--lazy", &self.path.display().to_string()]));
     }
 }
+
+/// A disk of a test's own, in a file, that can be made to hang. Well again and gone when dropped.
+pub struct Disk {
+    path: PathBuf,
+}
+
+impl Disk {
+    /// Formats `image`, of `size`, and mounts it at `path`.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none; usually because only root may mount, or because there are no loop devices.
+    pub fn mount(image: &Path, size: &str, path: &Path) -> Result<Self, String> {
+        std::fs::create_dir_all(path).map_err(|error| error.to_string())?;
+        let (file, at) = (image.display().to_string(), path.display().to_string());
+        run("truncate", &["--size", size, &file])?;
+        run("mkfs.ext4", &["-q", &file])?;
+        run("mount", &["-o", "loop", &file, &at])?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// From now on no write and no sync returns.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not hang.
+    pub fn hang(&self) -> Result<(), String> {
+        run("fsfreeze", &["--freeze", &self.path.display().to_string()])
+    }
+
+    /// All of them return.
+    ///
+    /// # Errors
+    ///
+    /// Why they do not, for example because it did not hang.
+    pub fn go_on(&self) -> Result<(), String> {
+        run("fsfreeze", &["--unfreeze", &self.path.display().to_string()])
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // It hangs only when a test failed; then nothing could end that uses it.
+        drop(self.go_on());
+        drop(run("umount", &["--lazy", &self.path.display().to_string()]));
+    }
+}

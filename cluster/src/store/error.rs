@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::DiskCall;
 use crate::volume::LockError;
 
 /// Why bytes could not be kept or read. Nothing was deleted.
@@ -26,6 +27,17 @@ pub enum StoreError {
     Sync {
         /// What the operating system said.
         reason: String,
+    },
+
+    /// The disk does not answer. What it was given last is unknown until the next recovery; the store accepts no more writes.
+    #[error(
+        "the disk hangs: a {call} has not returned for {seconds} s; look at the volume, then restart the node, it recovers from what is on disk"
+    )]
+    Hangs {
+        /// What does not return.
+        call: DiskCall,
+        /// For how long.
+        seconds: u64,
     },
 
     /// Reading or writing failed. The store accepts no more writes.

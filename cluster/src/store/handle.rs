@@ -77,6 +77,7 @@ impl Store {
             queue,
             health,
             statistics,
+            disk: Arc::default(),
             alive: watch::Sender::default(),
         });
         let mode = if shared.engine.is_inline() {
@@ -265,6 +266,8 @@ impl Store {
         Probe {
             health: self.health(),
             statistics: self.statistics(),
+            disk: self.shared.disk.clone(),
+            shared: Arc::downgrade(&self.shared),
             path: self.shared.engine.path().map(std::path::Path::to_owned),
         }
     }

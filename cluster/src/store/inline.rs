@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 
 use super::{
     config::SPACE_RETRY,
+    disk::DiskCall,
     writer::{Shared, Step, Writer},
 };
 
@@ -50,6 +51,7 @@ impl Inline {
             return;
         }
         drop(state);
+        self.shared.disk.begin(DiskCall::Sync, self.shared.environment.now());
         let inline = self.clone();
         self.shared.environment.spawn(async move {
             tokio::time::sleep(latency).await;

@@ -331,3 +331,35 @@ async fn damage_that_is_read_fails_the_store() {
     assert!(matches!(&*store.health().borrow(), Health::Failed(StoreError::Corrupt { .. })));
     assert!(matches!(store.commit(put("key", "value")).await, Err(StoreError::Corrupt { .. })));
 }
+
+/// A disk that hangs says nothing. Who watches sees the call, and gives up for those whom the writer cannot tell.
+#[tokio::test]
+async fn who_waits_behind_a_sync_that_hangs_hears_when_it_is_given_up() {
+    let (engine, mut gate) = Gated::new();
+    let store = start(engine);
+    let probe = store.probe();
+    let (sender, mut done) = unbounded::unbounded_channel();
+    let commit = |name: &'static str| {
+        let sender = sender.clone();
+        store.commit_then(put(name, ""), Box::new(move |outcome| sender.send((name, outcome)).unwrap()));
+    };
+    assert_eq!((probe.begun(DiskCall::Sync), probe.begun(DiskCall::Write)), (None, None));
+    commit("taken");
+    gate.began.recv().await.unwrap();
+    assert!(probe.begun(DiskCall::Sync).is_some());
+    assert_eq!(probe.begun(DiskCall::Write), None);
+
+    commit("waiting");
+    probe.give_up(DiskCall::Sync, Duration::from_secs(5));
+    let (who, outcome) = done.recv().await.unwrap();
+    assert_eq!(who, "waiting");
+    assert!(matches!(outcome, Err(StoreError::Hangs { call: DiskCall::Sync, seconds: 5 })), "{outcome:?}");
+    assert!(matches!(&*store.health().borrow(), Health::Failed(StoreError::Hangs { .. })));
+    assert!(store.commit(put("later", "")).await.is_err(), "accepted after it was given up");
+
+    // The call returns after all: what it made durable is durable.
+    gate.permissions.send(()).unwrap();
+    assert!(matches!(done.recv().await.unwrap(), ("taken", Ok(()))));
+    store.shutdown().await;
+    assert_eq!(probe.begun(DiskCall::Sync), None);
+}

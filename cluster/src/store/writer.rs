@@ -7,6 +7,7 @@ use crate::environment::watch;
 use super::{
     Config, Engine, Health, Statistics, StoreError,
     config::SPACE_RETRY,
+    disk::{Disk, DiskCall},
     queue::Queue,
     request::{Outcome, Round, Waiter, Woken},
     space::Space,
@@ -21,6 +22,7 @@ pub(super) struct Shared {
     pub(super) queue: Queue,
     pub(super) health: watch::Sender<Health>,
     pub(super) statistics: Arc<Statistics>,
+    pub(super) disk: Arc<Disk>,
     /// Closes when the engine is released: fields are dropped in their order, so keep it behind `engine`.
     pub(super) alive: watch::Sender<()>,
 }
@@ -37,6 +39,24 @@ impl Shared {
             }
         });
         self.queue.close(error.clone());
+    }
+
+    /// As [`fail`](Self::fail), when the writer itself cannot tell those who wait: it is held by a call that does not return.
+    pub(super) fn give_up(&self, error: &StoreError) {
+        self.fail(error);
+        let mut woken = Woken::default();
+        while let Some(round) = self.queue.take(usize::MAX) {
+            woken.add(round.into_waiters(), &Err(error.clone()));
+        }
+        woken.wake();
+    }
+
+    /// Calls the engine so that others see whether it returns.
+    fn call(&self, call: DiskCall, engine: impl FnOnce() -> Outcome) -> Outcome {
+        self.disk.begin(call, self.environment.now());
+        let outcome = engine();
+        self.disk.end(call);
+        outcome
     }
 
     fn announce(&self, news: &Result<(), StoreError>) {
@@ -110,8 +130,11 @@ impl Writer {
         if round.batch.is_empty() {
             return Ok(());
         }
-        self.space.take(round.batch.bytes())?;
-        self.shared.engine.write(&round.batch)
+        let shared = &self.shared;
+        shared.call(DiskCall::Write, || {
+            self.space.take(round.batch.bytes())?;
+            shared.engine.write(&round.batch)
+        })
     }
 
     fn written(&mut self, round: Round) -> Woken {
@@ -149,7 +172,7 @@ impl Writer {
             return Err(error.clone());
         }
         let started = self.shared.environment.now();
-        self.shared.engine.sync()?;
+        self.shared.call(DiskCall::Sync, || self.shared.engine.sync())?;
         self.shared.statistics.record_sync(self.shared.environment.now().duration_since(started));
         Ok(())
     }
