@@ -21,6 +21,7 @@
 
 mod error;
 mod file;
+mod offline;
 
 use std::{
     fmt,
@@ -30,6 +31,7 @@ use std::{
 };
 
 pub use error::IdentityError;
+pub use offline::{StoppedVolume, VolumeDraft};
 
 use self::file::Record;
 use crate::{consensus::RaftId, environment::Environment, volume};
