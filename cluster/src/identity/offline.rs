@@ -77,12 +77,18 @@ pub struct VolumeDraft {
 }
 
 impl VolumeDraft {
-    /// Takes the empty folder `folder`, or creates it, and draws an identity.
+    /// Takes the empty folder `folder`, or creates it, and draws an identity. What it is filled with is from a backup of the
+    /// cluster `restored_from`.
     ///
     /// # Errors
     ///
     /// [`IdentityError::NotEmpty`] when something is there; or when the operating system refuses.
-    pub fn begin(folder: &Path, wanted: &Wanted, environment: &Environment) -> Result<Self, IdentityError> {
+    pub fn begin(
+        folder: &Path,
+        wanted: &Wanted,
+        restored_from: ClusterId,
+        environment: &Environment,
+    ) -> Result<Self, IdentityError> {
         check_name(&wanted.name)?;
         volume::create_folder(folder).map_err(|error| IdentityError::io(folder, error))?;
         let in_use = volume::Lock::take(folder).map_err(|error| IdentityError::in_use(folder, error))?;
@@ -95,6 +101,7 @@ impl VolumeDraft {
             cluster_id: None,
             shards: wanted.shards,
             incarnation: Incarnation(0),
+            restored_from: Some(restored_from),
         };
         Ok(Self { path: folder.join(FILE), record, _in_use: in_use })
     }
@@ -131,24 +138,25 @@ mod tests {
     #[tokio::test]
     async fn a_draft_becomes_a_volume_only_when_it_is_finished() {
         let folder = tempfile::tempdir().unwrap();
-        let draft = VolumeDraft::begin(folder.path(), &wanted(), &environment()).unwrap();
+        let draft = VolumeDraft::begin(folder.path(), &wanted(), ClusterId(5), &environment()).unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
         let raft_id = draft.raft_id();
         let started = || Identity::open_or_create(folder.path(), &wanted(), &environment());
         assert!(matches!(started(), Err(IdentityError::InUse { .. })));
         drop(draft);
         assert!(matches!(started(), Err(IdentityError::Missing { .. })), "it was interrupted");
-        let again = VolumeDraft::begin(folder.path(), &wanted(), &environment());
+        let again = VolumeDraft::begin(folder.path(), &wanted(), ClusterId(5), &environment());
         assert!(matches!(again, Err(IdentityError::NotEmpty { .. })));
 
         std::fs::remove_dir(folder.path().join("store")).unwrap();
-        let draft = VolumeDraft::begin(folder.path(), &wanted(), &environment()).unwrap();
+        let draft = VolumeDraft::begin(folder.path(), &wanted(), ClusterId(5), &environment()).unwrap();
         assert_ne!(draft.raft_id(), RaftId(0));
         std::fs::create_dir(folder.path().join("store")).unwrap();
         let drawn = draft.raft_id();
         draft.finish().unwrap();
         let identity = started().unwrap();
         assert_eq!((identity.raft_id(), identity.cluster_id()), (drawn, None));
+        assert_eq!(identity.restored_from(), Some(ClusterId(5)));
         assert_eq!(raft_id, drawn, "the same seed");
     }
 

@@ -7,8 +7,10 @@
 //! What only the lost replicas had is gone. Should they come back with their volumes, they are a majority of what the group was
 //! before, and may go on as if nothing had happened: whoever recovers a group must see to it that they do not.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
-use openraft::{EntryPayload, entry::RaftEntry};
+use openraft::{EmptyNode, EntryPayload, entry::RaftEntry};
 
 use super::{
     grave::Grave,
@@ -39,8 +41,8 @@ pub struct Survivor {
     pub committed: LogPosition,
     /// The last entry that is here. Those behind `committed` may have been acknowledged, or not.
     pub last: LogPosition,
-    /// The voters by the last membership that is here.
-    pub voters: Vec<RaftId>,
+    /// The voters by the last membership that is here. Two sets while voters were being changed: each has to have a majority.
+    pub voters: Vec<BTreeSet<RaftId>>,
 }
 
 /// A recovery of the replica of one group. It writes nothing by itself: several groups are recovered by one batch.
@@ -69,7 +71,7 @@ impl Recovery {
         let position = applied.last.as_ref().map(LogPosition::of).unwrap_or_default();
         let committed = log.committed().as_ref().map(LogPosition::of).unwrap_or_default();
         let last = log.last().as_ref().map(LogPosition::of).unwrap_or_default();
-        let voters = applied.membership.voter_ids().map(RaftId).collect();
+        let voters = sets(applied.membership.membership());
         let survivor = Survivor {
             applied: position,
             committed: committed.max(position),
@@ -80,7 +82,7 @@ impl Recovery {
         let mut voters = None;
         recovery.for_each_entry(|entry| {
             if let EntryPayload::Membership(members) = &entry.payload {
-                voters = Some(members.voter_ids().map(RaftId).collect());
+                voters = Some(sets(members));
             }
             Ok(())
         })?;
@@ -166,4 +168,24 @@ impl Recovery {
         let decoded = decode_changes(changes.bytes.clone());
         decoded.map_err(|source| OpenError::Stored { group: self.group, source })
     }
+}
+
+impl Survivor {
+    /// Whether this replica votes.
+    #[must_use]
+    pub fn votes(&self, own: RaftId) -> bool {
+        self.voters.iter().any(|voters| voters.contains(&own))
+    }
+
+    /// Whether the group cannot go on by itself without these.
+    #[must_use]
+    pub fn is_lost_without(&self, lost: &BTreeSet<RaftId>) -> bool {
+        let has_majority = |voters: &BTreeSet<RaftId>| voters.difference(lost).count() * 2 > voters.len();
+        !self.voters.iter().all(has_majority)
+    }
+}
+
+fn sets(members: &openraft::Membership<u64, EmptyNode>) -> Vec<BTreeSet<RaftId>> {
+    let sets = members.get_joint_config().iter();
+    sets.map(|voters| voters.iter().copied().map(RaftId).collect()).collect()
 }

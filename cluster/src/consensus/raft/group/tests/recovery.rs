@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    super::super::{LogPosition, PointInTime, Recovery, Restoration},
+    super::super::{LogPosition, PointInTime, Recovery, Restoration, Survivor},
     *,
 };
 use crate::store;
@@ -80,7 +80,9 @@ async fn one_replica_of_three_goes_on_with_all_that_it_has_and_gets_new_ones() {
     assert!(Recovery::open(&store, GroupId(77)).await.unwrap().is_none(), "there is no such group");
     let recovery = Recovery::open(&store, GROUP).await.unwrap().unwrap();
     let found = recovery.survivor().clone();
-    assert_eq!(found.voters, [RaftId(1), RaftId(2), RaftId(3)]);
+    assert_eq!(found.voters, [ids(1..=3)]);
+    assert!(found.votes(own) && !found.votes(RaftId(4)));
+    assert!(found.is_lost_without(&ids([1, 2])) && !found.is_lost_without(&ids([2, 4])));
     assert!(found.committed <= found.last && found.applied <= found.last, "{found:?}");
     assert_eq!(found.last.term, term.0);
     assert_eq!(recovery.latest(&20_u64.to_be_bytes()).unwrap().unwrap().len(), 100);
@@ -95,7 +97,7 @@ async fn one_replica_of_three_goes_on_with_all_that_it_has_and_gets_new_ones() {
     );
     store.commit(batch).await.unwrap();
     let again = Recovery::open(&store, GROUP).await.unwrap().unwrap();
-    assert_eq!(again.survivor().voters, [own]);
+    assert_eq!(again.survivor().voters, [BTreeSet::from([own])]);
     assert_eq!(again.latest(&99_u64.to_be_bytes()).unwrap().unwrap(), "after the loss");
 
     let survivor = mesh.start_on(own.0, survivor.disk.clone(), &config()).await;
@@ -133,6 +135,17 @@ async fn what_nobody_confirmed_is_kept() {
     store.commit(batch).await.unwrap();
     let (survivor, _) = leader(&[mesh.start_on(own.0, node.disk.clone(), &config()).await]).await;
     assert_eq!(survivor.group.get(&4_u64.to_be_bytes()).unwrap().unwrap().len(), 10);
+}
+
+/// While voters are changed both sets have to agree.
+#[test]
+fn a_group_is_lost_when_one_of_its_sets_of_voters_is() {
+    let at = LogPosition::default();
+    let voters = vec![ids(1..=3), ids(3..=5)];
+    let survivor = Survivor { applied: at, committed: at, last: at, voters };
+    assert!(survivor.is_lost_without(&ids([4, 5])) && survivor.is_lost_without(&ids([1, 2])));
+    assert!(!survivor.is_lost_without(&ids([1, 4])));
+    assert!(survivor.votes(RaftId(5)));
 }
 
 #[test]
