@@ -7,6 +7,7 @@
 //! node. Each is one file
 //! with its `Arguments` and a `run` that returns an [`Exit`] or a `Failure`.
 
+mod backup;
 mod call;
 mod cast;
 mod change;
@@ -28,6 +29,8 @@ mod node;
 mod nodes;
 mod operators;
 mod output;
+mod recover_shard;
+mod restore;
 mod send;
 mod server;
 mod settle;
@@ -95,6 +98,12 @@ enum Command {
     Replace(change::Arguments),
     /// Remove a node that has left, or that is down and holds nothing
     Forget(change::Arguments),
+    /// Copy everything that the cluster holds into a folder, or check such a copy
+    Backup(backup::Arguments),
+    /// Fill the empty volume of the node that founds a cluster from a backup
+    Restore(restore::Arguments),
+    /// After a majority of volumes is lost for good: go on with one of those that are left
+    RecoverShard(recover_shard::Arguments),
     /// Show the health of a node, check by check
     Health(health::Arguments),
 }
@@ -137,6 +146,9 @@ fn run(command: Command, node: Builder, server: &Server, output: &Output) -> Res
         Command::Leave(arguments) => wait(leave::leave(arguments, server, output)),
         Command::Replace(arguments) => wait(change::run(Change::Replace, arguments, server, output)),
         Command::Forget(arguments) => wait(change::run(Change::Forget, arguments, server, output)),
+        Command::Backup(arguments) => wait(backup::run(arguments, server, output)),
+        Command::Restore(arguments) => restore::run(arguments, &node, output),
+        Command::RecoverShard(arguments) => recover_shard::run(arguments, output),
         Command::Health(arguments) => wait(health::run(arguments, server, output)),
     }
 }

@@ -11,11 +11,13 @@
 //! | [`gateway`] | HTTP, WebSocket, problem+json, OpenAPI | `router`, `protocol` |
 //! | [`kinds`] | the kinds that ship with the node | `entity` |
 //! | [`telemetry`] | metrics, traces, logs, each declared once | – |
+//! | [`backup`] | a copy of all shards as files, checked | – |
 //! | [`config`] | parsed once, validated, immutable | – |
 //! | `node` | the only place that assembles, spawns and drains | everything |
 //! | [`testing`] | a stage for kinds: the executor core under a clock that the test holds | `shard` and below |
-//! | [`cli`] | `run` and `dev` start a node, all else over HTTP | `client`, `config`, `node` |
+//! | [`cli`] | `run` and `dev` start a node, all else over HTTP | `client`, `backup`, `config`, `node` |
 
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod entity;

@@ -4,10 +4,12 @@
 
 mod builder;
 mod cluster;
+mod copies;
 mod disk;
 mod error;
 mod launch;
 mod meters;
+mod offline;
 mod operator;
 #[cfg(test)]
 mod replicas;
@@ -26,15 +28,20 @@ use playhouse_cluster::{
     environment::{Environment, watch},
     identity::{Identity, Wanted},
     membership::{Command, Member, Which},
-    peering::{ConsensusTransport, Local},
-    store::{self, EngineKind, Health, Probe, Store},
+    peering::{ConsensusTransport, Local, Service, ServiceId},
+    store::{self, EngineKind, Health, Probe, Store, StoreError},
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 pub use builder::Builder;
+pub use copies::{CopyError, CopyHead, CopyId, CopyIdError};
 pub use error::StartError;
 pub use launch::{Launch, LaunchError, launch};
 pub use meters::Meters;
+pub use offline::{
+    AuditEntry, AuditError, LossReport, LossWanted, RecoverError, RecoveredGroup, RestoreError, Restored,
+    recover, restore,
+};
 pub use operator::{Operator, OperatorError, Overview};
 pub use report::{FollowerReport, NodeReport, ShardReport};
 pub use settings::{Bootstrap, Links, Peers, Place, Settings};
@@ -70,7 +77,6 @@ pub struct Node {
     router: Router,
     metrics: Metrics,
     council: Council,
-    control: Control,
     operator: Operator,
     groups: Groups,
     tasks: Vec<JoinHandle<()>>,
@@ -86,11 +92,20 @@ pub struct Node {
 struct Over {
     groups: Groups,
     control: Control,
+    copies: copies::Desk,
+}
+
+impl Over {
+    /// What answers peers.
+    fn services(&self) -> [(ServiceId, Arc<dyn Service>); 2] {
+        [(control::CONTROL, Arc::new(self.control.clone())), (copies::COPIES, Arc::new(self.copies.clone()))]
+    }
 }
 
 impl Drop for Over {
     fn drop(&mut self) {
         self.control.clear();
+        self.copies.clear();
         self.groups.clear();
     }
 }
@@ -144,7 +159,8 @@ impl Node {
         let kinds = Arc::new(kinds);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
         let (groups, control) = (Groups::default(), Control::default());
-        let over = Over { groups: groups.clone(), control: control.clone() };
+        let copies = copies::Desk::new(identity.raft_id(), groups.clone(), environment.clone());
+        let over = Over { groups: groups.clone(), control: control.clone(), copies };
         let local = Local {
             name: settings.name.clone(),
             raft_id: identity.raft_id(),
@@ -157,7 +173,8 @@ impl Node {
         let peering = match &settings.links {
             Some(links) => {
                 let peering =
-                    open_peering(links, local, &identity, &router, &groups, &control, &environment).await?;
+                    open_peering(links, local, &identity, &router, &groups, &over.services(), &environment)
+                        .await?;
                 control.set_peering(peering.clone());
                 Some(peering)
             }
@@ -292,12 +309,14 @@ impl Node {
         ];
         environment.spawn(router.look_after(settings.wait_for_leader));
         let identity = Arc::new(identity);
-        control.set_report(reporter(&identity, &council, &groups));
+        let report = reporter(&identity, &council, &groups, wiring::recoveries(&settings.data_dir));
+        control.set_report(Arc::clone(&report));
         let operator = Operator::new(operator::Rooms {
             council: council.clone(),
             own,
             standing: Standing { council: council.clone(), own, has_reached: has_reached.clone() },
-            report: Arc::new(reporter(&identity, &council, &groups)),
+            copies: over.copies.clone(),
+            report,
         });
         Self {
             environment,
@@ -306,7 +325,6 @@ impl Node {
             router,
             metrics,
             council,
-            control: control.clone(),
             operator,
             groups,
             tasks,
@@ -433,7 +451,8 @@ impl Node {
     /// What this node tells about itself.
     #[must_use]
     pub fn report(&self) -> NodeReport {
-        reporter(&self.identity, &self.council, &self.groups)()
+        let rooms = self.operator.rooms().expect("only a node that stops takes them away");
+        (rooms.report)()
     }
 
     /// Hands all leaderships to other nodes, at most for `budget`. Requests go on all the time. A node without peers keeps
@@ -504,7 +523,8 @@ impl Node {
         for task in self.tasks {
             drop(task.await);
         }
-        self.control.clear();
+        self.over.control.clear();
+        self.over.copies.clear();
         self.groups.clear();
         self.operator.clear();
         self.council.system.group().shutdown().await;
@@ -533,7 +553,7 @@ async fn open_store(
     data_dir: &Path,
     settings: &Settings,
     environment: &Environment,
-) -> Result<Store, StartError> {
+) -> Result<Store, StoreError> {
     let store = store::open(settings.engine, &data_dir.join("store"), &settings.store, environment)?;
     if !store.is_durable_against_power_loss() && settings.engine != EngineKind::Memory {
         tracing::warn!(

@@ -21,6 +21,7 @@ mod meter;
 mod outbox;
 mod pending;
 mod records;
+mod restored;
 mod statistics;
 mod streams;
 mod timers;
@@ -34,5 +35,6 @@ pub use envelope::{
 pub use handover::Handover;
 pub use mailbox::{Mailbox, MailboxConfig, MailboxError, NotAll};
 pub use records::DeadLetter;
+pub use restored::{Reconciliation, numbers_after_loss, numbers_key};
 pub use statistics::ShardStatistics;
 pub use timers::SetTimer;

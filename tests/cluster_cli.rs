@@ -108,6 +108,11 @@ async fn nodes_leave_when_the_process_that_started_them_is_killed() {
     let mut cluster = DevCluster::start(directory.path(), 3).await;
     assert!(cluster.nodes.iter().all(|node| is_running(node.pid)));
 
+    // Before the others have a vote, the first is a majority by itself.
+    let all_vote = "voters: playhouse-0, playhouse-1, playhouse-2";
+    cluster.run_until(&["status"], |printed| printed.out.contains(all_vote)).await;
+    cluster.until_well().await;
+
     // A minority runs, and says that it is of no use.
     signal("-KILL", cluster.nodes[1].pid).await;
     signal("-KILL", cluster.nodes[2].pid).await;

@@ -21,7 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::{Batch, Pairs, StoreError};
 
-pub use raft::{ChangeError, Config, OpenError, RaftGroup, Replicas, Replication, TransferError};
+pub use raft::{
+    ChangeError, Config, LogPosition, OpenError, PointInTime, RaftGroup, Recovery, Replicas, Replication,
+    Restoration, Survivor, TransferError,
+};
 pub use transport::{Isolated, Lane, Transport, TransportError};
 
 /// A Raft group: shard number, or the system group.

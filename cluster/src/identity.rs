@@ -12,6 +12,7 @@
 //! cluster_id = 00f3…              32 hexadecimal digits, or "-" until the node joined a cluster
 //! shards = 128
 //! incarnation = 1700000000000
+//! restored_from = 77c2…           the cluster whose backup was put on the volume; mostly there is no such line
 //! checksum = 8f1d…                xxh3_64 of all lines above
 //! ```
 //!
@@ -21,6 +22,7 @@
 
 mod error;
 mod file;
+mod offline;
 
 use std::{
     fmt,
@@ -30,6 +32,7 @@ use std::{
 };
 
 pub use error::IdentityError;
+pub use offline::{StoppedVolume, VolumeDraft};
 
 use self::file::Record;
 use crate::{consensus::RaftId, environment::Environment, volume};
@@ -193,6 +196,12 @@ impl Identity {
         self.previous
     }
 
+    /// The cluster whose backup the state on this volume came from, if it did. Such a volume founds a cluster; it joins none.
+    #[must_use]
+    pub fn restored_from(&self) -> Option<ClusterId> {
+        self.record.restored_from
+    }
+
     /// Whether the volume was empty at this start.
     #[must_use]
     pub fn is_new(&self) -> bool {
@@ -235,6 +244,7 @@ fn new_record(folder: &Path, wanted: &Wanted, environment: &Environment) -> Resu
         cluster_id: None,
         shards: wanted.shards,
         incarnation: Incarnation(0),
+        restored_from: None,
     })
 }
 

@@ -31,6 +31,7 @@ mod replicas;
 mod state;
 
 pub use command::{Command, Node, Plan, Start, Volume};
+pub use decide::Loss;
 pub use format::FormatError;
 pub use limits::{
     FORMER_MAX, MEMBERS_MAX, MOVES_MAX, NAME_BYTES_MAX, REPLICATION_FACTOR_MAX, SHARDS_MAX, STATE_BYTES_MAX,

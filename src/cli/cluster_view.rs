@@ -21,6 +21,9 @@ pub(super) struct StatusView {
     pub(super) moves: Moves,
     pub(super) is_settled: bool,
     pub(super) problems: Vec<Trouble>,
+    /// What was forced upon volumes, by member.
+    #[serde(default)]
+    pub(super) recoveries: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -53,6 +53,11 @@ impl Failure {
         Self::new(Exit::Failed, format!("could not {what} {}: {error}", path.display()))
     }
 
+    /// What happened.
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
+
     pub(super) fn state(mut self, state: impl Into<String>) -> Self {
         self.state = Some(state.into());
         self

@@ -24,6 +24,14 @@ pub(super) struct Sourced {
     set: Vec<String>,
 }
 
+impl Sourced {
+    /// Reads all settings, for a command about the volume of a node.
+    pub(super) fn resolve(&self, profile: Profile, data_dir: Option<PathBuf>) -> Result<Resolved, Failure> {
+        let data_dir = data_dir.map(|dir| ("node.data_dir".to_owned(), dir.display().to_string()));
+        resolve(self, profile, data_dir.into_iter().collect())
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]

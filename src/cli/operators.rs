@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use super::{Exit, Failure, health::OPS_PORT, server::Server};
 
+/// The longest answer with a part of a shard; one value of a shard is far smaller.
+const LARGE_ANSWER_BYTES_MAX: usize = 96 << 20;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Operators {
     /// Address of a node's ops port; repeat it, and another one is asked when one does not answer; unless given, the host
@@ -49,6 +52,12 @@ pub(super) struct Desk {
 }
 
 impl Desk {
+    /// For commands whose answer has a part of a shard: several MiB, and more when one value is larger.
+    pub(super) fn for_large_answers(mut self) -> Self {
+        self.config.response_bytes_max = LARGE_ANSWER_BYTES_MAX;
+        self
+    }
+
     /// Gives the command `name`.
     pub(super) async fn act<T: DeserializeOwned>(&self, name: &str, arguments: &Value) -> Result<T, Failure> {
         self.try_act(name, arguments).await?.map_err(explain)
@@ -80,7 +89,8 @@ fn may_be_asked_elsewhere(error: &ReadError) -> bool {
     }
 }
 
-fn explain(error: ReadError) -> Failure {
+/// What a command that failed means for people.
+pub(super) fn explain(error: ReadError) -> Failure {
     match error {
         ReadError::Rejected(problem) if problem.code == "refused" => refused(&problem),
         ReadError::Rejected(problem) if problem.code == "unauthorized" => {

@@ -2,7 +2,7 @@
 
 use playhouse_cluster::{
     consensus::OpenError,
-    identity::{IdentityError, Incarnation},
+    identity::{ClusterId, IdentityError, Incarnation},
     peering::PeeringError,
     store::StoreError,
 };
@@ -40,6 +40,17 @@ pub enum StartError {
         known: Incarnation,
         /// The last start that the volume knows.
         volume: Incarnation,
+    },
+    /// The volume holds what was restored from a backup, and only a new cluster may begin with that.
+    #[error(
+        "the volume was restored from a backup, and {peer} belongs to the cluster {cluster_id}: what was restored is never mixed \
+         with what a cluster has; nothing was changed. Start all other nodes with empty volumes, or give this one an empty volume"
+    )]
+    Restored {
+        /// Who belongs to a cluster.
+        peer: String,
+        /// Which.
+        cluster_id: ClusterId,
     },
     /// Something failed for good while the node started.
     #[error("the node cannot serve: {reason}")]

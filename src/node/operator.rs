@@ -9,9 +9,11 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use playhouse_cluster::{
     consensus::RaftId,
+    identity::ClusterId,
     membership::{ClusterState, Command, Member, MemberState, Refusal},
     peering::Peering,
 };
@@ -21,9 +23,12 @@ use super::{
         control::{self, Ask, Told},
         council::{Council, SubmitError},
     },
+    copies::{Copies, CopyError, CopyHead, CopyId, Desk},
     report::NodeReport,
     standing::Standing,
+    wiring::Report,
 };
+use crate::backup::Part;
 
 /// How long a member may take to tell how it is.
 const REPORT_WITHIN: Duration = Duration::from_secs(2);
@@ -41,7 +46,8 @@ pub(super) struct Rooms {
     pub(super) council: Council,
     pub(super) own: RaftId,
     pub(super) standing: Standing,
-    pub(super) report: Arc<dyn Fn() -> NodeReport + Send + Sync>,
+    pub(super) copies: Desk,
+    pub(super) report: Report,
 }
 
 /// Why an operator's command was not carried out.
@@ -120,6 +126,48 @@ impl Operator {
             reports: reports.into_iter().flatten().map(|report| (report.raft_id, report)).collect(),
             state,
         })
+    }
+
+    /// Which cluster this is, and how many shards it has.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::NotMember`].
+    pub fn cluster(&self) -> Result<(ClusterId, u32), OperatorError> {
+        let state = self.rooms().ok_or(OperatorError::NotMember)?.state()?;
+        Ok((state.cluster_id(), state.shards()))
+    }
+
+    /// Opens a copy of a shard at one point in time, with everything that was acknowledged before.
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError`]; to ask again is safe.
+    pub async fn open_copy(&self, shard: u32) -> Result<CopyHead, CopyError> {
+        self.copies()?.open(shard).await
+    }
+
+    /// The next pairs of a copy, behind the key `after`. A part without pairs is the end.
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError`]; to ask again is safe.
+    pub async fn read_copy(&self, id: CopyId, after: Option<Bytes>) -> Result<Part, CopyError> {
+        self.copies()?.read(id, after).await
+    }
+
+    /// Gives a copy back. One that is forgotten ends by itself after a while.
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError`]; to ask again is safe.
+    pub async fn close_copy(&self, id: CopyId) -> Result<(), CopyError> {
+        self.copies()?.close(id).await
+    }
+
+    fn copies(&self) -> Result<Copies, CopyError> {
+        let rooms = self.rooms().ok_or(CopyError::Gone)?;
+        Ok(Copies { council: rooms.council, own: rooms.own, desk: rooms.copies })
     }
 
     /// Has a member give its leaderships away, as before a restart. Its replicas stay. Returns at once, with the revision of the

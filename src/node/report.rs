@@ -25,6 +25,8 @@ pub struct NodeReport {
     pub suspects: BTreeSet<RaftId>,
     /// Shards that it leads.
     pub shards: Vec<ShardReport>,
+    /// What was forced upon its volume.
+    pub recoveries: Vec<String>,
 }
 
 /// A shard, as its leader sees it.

@@ -1,6 +1,6 @@
 //! Joins the rooms of a node.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use playhouse_cluster::{
@@ -13,14 +13,10 @@ use playhouse_cluster::{
 
 use super::{
     Links, NodeReport, Settings, StartError,
-    cluster::{
-        self,
-        control::{CONTROL, Control},
-        council::Council,
-        links::RouterFrames,
-        shards::Groups,
-    },
-    meters, report,
+    cluster::{self, council::Council, links::RouterFrames, shards::Groups},
+    meters,
+    offline::Audit,
+    report,
 };
 use crate::{
     entity::KindRegistry,
@@ -53,7 +49,7 @@ pub(super) async fn open_peering(
     identity: &Identity,
     router: &Router,
     groups: &Groups,
-    control: &Control,
+    others: &[(ServiceId, Arc<dyn Service>)],
     environment: &Environment,
 ) -> Result<Peering, StartError> {
     let groups = groups.clone();
@@ -68,7 +64,7 @@ pub(super) async fn open_peering(
         Box::pin(async move { Ok(answer.await) })
     });
     let services: BTreeMap<ServiceId, Arc<dyn Service>> =
-        [(CONSENSUS, Arc::new(consensus) as Arc<dyn Service>), (CONTROL, Arc::new(control.clone()))].into();
+        others.iter().cloned().chain([(CONSENSUS, Arc::new(consensus) as Arc<dyn Service>)]).collect();
     let frames = Arc::new(RouterFrames::new(router.clone(), links.config.shard_lanes.get()));
     let peering = Peering::start(
         links.config.clone(),
@@ -83,14 +79,18 @@ pub(super) async fn open_peering(
     Ok(peering.await?)
 }
 
+/// Makes reports of a node.
+pub(super) type Report = Arc<dyn Fn() -> NodeReport + Send + Sync>;
+
 /// Makes reports of this node.
 pub(super) fn reporter(
     identity: &Arc<Identity>,
     council: &Council,
     groups: &Groups,
-) -> impl Fn() -> NodeReport + Send + Sync + 'static {
+    recoveries: Vec<String>,
+) -> Report {
     let (identity, council, groups) = (Arc::clone(identity), council.clone(), groups.clone());
-    move || {
+    Arc::new(move || {
         let peers =
             council.peering.as_ref().map(|peering| peering.peers().borrow().clone()).unwrap_or_default();
         let suspect = |id: &RaftId| peers[id].liveness == playhouse_cluster::peering::Liveness::Suspect;
@@ -106,9 +106,29 @@ pub(super) fn reporter(
             system: system.into_iter().next(),
             suspects: peers.keys().copied().filter(suspect).collect(),
             shards,
+            recoveries: recoveries.clone(),
         }
-    }
+    })
 }
+
+/// What was forced upon the volume, for the log and for reports: the last of it.
+pub(super) fn recoveries(data_dir: &Path) -> Vec<String> {
+    let all = match Audit::of(data_dir).read() {
+        Ok(all) => all,
+        Err(error) => {
+            tracing::error!(%error, "the record of recoveries cannot be read");
+            return vec![error.to_string()];
+        }
+    };
+    let last = &all[all.len().saturating_sub(RECOVERIES_SHOWN_MAX)..];
+    for entry in last {
+        tracing::warn!(recovery = %entry, "this volume went on without a majority once");
+    }
+    last.iter().map(ToString::to_string).collect()
+}
+
+/// How many steps of recoveries are told.
+const RECOVERIES_SHOWN_MAX: usize = 8;
 
 /// Without its replica of the system group a node follows nothing any more.
 pub(super) async fn tell_stopped(

@@ -27,11 +27,11 @@ struct Stream {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Progress {
+pub(super) struct Progress {
     /// The highest number that had an effect.
-    executed: u64,
+    pub(super) executed: u64,
     /// Replies up to here were received.
-    acknowledged: u64,
+    pub(super) acknowledged: u64,
 }
 
 /// What to do with a message.

@@ -48,8 +48,9 @@ const FLOOR_PLAN: &[MayUse] = &[
     MayUse { room: "kinds", rooms: &["entity", "protocol"], cluster: &[] },
     MayUse { room: "telemetry", rooms: &[], cluster: &[] },
     MayUse { room: "config", rooms: &[], cluster: &[] },
+    MayUse { room: "backup", rooms: &[], cluster: &["codec"] },
     MayUse { room: "node", rooms: ALL, cluster: ALL },
-    MayUse { room: "cli", rooms: &["config", "node"], cluster: &[] },
+    MayUse { room: "cli", rooms: &["backup", "config", "node"], cluster: &[] },
     MayUse {
         room: "testing",
         rooms: &["protocol", "entity", "shard", "router", "process", "kinds", "telemetry", "config"],

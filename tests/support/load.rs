@@ -77,6 +77,12 @@ impl Load {
         Self { stop, clients: tasks, shared }
     }
 
+    /// What somebody was told of each counter, by name: every later answer shows at least that.
+    pub fn told(&self) -> Vec<(String, i64)> {
+        let told = self.shared.told.iter().map(|told| told.load(Ordering::SeqCst));
+        told.enumerate().map(|(counter, told)| (format!("{}-{counter}", self.shared.prefix), told)).collect()
+    }
+
     /// Starts more clients, which only read.
     pub fn add_readers(&mut self, clients: usize, connect: impl Fn() -> Client) {
         for _ in 0..clients {

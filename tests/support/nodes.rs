@@ -84,7 +84,7 @@ impl Nodes {
     pub fn prepare(program: Program, ports: &[Ports], settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cookie = new_cookie();
-        fs::write(folder.path().join("admin"), ADMIN).unwrap();
+        write_secret(&folder.path().join("admin"), ADMIN);
         let seeds: Vec<_> = ports.iter().map(|ports| ports.peer.to_string()).collect();
         let names: Vec<_> = (0..NODES).map(name).collect();
         let mut shared = vec![
@@ -117,6 +117,11 @@ impl Nodes {
         fs::create_dir_all(&node.folder).unwrap();
         write_secret(&node.cookie_file(), &self.cookie);
         node
+    }
+
+    /// Where the token of the operator is.
+    pub fn admin_token_file(&self) -> PathBuf {
+        self.folder.path().join("admin")
     }
 
     /// Where files of the test may lie beside those of the nodes.
@@ -354,19 +359,33 @@ impl Node {
         .await;
     }
 
+    /// The program with a command about the volume of this node.
+    pub fn offline(&self, arguments: &[&str]) -> Command {
+        let mut all: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        all.extend(self.volume_arguments());
+        (self.program)(&all)
+    }
+
+    fn volume_arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["--data-dir".into(), self.data().into()];
+        let own = [
+            format!("node.name={}", self.name),
+            format!("peer.listen={}", self.ports.peer),
+            format!("peer.cookie_file={}", self.cookie_file().display()),
+        ];
+        for setting in own.iter().chain(&self.shared).chain(&self.settings) {
+            arguments.extend(["--set".into(), setting.into()]);
+        }
+        arguments
+    }
+
     fn command(&self) -> Command {
         let mut arguments: Vec<OsString> = vec!["run".into()];
+        arguments.extend(self.volume_arguments());
         let mut option = |name: &str, value: OsString| arguments.extend([name.into(), value]);
-        option("--data-dir", self.data().into());
         option("--listen", self.ports.gateway.to_string().into());
         option("--ops-listen", self.ports.ops.to_string().into());
         option("--address-file", self.address_file().into());
-        option("--set", format!("node.name={}", self.name).into());
-        option("--set", format!("peer.listen={}", self.ports.peer).into());
-        option("--set", format!("peer.cookie_file={}", self.cookie_file().display()).into());
-        for setting in self.shared.iter().chain(&self.settings) {
-            option("--set", setting.into());
-        }
         let command = (self.program)(&arguments);
         let Some((wrapper, more)) = self.wrapper.split_first() else { return command };
         let mut wrapped = Command::new(wrapper);

@@ -11,6 +11,8 @@ mod log;
 mod machine;
 mod network;
 mod pipeline;
+mod point_in_time;
+mod recovery;
 mod responder;
 mod runtime;
 mod sending;
@@ -20,3 +22,5 @@ mod types;
 mod way;
 
 pub use group::{ChangeError, Config, OpenError, RaftGroup, Replicas, Replication, TransferError};
+pub use point_in_time::{LogPosition, PointInTime, Restoration};
+pub use recovery::{Recovery, Survivor};

@@ -57,6 +57,15 @@ pub enum IdentityError {
         path: PathBuf,
     },
 
+    /// An empty volume is needed.
+    #[error(
+        "{path} is not empty; nothing was changed. Give an empty folder, or remove by hand what is in this one if nobody needs it"
+    )]
+    NotEmpty {
+        /// The folder of the volume.
+        path: PathBuf,
+    },
+
     /// The file was written in another format.
     #[error(
         "{path} has format {found}, this release reads {supported}; nothing was changed. Start the release that wrote it"

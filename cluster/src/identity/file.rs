@@ -21,6 +21,8 @@ pub(super) struct Record {
     pub(super) cluster_id: Option<ClusterId>,
     pub(super) shards: NonZeroU32,
     pub(super) incarnation: Incarnation,
+    /// The state on the volume came from a backup of this cluster.
+    pub(super) restored_from: Option<ClusterId>,
 }
 
 impl Record {
@@ -46,6 +48,9 @@ impl Record {
         sealed.set("cluster_id", self.cluster_id.map_or("-".to_owned(), |id| id.to_string()));
         sealed.set("shards", self.shards);
         sealed.set("incarnation", self.incarnation.0);
+        if let Some(cluster_id) = self.restored_from {
+            sealed.set("restored_from", cluster_id);
+        }
         sealed.to_text()
     }
 
@@ -73,6 +78,10 @@ impl Record {
             cluster_id,
             shards: parsed(sealed, "shards")?,
             incarnation: Incarnation(parsed(sealed, "incarnation")?),
+            restored_from: sealed
+                .field("restored_from")
+                .map(|_| parsed(sealed, "restored_from"))
+                .transpose()?,
         })
     }
 }

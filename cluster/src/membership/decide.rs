@@ -3,7 +3,10 @@
 mod join;
 mod leave;
 mod lifecycle;
+mod loss;
 mod moves;
+
+pub use loss::Loss;
 
 use super::{ClusterState, Command, Former, Intent, Member, MemberState, Refusal};
 use crate::consensus::RaftId;

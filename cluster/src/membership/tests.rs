@@ -1,7 +1,7 @@
 //! Every rule of the configuration as a story; random histories are in `histories`.
 
 mod histories;
-mod support;
+pub(super) mod support;
 
 use std::collections::BTreeSet;
 

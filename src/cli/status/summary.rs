@@ -10,6 +10,9 @@ pub(super) fn print(status: &StatusView, output: &Output) -> Result<(), Failure>
     output.line(&format!("system   {}", system(status)))?;
     output.line(&format!("shards   {}", shards(status)))?;
     output.line(&format!("moves    {}", moves(status)))?;
+    for (node, recoveries) in &status.recoveries {
+        recoveries.iter().try_for_each(|what| output.line(&format!("recovered {node}: {what}")))?;
+    }
     if status.problems.is_empty() {
         return output.line("\nall is well");
     }

@@ -29,6 +29,11 @@ pub trait AdminAction: Send + Sync + 'static {
     /// One sentence for `GET /admin/v1`.
     fn summary(&self) -> &'static str;
 
+    /// Whether it is asked for so often, and changes so little, that the log should not have each time.
+    fn is_chatty(&self) -> bool {
+        false
+    }
+
     /// Does it. `arguments` is `null` when the body is empty.
     fn run(&self, arguments: Value) -> BoxFuture<'_, Result<Value, AdminError>>;
 }
@@ -123,7 +128,9 @@ pub(super) async fn run(
     hall.check_access(request.headers(), &connection)?;
     let action = hall.action(name.as_ref().map_or("", |Path(name)| name))?;
     let arguments = arguments(request).await?;
-    tracing::info!(action = action.name(), peer = %connection.peer, "admin command");
+    if !action.is_chatty() {
+        tracing::info!(action = action.name(), peer = %connection.peer, "admin command");
+    }
     Ok(Json(action.run(arguments).await?).into_response())
 }
 

@@ -21,7 +21,7 @@ use super::{
     formation::Formation,
     system::{ExecuteError, System},
 };
-use crate::node::report::NodeReport;
+use crate::node::{report::NodeReport, wiring::Report};
 
 /// The service that answers questions about the cluster.
 pub(in crate::node) const CONTROL: ServiceId = ServiceId(2);
@@ -75,7 +75,7 @@ struct Rooms {
     system: Option<System>,
     peering: Option<Peering>,
     formation: Option<Formation>,
-    report: Option<Arc<dyn Fn() -> NodeReport + Send + Sync>>,
+    report: Option<Report>,
 }
 
 impl Control {
@@ -91,8 +91,8 @@ impl Control {
         self.rooms.lock().formation = Some(formation);
     }
 
-    pub(in crate::node) fn set_report(&self, report: impl Fn() -> NodeReport + Send + Sync + 'static) {
-        self.rooms.lock().report = Some(Arc::new(report));
+    pub(in crate::node) fn set_report(&self, report: Report) {
+        self.rooms.lock().report = Some(report);
     }
 
     /// Answers nothing any more.

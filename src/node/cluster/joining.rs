@@ -197,6 +197,7 @@ impl Joining<'_> {
                         return Ok(system);
                     }
                     Action::Join { peer, cluster_id } => {
+                        self.check_not_restored(&peer, cluster_id)?;
                         if let Some(system) =
                             self.ask_to_join(formation, &peer, cluster_id, &mut said).await?
                         {
@@ -209,6 +210,14 @@ impl Joining<'_> {
             }
             said.waiting(self.environment.now());
             tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// What was restored must not get into a cluster that has data of its own.
+    fn check_not_restored(&self, peer: &str, cluster_id: ClusterId) -> Result<(), StartError> {
+        match self.identity.restored_from() {
+            None => Ok(()),
+            Some(_) => Err(StartError::Restored { peer: peer.to_owned(), cluster_id }),
         }
     }
 
@@ -257,7 +266,15 @@ impl Joining<'_> {
             }
         }
         let identity = &mut *self.identity;
-        formation.adopt(cluster_id, has_adopted, || Ok(identity.adopt_cluster_id(cluster_id)?)).await?;
+        let adopt = || Ok(identity.adopt_cluster_id(cluster_id)?);
+        match formation.adopt(cluster_id, has_adopted, adopt).await {
+            Err(StartError::Join { reason }) => {
+                // Meanwhile the volume accepted what another one proposed. To be let in twice is to be let in once.
+                said.say(&reason);
+                return Ok(None);
+            }
+            adopted => adopted?,
+        }
         tracing::info!(cluster = %cluster_id, through = peer.name, "this node joined the cluster");
         self.open_system().await.map(Some)
     }

@@ -21,7 +21,8 @@ use crate::node::StartError;
 
 /// The Raft group that holds the configuration.
 pub(in crate::node) const SYSTEM: GroupId = GroupId(u32::MAX);
-const KEY: &[u8] = b"cluster";
+/// The key under which it lies.
+pub(in crate::node) const KEY: &[u8] = b"cluster";
 /// How long a command may take to be committed.
 const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 

@@ -1,6 +1,7 @@
 //! What operators can ask of a running node below `/admin/v1`.
 
 mod arguments;
+mod backup;
 mod changes;
 mod dead_letters;
 mod nodes;
@@ -56,6 +57,7 @@ pub(super) fn actions(subject: &Subject) -> Vec<Arc<dyn AdminAction>> {
         ),
     ];
     actions.extend(changes::actions(subject));
+    actions.extend(backup::actions(subject));
     actions
 }
 

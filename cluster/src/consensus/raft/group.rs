@@ -27,6 +27,7 @@ use super::{
     growth::Growth,
     log::Log,
     machine::{Applied, Machine, State, encode_changes},
+    point_in_time::{PointInTime, stored},
     responder::Responder,
     sequence::Refusals,
     types::{Changes, LogId, Raft},
@@ -245,6 +246,18 @@ impl RaftGroup {
             tracing::warn!(group = self.inner.id.0, "a state machine did not end in time");
         }
         drop(self.inner.state.write().take());
+    }
+
+    /// The applied state as it is now. Behind a [read barrier](Group::read_barrier) it has everything that was committed
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read, or the engine has no views and the state is too large to be copied.
+    pub fn point_in_time(&self) -> Result<PointInTime, OpenError> {
+        let group = self.inner.id;
+        let state = self.inner.state().map_err(stored(group))?;
+        PointInTime::take(state.store(), group)
     }
 
     /// Which replica this is.

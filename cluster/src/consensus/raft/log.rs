@@ -116,6 +116,16 @@ impl Log {
         self.shared.lock().last
     }
 
+    /// The last entry that is known to be committed.
+    pub(crate) fn committed(&self) -> Option<LogId> {
+        self.shared.lock().committed
+    }
+
+    /// The entries from `from` to `to` of a log that nobody writes.
+    pub(crate) fn read_stored(&self, from: u64, to: u64) -> io::Result<Vec<Entry>> {
+        self.read(from, to, BYTES_PER_READ_MAX)
+    }
+
     /// The entries from `from` to `to`, or the first of them when they are more than `bytes_max` bytes. Only
     /// purged entries may be missing, at the beginning, and entries that were never appended, at the end.
     ///

@@ -295,7 +295,7 @@ fn put_slice(bytes: &mut BytesMut, slice: &Bytes) {
     bytes.put_slice(slice);
 }
 
-fn decode_changes(mut bytes: Bytes) -> io::Result<Vec<Op>> {
+pub(crate) fn decode_changes(mut bytes: Bytes) -> io::Result<Vec<Op>> {
     let mut ops = Vec::new();
     while bytes.has_remaining() {
         let tag = bytes.get_u8();

@@ -103,7 +103,7 @@ impl ClusterState {
         self.members.contains_key(&raft_id) || self.former.iter().any(|former| former.raft_id == raft_id)
     }
 
-    fn replicas_mut(&mut self, which: Which) -> Result<&mut Replicas, Refusal> {
+    pub(super) fn replicas_mut(&mut self, which: Which) -> Result<&mut Replicas, Refusal> {
         match which {
             Which::System => Ok(&mut self.system),
             Which::Shard(number) => {

@@ -38,6 +38,30 @@ pub(super) struct Scale {
     pub(super) force: bool,
 }
 
+/// A shard to copy.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OpenCopy {
+    pub(super) shard: u32,
+}
+
+/// The next pairs of a copy.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReadCopy {
+    pub(super) copy: String,
+    /// In base64; nothing: from the beginning.
+    #[serde(default)]
+    pub(super) after: Option<String>,
+}
+
+/// A copy that is open.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Copy {
+    pub(super) copy: String,
+}
+
 /// Reads them; nothing is an empty object.
 pub(super) fn read<T: DeserializeOwned>(given: Value) -> Result<T, AdminError> {
     let given = if given.is_null() { Value::Object(serde_json::Map::new()) } else { given };

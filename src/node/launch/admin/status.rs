@@ -37,9 +37,16 @@ pub(super) fn show(overview: &Overview) -> Value {
             "thin": thin(state),
         },
         "moves": {"under_way": progress.moving, "leaving": progress.leaving, "lost": progress.lost},
+        "recoveries": recoveries(overview),
         "is_settled": progress.is_settled() && thin(state).is_empty(),
         "problems": problems::find(overview, &without_leader),
     })
+}
+
+/// What was forced upon volumes of members, by name.
+fn recoveries(overview: &Overview) -> BTreeMap<&str, &[String]> {
+    let forced = overview.reports.values().filter(|report| !report.recoveries.is_empty());
+    forced.map(|report| (report.name.as_str(), report.recoveries.as_slice())).collect()
 }
 
 /// Shards with fewer voters than they should have by now.

@@ -13,7 +13,7 @@ use openraft::{
     error::{ChangeMembershipError, ClientWriteError, RaftError},
 };
 
-use super::RaftGroup;
+use super::{RaftGroup, Replication};
 use crate::consensus::{RaftId, raft::types::Types};
 
 /// Why the replicas were not changed.
@@ -35,6 +35,12 @@ pub enum ChangeError {
         replica: RaftId,
         /// How many entries it lacks.
         lag: u64,
+    },
+    /// Nothing happened. With a voter that is not there the group might have no majority. Ask again when it is.
+    #[error("replica {replica:?} cannot vote yet: it was not heard of lately")]
+    NotHeard {
+        /// Which one.
+        replica: RaftId,
     },
     /// Nothing happened. Add it as a learner first.
     #[error("replica {replica:?} is no replica of this group")]
@@ -173,6 +179,10 @@ impl RaftGroup {
             if lag > self.inner.config.lag_max {
                 return Err(ChangeError::NotCaughtUp { replica, lag });
             }
+            // Of a short log a replica lacks little although it has nothing, and may not even be there.
+            if !progress.matched.contains_key(&replica) || !self.is_heard(&progress, replica) {
+                return Err(ChangeError::NotHeard { replica });
+            }
         }
         Ok(())
     }
@@ -190,14 +200,19 @@ impl RaftGroup {
         if !self.may_lead(to) {
             return Err(TransferError::NotVoter { to });
         }
-        let heard = progress.heard_ms.get(&to).copied().map(Duration::from_millis);
-        if heard.is_none_or(|heard| heard > self.inner.config.election.0) {
+        if !self.is_heard(&progress, to) {
             return Err(TransferError::NotHeard { to });
         }
         match progress.lag(to) {
             0 => Ok(()),
             lag => Err(TransferError::Behind { to, lag }),
         }
+    }
+
+    /// Whether a replica answered lately.
+    fn is_heard(&self, progress: &Replication, id: RaftId) -> bool {
+        let heard = progress.heard_ms.get(&id).copied().map(Duration::from_millis);
+        heard.is_some_and(|heard| heard <= self.inner.config.election.0)
     }
 
     /// Whether `id` votes, and will after the change that is under way: whoever finishes it must stay.

@@ -4,6 +4,7 @@ mod log;
 mod members;
 mod mesh;
 mod pipeline;
+mod recovery;
 mod simulation;
 
 use std::time::Duration;

@@ -95,6 +95,30 @@ async fn a_change_is_refused_with_its_reason_and_never_hangs() {
     assert_eq!(node.group.add_learner(RaftId(8), SECOND).await, Err(ChangeError::Stopped));
 }
 
+/// A group of one that took a dead newcomer for caught up, since its log was short, had no majority any more.
+#[tokio::test(start_paused = true)]
+async fn whoever_is_not_there_gets_no_vote_however_short_the_log_is() {
+    let mesh = Mesh::new(1, Duration::from_millis(1));
+    let (node, term) = leader(&mesh.found(1, &Config::default()).await).await;
+    apply(&node.group, term, 1..=3, 10).await;
+    let (own, next) = (node.group.own(), ids([node.group.own().0, 2]));
+    node.group.add_learner(RaftId(2), SECOND).await.unwrap();
+    let refused = node.group.change_voters(&next, SECOND).await;
+    assert_eq!(refused, Err(ChangeError::NotHeard { replica: RaftId(2) }), "it was never there");
+    let second = mesh.start(2, &Config::default()).await;
+    until("it has everything", || state(&second.group) == state(&node.group)).await;
+    mesh.isolate(2, Cut::Refused);
+    tokio::time::sleep(SECOND).await;
+    let refused = node.group.change_voters(&next, SECOND).await;
+    assert_eq!(refused, Err(ChangeError::NotHeard { replica: RaftId(2) }), "it was there");
+    assert_eq!(voters(&node), BTreeSet::from([own]));
+    apply(&node.group, term, 4..=4, 10).await;
+    mesh.heal();
+    until("it is heard", || state(&second.group) == state(&node.group)).await;
+    tokio::time::sleep(SECOND).await;
+    node.group.change_voters(&next, SECOND).await.unwrap();
+}
+
 /// The leader is lost between the two steps of a change; the next one finishes it when it is asked again.
 #[tokio::test(start_paused = true)]
 async fn a_change_that_was_interrupted_halfway_is_finished_by_asking_again() {

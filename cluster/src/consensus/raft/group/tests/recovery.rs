@@ -1,0 +1,154 @@
+//! Replicas that begin with a copy, and groups that go on with one replica.
+
+use std::time::Duration;
+
+use super::{
+    super::super::{LogPosition, PointInTime, Recovery, Restoration, Survivor},
+    *,
+};
+use crate::store;
+
+/// Everything of a copy, read in small parts.
+fn read(copy: &PointInTime) -> Pairs {
+    let mut all = Pairs::new();
+    loop {
+        let some = copy.read(all.last().map(|(key, _)| key), 7, 500).unwrap();
+        if some.is_empty() {
+            return all;
+        }
+        all.extend(some);
+    }
+}
+
+/// The disk of a replica that was shut down, and a store on it that no replica uses.
+async fn stopped(node: &Node) -> Store {
+    node.group.shutdown().await;
+    Store::start(node.disk.clone(), &node.environment, store::Config::default()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_does_not_change_and_another_group_begins_with_it() {
+    let mesh = mesh();
+    let (node, term) = leader(&mesh.found(1, &config()).await).await;
+    apply(&node.group, term, 1..=40, 100).await;
+    node.group.read_barrier(term).await.unwrap();
+    let copy = node.group.point_in_time().unwrap();
+    let before = state(&node.group);
+    apply(&node.group, term, 41..=50, 100).await;
+    assert_eq!(read(&copy), before, "what came later is not part of it");
+    assert_eq!(copy.position().term, term.0);
+    assert!(copy.position().index >= 40);
+
+    // Elsewhere, under another id.
+    let disk = store::Memory::new();
+    let environment = Environment::simulated(7);
+    let store = Store::start(disk.clone(), &environment, store::Config::default()).unwrap();
+    let mut restoration = Restoration::begin(&store, GROUP).unwrap();
+    for (key, value) in read(&copy) {
+        restoration.put(&key, value).await.unwrap();
+    }
+    restoration.finish(RaftId(9), copy.position()).await.unwrap();
+    assert!(Restoration::begin(&store, GROUP).is_err(), "it is there now");
+    let other = Mesh::new(2, Duration::ZERO);
+    let restored = other.start_on(9, disk, &config()).await;
+    let (restored, later) = leader(&[restored]).await;
+    assert!(later > term, "{later:?} after {term:?}");
+    assert_eq!(state(&restored.group), before);
+
+    // Others get a replica of it, and it goes on.
+    let second = other.start(10, &config()).await;
+    restored.group.add_learner(RaftId(10), Duration::from_secs(1)).await.unwrap();
+    apply(&restored.group, later, 1..=5, 10).await;
+    until("it has everything", || state(&second.group) == state(&restored.group)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_replica_of_three_goes_on_with_all_that_it_has_and_gets_new_ones() {
+    let mesh = mesh();
+    let nodes = mesh.found(3, &config()).await;
+    let (node, term) = leader(&nodes).await;
+    apply(&node.group, term, 1..=20, 100).await;
+    let survivor = nodes.iter().find(|other| other.group.own() != node.group.own()).unwrap().clone();
+    until("it has everything", || state(&survivor.group) == state(&node.group)).await;
+    let (before, own) = (state(&survivor.group), survivor.group.own());
+    for lost in &nodes {
+        mesh.forget(lost.group.own().0);
+        lost.group.shutdown().await;
+    }
+
+    let store = stopped(&survivor).await;
+    assert!(Recovery::open(&store, GroupId(77)).await.unwrap().is_none(), "there is no such group");
+    let recovery = Recovery::open(&store, GROUP).await.unwrap().unwrap();
+    let found = recovery.survivor().clone();
+    assert_eq!(found.voters, [ids(1..=3)]);
+    assert!(found.votes(own) && !found.votes(RaftId(4)));
+    assert!(found.is_lost_without(&ids([1, 2])) && !found.is_lost_without(&ids([2, 4])));
+    assert!(found.committed <= found.last && found.applied <= found.last, "{found:?}");
+    assert_eq!(found.last.term, term.0);
+    assert_eq!(recovery.latest(&20_u64.to_be_bytes()).unwrap().unwrap().len(), 100);
+    let (mut changes, mut batch) = (Batch::new(), Batch::new());
+    changes.put(99_u64.to_be_bytes().to_vec(), &b"after the loss"[..]);
+    recovery.write(own, &changes, &mut batch);
+    drop(recovery);
+    assert_eq!(
+        Recovery::open(&store, GROUP).await.unwrap().unwrap().survivor(),
+        &found,
+        "nothing is written"
+    );
+    store.commit(batch).await.unwrap();
+    let again = Recovery::open(&store, GROUP).await.unwrap().unwrap();
+    assert_eq!(again.survivor().voters, [BTreeSet::from([own])]);
+    assert_eq!(again.latest(&99_u64.to_be_bytes()).unwrap().unwrap(), "after the loss");
+
+    let survivor = mesh.start_on(own.0, survivor.disk.clone(), &config()).await;
+    let (survivor, later) = leader(&[survivor]).await;
+    assert!(later.0 > term.0 + (1 << 32), "{later:?}");
+    let replicas = survivor.group.replicas().borrow().clone();
+    assert!(replicas.voters.iter().eq([&own]) && replicas.learners.is_empty(), "{replicas:?}");
+    let after = state(&survivor.group);
+    assert_eq!(after[..before.len()], before[..]);
+    assert_eq!(after.last().unwrap().1, "after the loss");
+    let fourth = mesh.start(4, &config()).await;
+    survivor.group.add_learner(RaftId(4), Duration::from_secs(1)).await.unwrap();
+    apply(&survivor.group, later, 1..=5, 10).await;
+    until("it has everything", || state(&fourth.group) == state(&survivor.group)).await;
+}
+
+/// A replica with a log that was never committed as far as it knows keeps it: it may have been acknowledged.
+#[tokio::test(start_paused = true)]
+async fn what_nobody_confirmed_is_kept() {
+    let mesh = mesh();
+    let nodes = mesh.found(2, &config()).await;
+    let (node, term) = leader(&nodes).await;
+    apply(&node.group, term, 1..=3, 10).await;
+    mesh.isolate(node.group.own().0, Cut::Refused);
+    let unheard = propose(&node.group, term, 4, 10).await;
+    until("it is in the log", || node.group.progress().is_none_or(|progress| progress.last_log >= 5)).await;
+    let own = node.group.own();
+    mesh.forget(own.0);
+    let store = stopped(&node).await;
+    assert!(!heard(unheard).await.contains(&Progress::Committed));
+    let recovery = Recovery::open(&store, GROUP).await.unwrap().unwrap();
+    assert!(recovery.survivor().last > recovery.survivor().committed, "{:?}", recovery.survivor());
+    let mut batch = Batch::new();
+    recovery.write(own, &Batch::new(), &mut batch);
+    store.commit(batch).await.unwrap();
+    let (survivor, _) = leader(&[mesh.start_on(own.0, node.disk.clone(), &config()).await]).await;
+    assert_eq!(survivor.group.get(&4_u64.to_be_bytes()).unwrap().unwrap().len(), 10);
+}
+
+/// While voters are changed both sets have to agree.
+#[test]
+fn a_group_is_lost_when_one_of_its_sets_of_voters_is() {
+    let at = LogPosition::default();
+    let voters = vec![ids(1..=3), ids(3..=5)];
+    let survivor = Survivor { applied: at, committed: at, last: at, voters };
+    assert!(survivor.is_lost_without(&ids([4, 5])) && survivor.is_lost_without(&ids([1, 2])));
+    assert!(!survivor.is_lost_without(&ids([1, 4])));
+    assert!(survivor.votes(RaftId(5)));
+}
+
+#[test]
+fn positions_are_ordered_by_term_first() {
+    assert!(LogPosition { term: 2, index: 1 } > LogPosition { term: 1, index: 9 });
+}

@@ -1,0 +1,191 @@
+//! A group that lost its majority for good goes on with one replica: by force, offline, and with what that replica has.
+//!
+//! Everything in the log of the survivor stays, acknowledged or not: what it holds may have been acknowledged, and it
+//! cannot know. Behind it comes an entry that makes the survivor the only voter, in a term far above every other. At its next
+//! start it elects itself, and commits all of it.
+//!
+//! What only the lost replicas had is gone. Should they come back with their volumes, they are a majority of what the group was
+//! before, and may go on as if nothing had happened: whoever recovers a group must see to it that they do not.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use openraft::{EmptyNode, EntryPayload, entry::RaftEntry};
+
+use super::{
+    grave::Grave,
+    group::OpenError,
+    log::Log,
+    machine::{Applied, decode_changes, encode_changes},
+    point_in_time::{LogPosition, alone, log_id, stored},
+    sequence::{Outcome, Sequence},
+    types::{Changes, Entry, Vote, encode},
+};
+use crate::{
+    consensus::{GroupId, RaftId, keys::Keys},
+    store::{Batch, Op, Store},
+};
+
+/// How far the term of a recovery is above all that the survivor has seen: an old replica that comes back loses every
+/// comparison, however many elections it went through.
+const TERMS_ABOVE: u64 = 1 << 32;
+/// How many entries are read at once.
+const ENTRIES_PER_READ: u64 = 256;
+
+/// What the replica of a group holds, in a store that no node uses now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survivor {
+    /// The last entry whose changes are visible here. It was committed.
+    pub applied: LogPosition,
+    /// The last entry that is known to have been committed.
+    pub committed: LogPosition,
+    /// The last entry that is here. Those behind `committed` may have been acknowledged, or not.
+    pub last: LogPosition,
+    /// The voters by the last membership that is here. Two sets while voters were being changed: each has to have a majority.
+    pub voters: Vec<BTreeSet<RaftId>>,
+}
+
+/// A recovery of the replica of one group. It writes nothing by itself: several groups are recovered by one batch.
+pub struct Recovery {
+    store: Store,
+    group: GroupId,
+    log: Log,
+    applied: Applied,
+    survivor: Survivor,
+}
+
+impl Recovery {
+    /// Reads what is there. `None`: the store has no replica of the group.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn open(store: &Store, group: GroupId) -> Result<Option<Self>, OpenError> {
+        let failed = |source| OpenError::Stored { group, source };
+        let grave = Grave::visit(store, group).await.map_err(failed)?;
+        if !Grave::is_needed(store, group).map_err(failed)? {
+            return Ok(None);
+        }
+        let log = Log::open(store.clone(), group, 0, grave.vote).map_err(failed)?;
+        let applied = Applied::read(store, group).map_err(failed)?;
+        let position = applied.last.as_ref().map(LogPosition::of).unwrap_or_default();
+        let committed = log.committed().as_ref().map(LogPosition::of).unwrap_or_default();
+        let last = log.last().as_ref().map(LogPosition::of).unwrap_or_default();
+        let voters = sets(applied.membership.membership());
+        let survivor = Survivor {
+            applied: position,
+            committed: committed.max(position),
+            last: last.max(position),
+            voters,
+        };
+        let mut recovery = Self { store: store.clone(), group, log, applied, survivor };
+        let mut voters = None;
+        recovery.for_each_entry(|entry| {
+            if let EntryPayload::Membership(members) = &entry.payload {
+                voters = Some(sets(members));
+            }
+            Ok(())
+        })?;
+        recovery.survivor.voters = voters.unwrap_or(recovery.survivor.voters);
+        Ok(Some(recovery))
+    }
+
+    /// What is there.
+    #[must_use]
+    pub fn survivor(&self) -> &Survivor {
+        &self.survivor
+    }
+
+    /// The log index of the entry that makes this replica the only voter.
+    #[must_use]
+    pub fn index(&self) -> u64 {
+        self.survivor.last.index + 1
+    }
+
+    /// The value that `key` will have once everything in the log is applied.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn latest(&self, key: &[u8]) -> Result<Option<Bytes>, OpenError> {
+        let state_key = Keys::new(self.group).state_key(self.applied.generation, key);
+        let mut value = self.store.get(&state_key).map_err(stored(self.group))?;
+        let mut sequence = self.applied.sequence;
+        self.for_each_entry(|entry| {
+            for op in self.changes(entry, &mut sequence)? {
+                match op {
+                    Op::Put(of, new) if of == key => value = Some(new),
+                    Op::Remove(of) if of == key => value = None,
+                    _ => {}
+                }
+            }
+            Ok(())
+        })?;
+        Ok(value)
+    }
+
+    /// Writes into `batch` what makes `own` the only voter, and adds `changes` behind everything else. `batch` must be
+    /// committed, and nothing else of the group be written before.
+    pub fn write(&self, own: RaftId, changes: &Batch, batch: &mut Batch) {
+        let keys = Keys::new(self.group);
+        let seen = self.log.vote().map_or(0, |vote| vote.leader_id.term).max(self.survivor.last.term);
+        let term = seen.saturating_add(TERMS_ABOVE);
+        let at = |index| log_id(LogPosition { term, index });
+        if let Some(last) = self.applied.last.filter(|last| self.log.last().is_none_or(|end| end < *last)) {
+            // A snapshot came, and the log was not cut to it yet: an entry behind it would leave a hole.
+            batch.put(keys.purged(), encode(&last));
+        }
+        let index = self.index();
+        let member = Entry::new(at(index), EntryPayload::Membership(alone(own)));
+        batch.put(keys.entry(index), encode(&member));
+        if !changes.is_empty() {
+            let changes = Changes { number: 1, bytes: encode_changes(changes) };
+            let entry = Entry::new(at(index + 1), EntryPayload::Normal(changes));
+            batch.put(keys.entry(index + 1), encode(&entry));
+        }
+        batch.put(keys.vote(), encode(&Vote::new(term, own.0)));
+    }
+
+    /// Looks at each entry that is not applied yet, in order.
+    fn for_each_entry(&self, mut look: impl FnMut(&Entry) -> Result<(), OpenError>) -> Result<(), OpenError> {
+        let failed = |source| OpenError::Stored { group: self.group, source };
+        let mut next = self.applied.last.map_or(0, |last| last.index() + 1);
+        while next <= self.survivor.last.index {
+            let some = self.log.read_stored(next, next + ENTRIES_PER_READ).map_err(failed)?;
+            let Some(last) = some.last() else { break };
+            next = last.log_id().index() + 1;
+            some.iter().try_for_each(&mut look)?;
+        }
+        Ok(())
+    }
+
+    fn changes(&self, entry: &Entry, sequence: &mut Sequence) -> Result<Vec<Op>, OpenError> {
+        let EntryPayload::Normal(changes) = &entry.payload else { return Ok(Vec::new()) };
+        let term = LogPosition::of(&entry.log_id()).term;
+        if sequence.advance(term, changes.number) == Outcome::Skipped {
+            return Ok(Vec::new());
+        }
+        let decoded = decode_changes(changes.bytes.clone());
+        decoded.map_err(|source| OpenError::Stored { group: self.group, source })
+    }
+}
+
+impl Survivor {
+    /// Whether this replica votes.
+    #[must_use]
+    pub fn votes(&self, own: RaftId) -> bool {
+        self.voters.iter().any(|voters| voters.contains(&own))
+    }
+
+    /// Whether the group cannot go on by itself without these.
+    #[must_use]
+    pub fn is_lost_without(&self, lost: &BTreeSet<RaftId>) -> bool {
+        let has_majority = |voters: &BTreeSet<RaftId>| voters.difference(lost).count() * 2 > voters.len();
+        !self.voters.iter().all(has_majority)
+    }
+}
+
+fn sets(members: &openraft::Membership<u64, EmptyNode>) -> Vec<BTreeSet<RaftId>> {
+    let sets = members.get_joint_config().iter();
+    sets.map(|voters| voters.iter().copied().map(RaftId).collect()).collect()
+}

@@ -1,0 +1,227 @@
+//! A backup as a whole.
+
+use std::{
+    fs::{self, File},
+    io::{BufReader, BufWriter},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    BackupError, FORMAT, Header, Manifest, Pair, ShardEntry, ShardWriter,
+    shard_file::{ReadError, ShardReader},
+};
+
+const MANIFEST: &str = "manifest.json";
+
+/// Writes a backup. Dropped before it is [finished](Self::finish), it leaves its unfinished folder behind, under a name that says so.
+pub struct BackupWriter {
+    target: PathBuf,
+    unfinished: PathBuf,
+    manifest: Manifest,
+}
+
+impl BackupWriter {
+    /// Begins a backup that will be the folder `target`. `manifest` says what is known already.
+    ///
+    /// # Errors
+    ///
+    /// When `target`, or what an interrupted backup left behind under its name, exists; or it cannot be created.
+    pub fn begin(target: &Path, manifest: Manifest) -> Result<Self, BackupError> {
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(".unfinished");
+        let unfinished = target.with_file_name(name);
+        for folder in [target, &unfinished] {
+            if folder.symlink_metadata().is_ok() {
+                return Err(BackupError::Exists(folder.to_owned()));
+            }
+        }
+        fs::create_dir(&unfinished).map_err(BackupError::io(&unfinished))?;
+        Ok(Self { target: target.to_owned(), unfinished, manifest })
+    }
+
+    /// Where it is until it is finished.
+    #[must_use]
+    pub fn unfinished(&self) -> &Path {
+        &self.unfinished
+    }
+
+    /// Begins the file of the next shard; again, when what was begun of it is of no use.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn shard(&self, header: &Header) -> Result<ShardWriter<BufWriter<File>>, BackupError> {
+        let path = self.unfinished.join(file_name(header.shard));
+        let file = File::create(&path).map_err(BackupError::io(&path))?;
+        ShardWriter::begin(BufWriter::new(file), header).map_err(BackupError::io(&path))
+    }
+
+    /// Ends the file of a shard; it is on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn end_shard(
+        &mut self,
+        header: &Header,
+        writer: ShardWriter<BufWriter<File>>,
+    ) -> Result<&ShardEntry, BackupError> {
+        let path = self.unfinished.join(file_name(header.shard));
+        let failed = BackupError::io(&path);
+        let (file, written) = writer.finish().map_err(&failed)?;
+        file.get_ref().sync_all().map_err(&failed)?;
+        self.manifest.files.push(ShardEntry {
+            shard: header.shard,
+            file: file_name(header.shard),
+            term: header.term,
+            index: header.index,
+            taken_ms: header.taken_ms,
+            pairs: written.pairs,
+            bytes: written.bytes,
+            checksum: written.checksum,
+        });
+        Ok(self.manifest.files.last().expect("it was just added"))
+    }
+
+    /// Writes the manifest, reads everything again, and gives the folder its name.
+    ///
+    /// # Errors
+    ///
+    /// When something is not as it was written, or the folder cannot be renamed. It keeps its unfinished name then.
+    pub fn finish(mut self) -> Result<Manifest, BackupError> {
+        self.manifest.ended_ms =
+            self.manifest.files.iter().map(|file| file.taken_ms).max().unwrap_or_default();
+        let path = self.unfinished.join(MANIFEST);
+        fs::write(&path, self.manifest.to_text()).map_err(BackupError::io(&path))?;
+        sync(&path)?;
+        sync(&self.unfinished)?;
+        let backup = Backup::open(&self.unfinished)?;
+        backup.verify()?;
+        if self.target.symlink_metadata().is_ok() {
+            return Err(BackupError::Exists(self.target));
+        }
+        fs::rename(&self.unfinished, &self.target).map_err(BackupError::io(&self.target))?;
+        let above = self.target.parent().filter(|above| !above.as_os_str().is_empty());
+        sync(above.unwrap_or(Path::new(".")))?;
+        Ok(backup.manifest)
+    }
+}
+
+/// A backup that was finished.
+#[derive(Debug)]
+pub struct Backup {
+    folder: PathBuf,
+    manifest: Manifest,
+}
+
+impl Backup {
+    /// Reads the manifest in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it is damaged or foreign.
+    pub fn open(folder: &Path) -> Result<Self, BackupError> {
+        let path = folder.join(MANIFEST);
+        let text = fs::read_to_string(&path).map_err(BackupError::io(&path))?;
+        let manifest = Manifest::parse(&text).map_err(|reason| BackupError::damaged(&path, reason))?;
+        if manifest.format != FORMAT {
+            return Err(BackupError::Foreign { path, found: manifest.format });
+        }
+        Ok(Self { folder: folder.to_owned(), manifest })
+    }
+
+    /// What is in it.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Reads every file once.
+    ///
+    /// # Errors
+    ///
+    /// When one is not what was written.
+    pub fn verify(&self) -> Result<(), BackupError> {
+        for entry in &self.manifest.files {
+            let mut parts = self.parts(entry)?;
+            while parts.next()?.is_some() {}
+        }
+        Ok(())
+    }
+
+    /// Begins to read a shard.
+    ///
+    /// # Errors
+    ///
+    /// When its file is not what was written.
+    pub fn parts(&self, entry: &ShardEntry) -> Result<Parts, BackupError> {
+        let path = self.folder.join(&entry.file);
+        let file = File::open(&path).map_err(BackupError::io(&path))?;
+        let begun = ShardReader::begin(BufReader::new(file));
+        let (reader, header) = begun.map_err(|error| unreadable(&path, error))?;
+        self.check_header(&path, entry, &header)?;
+        Ok(Parts { reader, entry: entry.clone(), path })
+    }
+
+    /// The file of a shard is not what a node can have written, for a reason that only nodes know.
+    #[must_use]
+    pub fn damaged(&self, entry: &ShardEntry, reason: impl Into<String>) -> BackupError {
+        BackupError::damaged(&self.folder.join(&entry.file), reason)
+    }
+
+    fn check_header(&self, path: &Path, entry: &ShardEntry, header: &Header) -> Result<(), BackupError> {
+        if header.format != FORMAT {
+            return Err(BackupError::Foreign { path: path.to_owned(), found: header.format });
+        }
+        let wanted = Header {
+            format: FORMAT,
+            cluster_id: self.manifest.cluster_id.clone(),
+            shard: entry.shard,
+            shards: self.manifest.shards,
+            term: entry.term,
+            index: entry.index,
+            taken_ms: entry.taken_ms,
+        };
+        let other = || BackupError::damaged(path, "its header does not agree with the manifest");
+        (*header == wanted).then_some(()).ok_or_else(other)
+    }
+}
+
+/// The pairs of a shard, part by part.
+pub struct Parts {
+    reader: ShardReader<BufReader<File>>,
+    entry: ShardEntry,
+    path: PathBuf,
+}
+
+impl Parts {
+    /// The next pairs, ascending by key. They are checked, but that the file is whole is only known when there are no more:
+    /// `None`.
+    ///
+    /// # Errors
+    ///
+    /// When the file is not what was written.
+    #[allow(clippy::should_implement_trait)] // An iterator would go on after an error.
+    pub fn next(&mut self) -> Result<Option<Vec<Pair>>, BackupError> {
+        let some = self.reader.next().map_err(|error| unreadable(&self.path, error))?;
+        if some.is_none() && !self.reader.written().is(&self.entry) {
+            return Err(BackupError::damaged(&self.path, "it is not the file that the manifest lists"));
+        }
+        Ok(some)
+    }
+}
+
+fn unreadable(path: &Path, error: ReadError) -> BackupError {
+    match error {
+        ReadError::Io(source) => BackupError::Io { path: path.to_owned(), source },
+        ReadError::Damage(reason) => BackupError::damaged(path, reason),
+    }
+}
+
+pub(super) fn file_name(shard: u32) -> String {
+    format!("shard-{shard:05}.playhouse")
+}
+
+fn sync(path: &Path) -> Result<(), BackupError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(BackupError::io(path))
+}

@@ -1,0 +1,115 @@
+//! `playhouse backup` and `playhouse backup verify`
+
+mod copy;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{Exit, Failure, Output, duration, operators::Operators, server::Server};
+use crate::backup::{Backup, BackupError, BackupWriter, FORMAT, Manifest};
+
+use self::copy::{OpenView, Source};
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Arguments {
+    /// Folder that the backup becomes; it must not exist yet, the folder above it must
+    #[arg(long, value_name = "DIR", required = true)]
+    to: Option<PathBuf>,
+
+    #[command(flatten)]
+    operators: Operators,
+
+    #[command(subcommand)]
+    instead: Option<Instead>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Instead {
+    /// Read a backup once and check every byte of it
+    Verify {
+        /// Folder of the backup
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+pub(super) async fn run(arguments: Arguments, server: &Server, output: &Output) -> Result<Exit, Failure> {
+    let Arguments { to, operators, instead } = arguments;
+    match (instead, to) {
+        (Some(Instead::Verify { folder }), _) => verify(&folder, output),
+        (None, Some(to)) => {
+            let source = Source { desk: operators.desk(server)?.for_large_answers(), output };
+            take(&source, &to, output).await
+        }
+        (None, None) => Err(Failure::usage("say with --to where the backup goes")),
+    }
+}
+
+fn verify(folder: &Path, output: &Output) -> Result<Exit, Failure> {
+    let backup = Backup::open(folder)?;
+    backup.verify()?;
+    report(backup.manifest(), output, |what| format!("{} is whole: {what}", folder.display()))?;
+    Ok(Exit::Ok)
+}
+
+async fn take(source: &Source<'_>, to: &Path, output: &Output) -> Result<Exit, Failure> {
+    let start = Instant::now();
+    let first = source.open(0).await?;
+    let mut backup = BackupWriter::begin(to, manifest(&first))?;
+    let unfinished =
+        format!("{} holds what was copied; it is no backup, remove it", backup.unfinished().display());
+    let kept = |failure: Failure| failure.state(unfinished.clone());
+    for shard in 0..first.shards {
+        let opened = (shard == 0).then(|| first.clone());
+        source.copy(shard, opened, &first, &mut backup).await.map_err(kept)?;
+    }
+    let manifest = backup.finish().map_err(Failure::from).map_err(kept)?;
+    let took = duration::show(start.elapsed());
+    report(&manifest, output, |what| format!("{}: {what}, in {took}", to.display()))?;
+    Ok(Exit::Ok)
+}
+
+/// What is known before anything is copied.
+fn manifest(first: &OpenView) -> Manifest {
+    Manifest {
+        format: FORMAT,
+        cluster_id: first.cluster_id.clone(),
+        shards: first.shards,
+        release: first.release.clone(),
+        schemas: first.schemas.clone(),
+        began_ms: first.taken_ms,
+        ended_ms: first.taken_ms,
+        files: Vec::new(),
+        checksum: String::new(),
+    }
+}
+
+fn report(manifest: &Manifest, output: &Output, text: impl FnOnce(&str) -> String) -> Result<(), Failure> {
+    let (pairs, bytes) = (manifest.pairs(), manifest.bytes());
+    let summary = json!({
+        "cluster_id": manifest.cluster_id,
+        "release": manifest.release,
+        "shards": manifest.shards,
+        "pairs": pairs,
+        "bytes": bytes,
+        "began_ms": manifest.began_ms,
+        "ended_ms": manifest.ended_ms,
+    });
+    output.print(&summary, |_| {
+        let Manifest { cluster_id, shards, .. } = manifest;
+        text(&format!("cluster {cluster_id}, {shards} shards, {pairs} pairs, {bytes} bytes"))
+    })
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        let what = super::failure::chain(&error);
+        match error {
+            BackupError::Exists(_) => Self::new(Exit::Refused, what),
+            _ => Self::new(Exit::Failed, what),
+        }
+    }
+}

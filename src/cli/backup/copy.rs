@@ -1,0 +1,194 @@
+//! Fetches the shards, one after the other.
+
+use std::{collections::BTreeMap, io, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use bytes::Bytes;
+use playhouse_client::ReadError;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    backup::{BackupWriter, FORMAT, Header, Pair, Part},
+    cli::{Exit, Failure, Output, operators::Desk},
+};
+
+/// How often a shard is begun at most: it may move meanwhile, or its leader may be lost.
+const ATTEMPTS_MAX: u32 = 20;
+/// How long to wait before it is begun again. All attempts together outlast several elections.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Where shards come from.
+pub(super) struct Source<'a> {
+    pub(super) desk: Desk,
+    pub(super) output: &'a Output,
+}
+
+/// A copy that was opened.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct OpenView {
+    copy: String,
+    pub(super) shards: u32,
+    pub(super) cluster_id: String,
+    pub(super) release: String,
+    pub(super) schemas: BTreeMap<String, u32>,
+    term: u64,
+    index: u64,
+    pub(super) taken_ms: u64,
+}
+
+/// Some pairs of it.
+#[derive(Debug, Deserialize)]
+struct PartView {
+    body: String,
+    checksum: String,
+}
+
+/// Why a copy is of no use.
+enum CopyFailure {
+    /// Another one may be.
+    Passing(Failure),
+    /// No other one will be.
+    Lasting(Failure),
+}
+
+impl Source<'_> {
+    /// Opens a copy of a shard, as soon as it has a leader.
+    pub(super) async fn open(&self, shard: u32) -> Result<OpenView, Failure> {
+        self.attempt(shard, async || self.open_once(shard).await).await
+    }
+
+    /// Copies a shard into the backup; `opened` may have been opened before. Every copy must be of the cluster of `first`.
+    pub(super) async fn copy(
+        &self,
+        shard: u32,
+        opened: Option<OpenView>,
+        first: &OpenView,
+        backup: &mut BackupWriter,
+    ) -> Result<(), Failure> {
+        let mut opened = opened;
+        self.attempt(shard, async || self.copy_attempt(shard, opened.take(), first, backup).await).await
+    }
+
+    async fn copy_attempt(
+        &self,
+        shard: u32,
+        opened: Option<OpenView>,
+        first: &OpenView,
+        backup: &mut BackupWriter,
+    ) -> Result<(), CopyFailure> {
+        let open = match opened {
+            Some(open) => open,
+            None => self.open_once(shard).await?,
+        };
+        if (&open.cluster_id, open.shards) != (&first.cluster_id, first.shards) {
+            let what =
+                format!("the addresses lead to two clusters: {} and {}", first.cluster_id, open.cluster_id);
+            return Err(CopyFailure::Lasting(Failure::new(Exit::Usage, what)));
+        }
+        let copied = self.copy_once(shard, &open, backup).await;
+        // One that is not given back ends by itself.
+        drop(self.desk.try_act::<serde_json::Value>("backup-close", &json!({"copy": open.copy})).await);
+        copied
+    }
+
+    async fn attempt<T>(
+        &self,
+        shard: u32,
+        mut attempt: impl AsyncFnMut() -> Result<T, CopyFailure>,
+    ) -> Result<T, Failure> {
+        for number in 1.. {
+            match attempt().await {
+                Ok(done) => return Ok(done),
+                Err(CopyFailure::Passing(failure)) if number < ATTEMPTS_MAX => {
+                    self.output.note(&format!("shard {shard} is begun again: {}", failure.what()));
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(CopyFailure::Passing(failure) | CopyFailure::Lasting(failure)) => return Err(failure),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    async fn open_once(&self, shard: u32) -> Result<OpenView, CopyFailure> {
+        self.ask("backup-open", &json!({"shard": shard})).await
+    }
+
+    async fn copy_once(
+        &self,
+        shard: u32,
+        open: &OpenView,
+        backup: &mut BackupWriter,
+    ) -> Result<(), CopyFailure> {
+        let header = Header {
+            format: FORMAT,
+            cluster_id: open.cluster_id.clone(),
+            shard,
+            shards: open.shards,
+            term: open.term,
+            index: open.index,
+            taken_ms: open.taken_ms,
+        };
+        let mut writer = backup.shard(&header).map_err(lasting)?;
+        let mut after: Option<Bytes> = None;
+        loop {
+            let (part, pairs) = self.read(&open.copy, after.as_ref()).await?;
+            let Some((last, _)) = pairs.last() else { break };
+            if after.as_ref().is_some_and(|after| pairs[0].0 <= *after) {
+                return Err(not_a_part(shard, "it begins where it should not"));
+            }
+            after = Some(last.clone());
+            writer.add(&part, &pairs).map_err(|error| not_written(shard, &error))?;
+        }
+        backup.end_shard(&header, writer).map(drop).map_err(lasting)
+    }
+
+    async fn read(&self, copy: &str, after: Option<&Bytes>) -> Result<(Part, Vec<Pair>), CopyFailure> {
+        let after = after.map(|after| BASE64.encode(after));
+        let view: PartView = self.ask("backup-read", &json!({"copy": copy, "after": after})).await?;
+        let damaged = |reason: String| {
+            let what = format!("what the node sent is damaged: {reason}");
+            CopyFailure::Passing(Failure::new(Exit::Failed, what))
+        };
+        let body = BASE64.decode(view.body).map_err(|error| damaged(error.to_string()))?;
+        let checksum = u64::from_str_radix(&view.checksum, 16).map_err(|error| damaged(error.to_string()))?;
+        let part = Part { body: body.into(), checksum };
+        let pairs = part.open().map_err(damaged)?;
+        Ok((part, pairs))
+    }
+
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        name: &str,
+        arguments: &serde_json::Value,
+    ) -> Result<T, CopyFailure> {
+        let asked = self.desk.try_act(name, arguments).await.map_err(CopyFailure::Lasting)?;
+        asked.map_err(|error| {
+            let is_passing = match &error {
+                ReadError::GaveUp(_) => true,
+                ReadError::Rejected(problem) => problem.status >= 500,
+                _ => false,
+            };
+            let failure = crate::cli::operators::explain(error);
+            if is_passing { CopyFailure::Passing(failure) } else { CopyFailure::Lasting(failure) }
+        })
+    }
+}
+
+fn lasting(error: crate::backup::BackupError) -> CopyFailure {
+    CopyFailure::Lasting(error.into())
+}
+
+fn not_written(shard: u32, error: &io::Error) -> CopyFailure {
+    CopyFailure::Lasting(Failure::new(
+        Exit::Failed,
+        format!("could not write the file of shard {shard}: {error}"),
+    ))
+}
+
+fn not_a_part(shard: u32, reason: &str) -> CopyFailure {
+    CopyFailure::Lasting(Failure::new(
+        Exit::Failed,
+        format!("what the node sent is no part of shard {shard}: {reason}"),
+    ))
+}

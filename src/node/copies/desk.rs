@@ -1,0 +1,245 @@
+//! The copies that are open on this node.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use playhouse_cluster::{
+    consensus::{Group, GroupId, Leadership, PointInTime, RaftGroup, RaftId},
+    environment::Environment,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use super::{
+    CopyError, CopyHead, CopyId,
+    service::{Ask, Told},
+};
+use crate::{backup::Part, node::cluster::shards::Groups};
+
+/// How many copies may be open: each keeps what its shard has replaced since.
+const OPEN_MAX: usize = 8;
+/// How long a copy may be left alone.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// How much a part holds, unless one pair is larger.
+const PART_BYTES_MAX: usize = 1 << 20;
+/// How many pairs a part has.
+const PART_PAIRS_MAX: usize = 4096;
+
+/// Opens copies of the shards that this node leads. A cheap handle.
+#[derive(Clone)]
+pub(in crate::node) struct Desk {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    own: RaftId,
+    groups: Groups,
+    environment: Environment,
+    open: Mutex<Open>,
+    room: Arc<Semaphore>,
+}
+
+type Open = BTreeMap<u64, Copy>;
+
+struct Copy {
+    state: Arc<PointInTime>,
+    used: Instant,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Desk {
+    pub(in crate::node) fn new(own: RaftId, groups: Groups, environment: Environment) -> Self {
+        let room = Arc::new(Semaphore::new(OPEN_MAX));
+        Self { inner: Arc::new(Inner { own, groups, environment, open: Mutex::default(), room }) }
+    }
+
+    /// The node is over: copies hold its store.
+    pub(in crate::node) fn clear(&self) {
+        let open = std::mem::take(&mut *self.inner.open.lock());
+        drop(open);
+    }
+
+    pub(super) async fn answer(&self, ask: Ask) -> Result<Told, CopyError> {
+        match ask {
+            Ask::Open { shard } => self.open(shard).await,
+            Ask::Read { number, after } => self.read(number, after.as_ref()).map(Told::Part),
+            Ask::Close { number } => {
+                let closed = self.inner.open.lock().remove(&number);
+                drop(closed);
+                Ok(Told::Closed)
+            }
+        }
+    }
+
+    async fn open(&self, shard: u32) -> Result<Told, CopyError> {
+        let Some(group) = self.inner.groups.get(GroupId(shard)) else {
+            return Ok(Told::NotLeader { leader: None });
+        };
+        let leadership = *group.leadership().borrow();
+        let term = match leadership {
+            Leadership::Leader { term } => term,
+            Leadership::Follower { leader } => return Ok(Told::NotLeader { leader }),
+            Leadership::Stopped => return Ok(Told::NotLeader { leader: None }),
+        };
+        // Behind it the state has everything that anybody was told of before.
+        if group.read_barrier(term).await.is_err() {
+            return Ok(Told::NotLeader { leader: None });
+        }
+        self.keep(&group).map(Told::Opened)
+    }
+
+    fn keep(&self, group: &RaftGroup) -> Result<CopyHead, CopyError> {
+        let room = Arc::clone(&self.inner.room).try_acquire_owned();
+        let room = room.map_err(|_| CopyError::Full { open: OPEN_MAX })?;
+        let state = group.point_in_time().map_err(|error| unreadable(&error))?;
+        let number = self.inner.environment.random_u64();
+        let head = CopyHead {
+            id: CopyId { node: self.inner.own, number },
+            position: state.position(),
+            taken_ms: self.inner.environment.wall_ms(),
+        };
+        let copy = Copy { state: Arc::new(state), used: self.inner.environment.now(), _room: room };
+        self.inner.open.lock().insert(number, copy);
+        self.inner.environment.spawn(expire(Arc::downgrade(&self.inner), number));
+        Ok(head)
+    }
+
+    fn read(&self, number: u64, after: Option<&Bytes>) -> Result<Part, CopyError> {
+        let state = {
+            let mut open = self.inner.open.lock();
+            let copy = open.get_mut(&number).ok_or(CopyError::Gone)?;
+            copy.used = self.inner.environment.now();
+            Arc::clone(&copy.state)
+        };
+        let pairs = state.read(after, PART_PAIRS_MAX, PART_BYTES_MAX).map_err(|error| unreadable(&error))?;
+        Ok(Part::pack(&pairs))
+    }
+}
+
+fn unreadable(error: &dyn std::error::Error) -> CopyError {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    CopyError::Unreadable { reason: format!("{error}{cause}") }
+}
+
+/// Whoever opened it may be gone.
+async fn expire(desk: Weak<Inner>, number: u64) {
+    loop {
+        tokio::time::sleep(IDLE_MAX).await;
+        let Some(desk) = desk.upgrade() else { return };
+        let mut open = desk.open.lock();
+        match open.get(&number) {
+            Some(copy) if copy.used + IDLE_MAX > desk.environment.now() => {}
+            Some(_) => drop(open.remove(&number)),
+            None => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, sync::Arc};
+
+    use playhouse_cluster::{
+        consensus::{Config, Isolated},
+        store::{self, Batch, Memory, Store},
+    };
+
+    use super::*;
+
+    const SHARD: u32 = 3;
+
+    /// A desk on a node that leads one shard, which holds `pairs`.
+    async fn desk(pairs: u32) -> (Desk, RaftGroup) {
+        let (own, id, environment) = (RaftId(1), GroupId(SHARD), Environment::simulated(1));
+        let store = Store::start(Memory::new(), &environment, store::Config::default()).unwrap();
+        let (config, alone) = (Config::default(), Arc::new(Isolated));
+        let group = RaftGroup::open(id, own, store, alone, &config, &environment).await.unwrap();
+        group.found(&BTreeSet::from([own])).await.unwrap();
+        let mut leadership = group.leadership();
+        let leads = |leadership: &Leadership| matches!(leadership, Leadership::Leader { .. });
+        let led = *leadership.wait_for(leads).await.unwrap();
+        let Leadership::Leader { term } = led else { unreachable!("it was just waited for") };
+        let mut batch = Batch::new();
+        (0..pairs).for_each(|number| batch.put(number.to_be_bytes().to_vec(), &b"value"[..]));
+        group.propose(term, 1, batch, Box::new(())).await;
+        let last = pairs.saturating_sub(1).to_be_bytes();
+        let mut applied = group.applied();
+        while group.get(&last).unwrap().is_none() {
+            applied.changed().await.unwrap();
+        }
+        let groups = Groups::default();
+        groups.insert(&group, id);
+        (Desk::new(own, groups, environment), group)
+    }
+
+    async fn open(desk: &Desk) -> Result<u64, CopyError> {
+        match desk.answer(Ask::Open { shard: SHARD }).await? {
+            Told::Opened(head) => Ok(head.id.number),
+            told => panic!("{told:?}"),
+        }
+    }
+
+    async fn read(desk: &Desk, number: u64, after: Option<Bytes>) -> Result<Vec<(Bytes, Bytes)>, CopyError> {
+        match desk.answer(Ask::Read { number, after }).await? {
+            Told::Part(part) => Ok(part.open().unwrap()),
+            told => panic!("{told:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_is_read_to_its_end_in_parts() {
+        let pairs = u32::try_from(PART_PAIRS_MAX).unwrap() + 10;
+        let (desk, _group) = desk(pairs).await;
+        let copy = open(&desk).await.unwrap();
+        let first = read(&desk, copy, None).await.unwrap();
+        assert_eq!(first.len(), PART_PAIRS_MAX);
+        let after = first.last().map(|(key, _)| key.clone());
+        let rest = read(&desk, copy, after.clone()).await.unwrap();
+        assert_eq!(rest.len(), 10);
+        assert_eq!(read(&desk, copy, after).await.unwrap(), rest, "to ask again is safe");
+        assert!(read(&desk, copy, rest.last().map(|(key, _)| key.clone())).await.unwrap().is_empty());
+        desk.answer(Ask::Close { number: copy }).await.unwrap();
+        assert_eq!(read(&desk, copy, None).await, Err(CopyError::Gone));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn copies_are_bounded_and_end_when_nobody_reads_them() {
+        let (desk, _group) = desk(1).await;
+        let mut copies = Vec::new();
+        for _ in 0..OPEN_MAX {
+            copies.push(open(&desk).await.unwrap());
+        }
+        assert_eq!(open(&desk).await, Err(CopyError::Full { open: OPEN_MAX }));
+        desk.answer(Ask::Close { number: copies[0] }).await.unwrap();
+        copies[0] = open(&desk).await.unwrap();
+        tokio::time::sleep(IDLE_MAX * 2 / 3).await;
+        assert_eq!(read(&desk, copies[1], None).await.unwrap().len(), 1);
+        tokio::time::sleep(IDLE_MAX * 2 / 3).await;
+        assert_eq!(read(&desk, copies[0], None).await, Err(CopyError::Gone));
+        assert_eq!(read(&desk, copies[1], None).await.unwrap().len(), 1, "it is in use");
+        tokio::time::sleep(IDLE_MAX * 3).await;
+        assert_eq!(desk.inner.room.available_permits(), OPEN_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_leader_opens_copies() {
+        let (desk, group) = desk(1).await;
+        let unknown = desk.answer(Ask::Open { shard: SHARD + 1 }).await.unwrap();
+        assert!(matches!(unknown, Told::NotLeader { leader: None }));
+        let copy = open(&desk).await.unwrap();
+        desk.clear();
+        assert_eq!(read(&desk, copy, None).await, Err(CopyError::Gone), "the node is over");
+        group.shutdown().await;
+        let mut leadership = group.leadership();
+        drop(leadership.wait_for(|leadership| *leadership == Leadership::Stopped).await);
+        let stopped = desk.answer(Ask::Open { shard: SHARD }).await.unwrap();
+        assert!(matches!(stopped, Told::NotLeader { leader: None }));
+    }
+}
