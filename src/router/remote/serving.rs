@@ -239,7 +239,11 @@ impl Serving {
             Ok(()) => {}
             Err(MailboxError::Full(Message::Command(envelope))) => {
                 self.hold_back(to, position)?;
-                envelope.reply.busy();
+                match envelope.reply {
+                    // Its sender has forgotten it, so it must be found here.
+                    ReplyTo::Nobody => mailbox.lose(envelope),
+                    reply => reply.busy(),
+                }
             }
             Err(MailboxError::Closed(message)) => {
                 self.hold_back(to, position)?;
