@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use playhouse_cluster::{
-    consensus::{Group, Leadership, RaftGroup, RaftId, Replicas},
+    consensus::{Group, Leadership, RaftGroup, RaftId, Replicas, TransferError},
     environment::{Environment, watch},
     membership::{self, ClusterState, Command, MemberState, Which},
     peering::{Liveness, PeerStatus},
@@ -142,7 +142,9 @@ impl Mover {
         let Some(peering) = &self.services.council.peering else { return false };
         let can_lead = |peer: &PeerStatus| peer.liveness == Liveness::Alive && peer.store_healthy;
         let heard = peering.peers().borrow().get(&to).is_some_and(can_lead);
-        heard && state.member(to).is_some_and(|member| member.state == MemberState::Up)
+        // One that has just returned is alive before this group has heard of it.
+        let is_followed = !matches!(self.group.check_transfer(to), Err(TransferError::NotHeard { .. }));
+        heard && is_followed && state.member(to).is_some_and(|member| member.state == MemberState::Up)
     }
 
     async fn take(&self, step: &Step) -> Result<(), String> {
