@@ -16,6 +16,7 @@ mod handover;
 mod history;
 mod idempotency;
 mod keys;
+mod lost;
 mod mailbox;
 mod meter;
 mod outbox;
@@ -33,6 +34,7 @@ pub use envelope::{
     Answer, Cast, CastOutcome, Envelope, Message, More, Position, ReplyTo, StreamId, Subscriber,
 };
 pub use handover::Handover;
+pub use lost::{Lost, LostCommand};
 pub use mailbox::{Mailbox, MailboxConfig, MailboxError, NotAll};
 pub use records::DeadLetter;
 pub use restored::{Reconciliation, numbers_after_loss, numbers_key};

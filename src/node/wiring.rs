@@ -147,3 +147,34 @@ pub(super) async fn tell_stopped(
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use playhouse_cluster::consensus::Term;
+
+    use super::*;
+
+    /// What `tell_stopped` says when the group goes from `Leader` to `Stopped`.
+    async fn told(is_stopping: bool) -> Option<String> {
+        let (lead, leadership) = watch::channel(Leadership::Leader { term: Term(1) });
+        let (_stop, stopped) = watch::channel(is_stopping);
+        let (tell, fatal) = watch::channel(None);
+        let mut telling = std::pin::pin!(tell_stopped(leadership, stopped, tell));
+        assert!(futures_util::poll!(&mut telling).is_pending(), "nothing has stopped yet");
+        lead.send_replace(Leadership::Stopped);
+        telling.await;
+        fatal.borrow().clone()
+    }
+
+    /// A node without its replica of the configuration once went on for ever with what it knew last.
+    #[tokio::test]
+    async fn a_system_group_that_stops_is_the_end_of_the_node() {
+        let reason = told(false).await.expect("the node is told to end");
+        assert!(reason.contains("configuration stopped"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn at_an_orderly_stop_it_is_no_news() {
+        assert_eq!(told(true).await, None);
+    }
+}

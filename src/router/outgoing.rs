@@ -30,8 +30,11 @@ impl Outgoing for Router {
             Ok(kind) if self.inner.kinds.description(kind).durable => self.cast_durable(kind, cast),
             Ok(kind) => {
                 // A `Volatile` target gets it once, at most.
-                drop(self.post(cast.target, kind, cast.body));
-                self.cast_done(cast.source, cast.number, CastOutcome::Executed);
+                let outcome = match self.post(cast.target, kind, cast.body) {
+                    Ok(()) => CastOutcome::Executed,
+                    Err(error) => CastOutcome::Undeliverable { reason: error.to_string() },
+                };
+                self.cast_done(cast.source, cast.number, outcome);
             }
             Err(error) => {
                 let outcome = CastOutcome::Undeliverable { reason: error.to_string() };

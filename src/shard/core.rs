@@ -4,8 +4,9 @@ mod execute;
 mod gate;
 mod look;
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use playhouse_cluster::{
     collections::Hasher,
     consensus::{Group, Term},
@@ -21,6 +22,7 @@ use super::{
     history::Subscribers,
     idempotency::Idempotency,
     keys::{Family, Of},
+    lost::{Lost, LostCommand},
     outbox::{self, Outbox},
     pending::{Pending, ProposalNumber},
     records::{DeadLetter, Meta, OutboxCast, decode, encode},
@@ -29,10 +31,12 @@ use super::{
     timers::{SetTimer, Timers},
 };
 use crate::{
-    entity::{KindRegistry, Limits, Table, TableStatistics},
-    protocol::{CallError, ShardId},
+    entity::{KindIndex, KindRegistry, Limits, Table, TableStatistics},
+    protocol::{Body, CallError, EntityId, KindName, ShardId},
 };
 
+/// Why a command that nobody waits for was not taken.
+const NO_ROOM: &str = "the mailbox of its shard was full";
 /// How many timers fire before messages get their turn again.
 const FIRED_AT_ONCE_MAX: usize = 256;
 
@@ -102,7 +106,7 @@ pub struct Core {
     gate: Gate,
     statistics: ShardStatistics,
     /// The kinds of dead letters that were not counted yet.
-    buried: Vec<String>,
+    buried: BTreeMap<String, u64>,
 }
 
 /// What the driver proposes.
@@ -154,7 +158,7 @@ impl Core {
             volatile_revision: 0,
             gate: Gate::default(),
             statistics: ShardStatistics::default(),
-            buried: Vec::new(),
+            buried: BTreeMap::new(),
         };
         Ok((core, casts.into_iter().map(cast).collect()))
     }
@@ -191,6 +195,10 @@ impl Core {
                 self.subscribe(kind, key, after, subscriber, reply)
             }
             Message::DeadLetters { limit, reply } => self.dead_letters(limit, reply),
+            Message::Lost(lost) => {
+                self.lost(*lost);
+                Ok(())
+            }
         }
     }
 
@@ -381,8 +389,8 @@ impl Core {
         (self.pending.open_number(), self.pending.open_bytes())
     }
 
-    /// The kinds that messages were meant for that could not be delivered, since the last call.
-    pub fn take_dead_letters(&mut self) -> Vec<String> {
+    /// How many messages could not be delivered since the last call, by the kind that they were meant for.
+    pub fn take_dead_letters(&mut self) -> BTreeMap<String, u64> {
         std::mem::take(&mut self.buried)
     }
 
@@ -409,9 +417,26 @@ impl Core {
         Ok(())
     }
 
+    fn lost(&mut self, lost: Lost) {
+        let at_ms = self.meta.clock_ms;
+        for LostCommand { kind, key, body } in lost.kept {
+            let target = EntityId { kind: self.kinds.description(kind).kind.clone(), key };
+            let body = Body { content: body.content(), bytes: Bytes::copy_from_slice(body.bytes()) };
+            self.bury(DeadLetter { target, body, reason: NO_ROOM.to_owned(), at_ms });
+        }
+        for (kind, count) in lost.more {
+            let kind = self.kinds.description(KindIndex(kind)).kind.clone();
+            self.count_dead_letters(&kind, count);
+        }
+    }
+
+    fn count_dead_letters(&mut self, kind: &KindName, count: u64) {
+        self.statistics.dead_letters += count;
+        *self.buried.entry(kind.to_string()).or_default() += count;
+    }
+
     fn bury(&mut self, letter: DeadLetter) {
-        self.statistics.dead_letters += 1;
-        self.buried.push(letter.target.kind.to_string());
+        self.count_dead_letters(&letter.target.kind, 1);
         outbox::bury(&mut self.pending, &mut self.meta, &letter);
     }
 }

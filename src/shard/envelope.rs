@@ -192,6 +192,8 @@ pub enum Message {
         /// Who waits.
         reply: oneshot::Sender<Result<Vec<super::DeadLetter>, CallError>>,
     },
+    /// Commands that found no room, and that nobody waits for.
+    Lost(Box<super::Lost>),
 }
 
 impl Message {
@@ -216,7 +218,7 @@ impl Message {
     /// Whether the shard's own work depends on it: such a message is never refused.
     #[must_use]
     pub fn is_internal(&self) -> bool {
-        matches!(self, Self::Returned { .. } | Self::CastDone { .. })
+        matches!(self, Self::Returned { .. } | Self::CastDone { .. } | Self::Lost(_))
     }
 
     /// Tells whoever waits that it was not executed.
@@ -227,7 +229,7 @@ impl Message {
             Self::List { reply, .. } => drop(reply.send(Err(error))),
             Self::Subscribe { reply, .. } => drop(reply.send(Err(error))),
             Self::DeadLetters { reply, .. } => drop(reply.send(Err(error))),
-            Self::Returned { .. } | Self::CastDone { .. } => {}
+            Self::Returned { .. } | Self::CastDone { .. } | Self::Lost(_) => {}
         }
     }
 }

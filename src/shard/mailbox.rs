@@ -5,7 +5,10 @@ use std::{collections::VecDeque, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::envelope::Message;
+use super::{
+    envelope::{Envelope, Message},
+    lost::Lost,
+};
 
 /// Bounds of a mailbox.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +61,14 @@ struct Queue {
     is_closed: bool,
     /// Whether the executor is parked; saves a wake-up per message.
     is_parked: bool,
+    /// What found no room and nobody waits for.
+    lost: Option<Box<Lost>>,
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty() && self.lost.is_none()
+    }
 }
 
 impl Queue {
@@ -133,12 +144,29 @@ impl Mailbox {
         outcome
     }
 
+    /// Remembers a command that found no room and that nobody waits for, so that the executor [tells of it](Message::Lost).
+    /// After the end of the executor nobody does.
+    pub fn lose(&self, envelope: Envelope) {
+        let was_parked = {
+            let mut queue = self.shared.queue.lock();
+            if queue.is_closed {
+                return;
+            }
+            queue.lost.get_or_insert_default().add(envelope);
+            std::mem::take(&mut queue.is_parked)
+        };
+        if was_parked {
+            self.shared.waiting.notify_one();
+        }
+    }
+
     /// Swaps everything that waits into `batch`, which must be empty. Its memory is used for what comes next.
     pub fn take(&self, batch: &mut VecDeque<Message>) {
         debug_assert!(batch.is_empty(), "the batch before was not finished");
         let mut queue = self.shared.queue.lock();
         std::mem::swap(&mut queue.messages, batch);
         queue.bytes = 0;
+        batch.extend(queue.lost.take().map(Message::Lost));
     }
 
     /// Returns when something waits.
@@ -155,14 +183,14 @@ impl Mailbox {
     /// The next message wakes the executor. `false` when one waits already.
     fn park(&self) -> bool {
         let mut queue = self.shared.queue.lock();
-        queue.is_parked = queue.messages.is_empty();
+        queue.is_parked = queue.is_empty();
         queue.is_parked
     }
 
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.shared.queue.lock().messages.is_empty()
+        self.shared.queue.lock().is_empty()
     }
 
     /// How many messages and bytes wait.

@@ -1,6 +1,6 @@
 //! What an executor tells operators: metrics, and the parts of traced requests.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use playhouse_cluster::environment::Environment;
 use tokio::time::{Duration, Instant};
@@ -129,9 +129,9 @@ impl Meter {
     }
 
     /// Messages to these kinds could not be delivered.
-    pub(super) fn dead_letters(&self, kinds: Vec<String>) {
-        for kind in kinds {
-            self.metrics.dead_letters.with_label_values(&[kind.as_str()]).inc();
+    pub(super) fn dead_letters(&self, kinds: BTreeMap<String, u64>) {
+        for (kind, count) in kinds {
+            self.metrics.dead_letters.with_label_values(&[kind.as_str()]).inc_by(count);
         }
     }
 

@@ -72,6 +72,8 @@ families! {
     shards_without_quorum: IntGauge = "playhouse_shards_without_quorum", Count, [], "Shards whose replicas have no live majority, as this node knows the configuration.";
     link_authentication_failures: IntCounter = "playhouse_link_authentication_failures_total", Count, [], "Handshakes with a cookie that the other end does not have.";
     link_refusals: IntCounterVec = "playhouse_link_refusals_total", Count, ["by", "reason"], "Links refused after the handshake, by `us` or the `peer`, by reason.";
+    link_handshakes_failed: IntCounterVec = "playhouse_link_handshakes_failed_total", Count, ["reason"], "Incoming connections that never became a link: `unproven` (a replayed or broken off handshake), `garbage`, `timeout`, `half_open` (too many at once).";
+    link_sessions_cut: IntCounterVec = "playhouse_link_sessions_cut_total", Count, ["reason"], "Links that this node closed: `silent`, `stalled`, `oversized_frame`, `garbage_frame`.";
     link_reconnects: IntCounter = "playhouse_link_reconnects_total", Count, [], "Links opened to a peer to which one had been open before.";
     link_bytes: IntCounterVec = "playhouse_link_bytes_total", Count, ["direction", "lane"], "Bytes on links, encryption included: `in` or `out`, by class of lane.";
 

@@ -184,6 +184,11 @@ impl Stage {
         letters.try_recv().expect(STALLED).expect(READABLE)
     }
 
+    /// How many there were since this was last asked, by kind, also those of which no letter is kept.
+    pub fn dead_letters_counted(&mut self) -> std::collections::BTreeMap<String, u64> {
+        self.core.take_dead_letters()
+    }
+
     /// Entities in memory.
     #[must_use]
     pub fn resident(&self) -> usize {
@@ -357,7 +362,7 @@ impl Stage {
         receiver
     }
 
-    fn deliver(&mut self, message: Message) {
+    pub(super) fn deliver(&mut self, message: Message) {
         self.core.deliver(message, Instant::now()).expect(READABLE);
         self.commit();
     }

@@ -9,8 +9,10 @@ use serde_json::json;
 
 use super::{Release, Stage};
 use crate::{
+    entity::KindIndex,
     kinds::{Counter, Document, Lease, Limiter, Queue, Room, counter, document, queue},
-    protocol::{CallError, Json},
+    protocol::{Body, CallError, Json, Key},
+    shard::{Lost, LostCommand, Message},
 };
 use actors::{Dozer, Gauge, Hoard, OldGauge, Sender, dozer, gauge, hoard, sender};
 
@@ -314,4 +316,24 @@ fn a_new_release_reads_what_an_old_one_wrote_and_not_the_other_way() {
     assert!(matches!(unreadable, Err(CallError::UnreadableState { .. })));
     stage.deploy(Release::new().kind::<Gauge>());
     assert_eq!(stage.view::<Gauge>("g"), json!({"celsius": 21, "sets": 1}), "nothing was lost");
+}
+
+/// A flood must not fill the log with letters about itself.
+#[test]
+fn commands_without_room_are_counted_and_the_first_of_them_can_be_read() {
+    let mut stage = Stage::of::<Counter>();
+    let lost = LostCommand {
+        kind: KindIndex(0),
+        key: Key::new("c").unwrap(),
+        body: Body::json(r#"{"add":1}"#).into(),
+    };
+    let lost = Lost { kept: vec![lost], more: [(0, 41)].into() };
+    stage.deliver(Message::Lost(Box::new(lost)));
+    let letters = stage.dead_letters();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].target.to_string(), "counter/c");
+    assert_eq!(letters[0].body, Body::json(r#"{"add":1}"#));
+    assert_eq!(letters[0].reason, "the mailbox of its shard was full");
+    assert_eq!(stage.dead_letters_counted(), [("counter".to_owned(), 42)].into());
+    assert_eq!(stage.view::<Counter>("c"), json!({"value": 0}), "none of them was executed");
 }

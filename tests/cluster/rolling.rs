@@ -23,6 +23,8 @@ async fn a_rolling_restart_is_not_felt() {
         begins.push(Instant::now());
         longest = longest.max(node.stop().await);
         assert!(!node.log().contains("nobody took over"), "{} left leaderships behind", node.name);
+        let wrong = |line: &&str| line.contains(r#""level":"ERROR""#) || line.contains("the same node");
+        assert_eq!(node.log().lines().find(wrong), None, "{} complains of an orderly stop", node.name);
         node.start_again().await;
         node.until_ready().await;
     }

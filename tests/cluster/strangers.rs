@@ -2,12 +2,20 @@
 
 use std::path::PathBuf;
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
 use crate::{
     CLIENTS, ONE_AT_A_TIME,
     load::Load,
     nodes::{NODES, Node, Nodes, free_ports, new_cookie, until, write_secret},
     process::playhouse,
 };
+
+/// More than may be in their handshake at once.
+const SILENT: usize = 300;
 
 /// Somebody who has the addresses, but something else wrong. He is told what, so are the members, and they go on.
 #[tokio::test(flavor = "multi_thread")]
@@ -25,6 +33,7 @@ async fn strangers_are_refused_and_told_why() {
     unknown.start();
     unknown.until_logged(&["cannot connect to a peer", "cookie"]).await;
     nodes.nodes[0].until_logged(&["an incoming connection failed", "cookie"]).await;
+    counted(&nodes.nodes[0], "playhouse_link_authentication_failures_total").await;
     unknown.kill().await;
 
     let mut divided = stranger(&nodes, "other-shards");
@@ -32,6 +41,7 @@ async fn strangers_are_refused_and_told_why() {
     divided.start();
     divided.until_logged(&["cannot connect to a peer", "has 16 shards, not 32"]).await;
     nodes.nodes[0].until_logged(&["a peer is refused", "has 16 shards, not 32"]).await;
+    counted(&nodes.nodes[0], r#"playhouse_link_refusals_total{by="us",reason="other_shards"}"#).await;
     divided.kill().await;
 
     let mut picky = stranger(&nodes, "other-wish");
@@ -49,6 +59,7 @@ async fn strangers_are_refused_and_told_why() {
     foreign.start();
     foreign.until_logged(&["cannot connect to a peer", "belongs to cluster"]).await;
     nodes.nodes[0].until_logged(&["a peer is refused", "belongs to cluster"]).await;
+    counted(&nodes.nodes[0], r#"playhouse_link_refusals_total{by="us",reason="other_cluster"}"#).await;
     foreign.kill().await;
     foreign.settings.push(format!("cluster.id={:032x}", 7));
     foreign.start();
@@ -60,6 +71,40 @@ async fn strangers_are_refused_and_told_why() {
     let book = load.stop().await;
     book.assert_no_failures();
     book.audit(&nodes, &[0, 1, 2]).await;
+}
+
+/// Whoever says nothing, or nonsense, is turned away and counted, however many they are; the members do not feel it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_knocks_and_says_nothing_or_nonsense_is_counted() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let mut nodes = Nodes::start(playhouse, &[]).await;
+    let load = Load::start("silence", CLIENTS, || nodes.any());
+    let knocked = &nodes.nodes[0];
+
+    let mut talker = TcpStream::connect(knocked.ports.peer).await.unwrap();
+    talker.write_all(b"GET / HTTP/1.1\r\nhost: playhouse\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    drop(talker.read_to_end(&mut answer).await); // It may be an end or a reset, but it comes.
+    counted(knocked, r#"playhouse_link_handshakes_failed_total{reason="garbage"}"#).await;
+
+    let mut silent = Vec::new();
+    for _ in 0..SILENT {
+        silent.push(TcpStream::connect(knocked.ports.peer).await.unwrap());
+    }
+    counted(knocked, r#"playhouse_link_handshakes_failed_total{reason="half_open"}"#).await;
+    counted(knocked, r#"playhouse_link_handshakes_failed_total{reason="timeout"}"#).await;
+    drop(silent);
+    load.until_answers(50).await;
+    nodes.until_whole().await;
+    let book = load.stop().await;
+    book.assert_no_failures();
+    book.audit(&nodes, &[0, 1, 2]).await;
+}
+
+/// Returns once the node has counted it.
+async fn counted(node: &Node, metric: &str) {
+    let count = async || node.metrics().await.and_then(|metrics| metrics.get(metric)).unwrap_or_default();
+    until(&format!("{metric} counts"), async || count().await >= 1.0).await;
 }
 
 /// In the three steps of `docs/config.md`: the next cookie beside the first, then in its place, then alone.

@@ -54,6 +54,7 @@
 mod acceptor;
 mod initiator;
 mod rules;
+mod stored;
 
 use std::collections::BTreeMap;
 
@@ -65,6 +66,7 @@ use crate::{
 };
 
 pub use rules::{LISTED_MAX, Rules, RulesError};
+pub use stored::AcceptanceError;
 
 /// One attempt of one volume of the initiator. The order is that of the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

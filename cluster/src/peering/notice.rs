@@ -24,8 +24,11 @@ impl Notices {
         Self { refused: Mutex::default(), failed: Mutex::default(), environment }
     }
 
-    /// An authenticated node was refused.
+    /// An authenticated node was refused. A node that finds itself among its seeds is as it should be.
     pub(super) fn refused(&self, who: Option<RaftId>, from: &str, refusal: &Refusal) {
+        if *refusal == Refusal::Myself {
+            return;
+        }
         let mut refused = self.refused.lock();
         if refused.len() >= PEERS_MAX {
             refused.clear();

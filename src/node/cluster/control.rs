@@ -121,13 +121,7 @@ impl Control {
                 let known = rooms.system.and_then(|system| system.known().borrow().clone());
                 Ok(Told::HasAdopted(known.is_some_and(|state| state.has_adopted(raft_id))))
             }
-            Ask::Incarnation(raft_id) => {
-                let known = rooms.system.and_then(|system| system.known().borrow().clone());
-                // "I do not know" must not be taken for "nobody knows".
-                let known = known.ok_or("this node does not know the configuration yet")?;
-                let member = known.member(raft_id);
-                Ok(Told::Incarnation(member.map(|member| member.incarnation)))
-            }
+            Ask::Incarnation(raft_id) => self.tell_incarnation(raft_id).map(Told::Incarnation),
             Ask::Hears(raft_id, incarnation) => {
                 let peering = rooms.peering.ok_or("this node is starting")?;
                 Ok(Told::Hears(hears(&peering, raft_id, incarnation)))
@@ -137,6 +131,14 @@ impl Control {
                 Ok(Told::Report(Box::new(report())))
             }
         }
+    }
+
+    /// Which start of a volume the configuration knows.
+    fn tell_incarnation(&self, raft_id: RaftId) -> Result<Option<Incarnation>, String> {
+        let known = self.rooms().system.and_then(|system| system.known().borrow().clone());
+        // "I do not know" must not be taken for "nobody knows".
+        let known = known.ok_or("this node does not know the configuration yet")?;
+        Ok(known.member(raft_id).map(|member| member.incarnation))
     }
 
     /// As the leader of the system group.
@@ -186,3 +188,29 @@ pub(in crate::node) async fn ask(peering: &Peering, to: RaftId, ask: &Ask) -> Re
 
 /// How long a peer may take to answer.
 const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(6);
+
+#[cfg(test)]
+mod tests {
+    use playhouse_cluster::{
+        consensus::{self, Isolated},
+        environment::Environment,
+        store::{Config, Memory, Store},
+    };
+
+    use super::*;
+
+    /// A node that had just started said that nobody knew the volume; so an old copy of it was let in.
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_does_not_know_the_configuration_does_not_say_that_nobody_knows() {
+        let environment = Environment::simulated(1);
+        let store = Store::start(Memory::new(), &environment, Config::default()).unwrap();
+        let control = Control::default();
+        let asked = RaftId(7);
+        control.tell_incarnation(asked).unwrap_err();
+        let config = consensus::Config::default();
+        let system = System::open(RaftId(1), &store, Arc::new(Isolated), &config, &environment);
+        control.set_system(system.await.unwrap());
+        let refused = control.tell_incarnation(asked).unwrap_err();
+        assert_eq!(refused, "this node does not know the configuration yet");
+    }
+}

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use playhouse_cluster::{
-    codec,
     consensus::RaftId,
     identity::ClusterId,
     membership::bootstrap::{Acceptance, Action, Answer, Bootstrap, Event, JoinError, Own, Proposal, Rules},
@@ -32,8 +31,7 @@ impl Formation {
         drawn: ClusterId,
     ) -> Result<Self, StartError> {
         let stored = store.get(KEY)?;
-        let decode = |bytes: bytes::Bytes| codec::decode::<Acceptance>(&bytes);
-        let stored = stored.map(decode).transpose();
+        let stored = stored.map(|bytes| Acceptance::decode(&bytes)).transpose();
         let stored = stored.map_err(|error| StartError::Fatal { reason: error.to_string() })?;
         let desk = Arc::new(Mutex::new(Bootstrap::new(rules, own, stored, drawn)));
         Ok(Self { desk, store: store.clone() })
@@ -113,8 +111,7 @@ impl Formation {
     }
 
     async fn keep(&self, acceptance: &Acceptance) -> Result<(), StartError> {
-        let encoded =
-            codec::encode(acceptance).map_err(|error| StartError::Fatal { reason: error.to_string() })?;
+        let encoded = acceptance.encode().map_err(|error| StartError::Fatal { reason: error.to_string() })?;
         let mut batch = Batch::new();
         batch.put(KEY, encoded);
         Ok(self.store.commit(batch).await?)

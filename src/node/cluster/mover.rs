@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use playhouse_cluster::{
-    consensus::{Group, Leadership, RaftGroup, RaftId, Replicas},
+    consensus::{Group, Leadership, RaftGroup, RaftId, Replicas, TransferError},
     environment::{Environment, watch},
     membership::{self, ClusterState, Command, MemberState, Which},
     peering::{Liveness, PeerStatus},
@@ -142,7 +142,9 @@ impl Mover {
         let Some(peering) = &self.services.council.peering else { return false };
         let can_lead = |peer: &PeerStatus| peer.liveness == Liveness::Alive && peer.store_healthy;
         let heard = peering.peers().borrow().get(&to).is_some_and(can_lead);
-        heard && state.member(to).is_some_and(|member| member.state == MemberState::Up)
+        // One that has just returned is alive before this group has heard of it.
+        let is_followed = !matches!(self.group.check_transfer(to), Err(TransferError::NotHeard { .. }));
+        heard && is_followed && state.member(to).is_some_and(|member| member.state == MemberState::Up)
     }
 
     async fn take(&self, step: &Step) -> Result<(), String> {
@@ -211,20 +213,7 @@ fn next_step(
         return Some(Step::MoveLeadership(targets));
     }
     if let Some(wanted) = planned.wanted.as_ref().filter(|wanted| wanted.voters != actual.voters) {
-        let arriving = wanted.voters.difference(&actual.voters).find(|id| !actual.learners.contains(id));
-        return Some(match arriving {
-            Some(arriving) => Step::AddLearner(*arriving),
-            None if wanted.voters.contains(&own) => Step::ChangeVoters(wanted.voters.clone()),
-            // A leader cannot remove itself.
-            None => {
-                let heirs: Vec<_> = wanted.voters.intersection(&actual.voters).copied().collect();
-                if heirs.is_empty() {
-                    // The only voter makes the newcomer a voter beside it first.
-                    return Some(Step::ChangeVoters(wanted.voters.union(&actual.voters).copied().collect()));
-                }
-                Step::MoveLeadership(heirs)
-            }
-        });
+        return Some(towards(&wanted.voters, actual, own));
     }
     if let Some(stray) = actual.learners.iter().find(|id| !is_learner(state, which, **id)) {
         return Some(Step::RemoveLearner(*stray));
@@ -238,6 +227,23 @@ fn next_step(
     }
     let preferred = preferred(state, which).filter(|to| *to != own && actual.voters.contains(to))?;
     Some(Step::MoveLeadership(vec![preferred]))
+}
+
+/// The next step from what is to the voters that are wanted: learn, vote, and a leader that is to go hands over.
+fn towards(wanted: &BTreeSet<RaftId>, actual: &Replicas, own: RaftId) -> Step {
+    if let Some(arriving) = wanted.difference(&actual.voters).find(|id| !actual.learners.contains(id)) {
+        return Step::AddLearner(*arriving);
+    }
+    if wanted.contains(&own) {
+        return Step::ChangeVoters(wanted.clone());
+    }
+    // A leader cannot remove itself.
+    let heirs: Vec<_> = wanted.intersection(&actual.voters).copied().collect();
+    if heirs.is_empty() {
+        // The only voter makes the newcomer a voter beside it first.
+        return Step::ChangeVoters(wanted.union(&actual.voters).copied().collect());
+    }
+    Step::MoveLeadership(heirs)
 }
 
 /// A leader was lost in the middle of a change. Asking for one of the two sets of voters again ends it; a leader that is
@@ -292,6 +298,21 @@ mod tests {
             reason: membership::Reason::Balance,
         });
         membership::Replicas { voters: ids(voters), confirmed_at: 1, wanted }
+    }
+
+    fn settled(voters: &[u64], learners: &[u64]) -> Replicas {
+        Replicas { voters: ids(voters), learners: ids(learners), is_committed: true, ..Replicas::default() }
+    }
+
+    /// Nobody could take over from the only voter, so a group of one once stayed where it was for ever.
+    #[test]
+    fn a_group_of_one_moves_by_way_of_two() {
+        let (from, to) = (RaftId(1), RaftId(2));
+        let wanted = ids(&[2]);
+        assert_eq!(towards(&wanted, &settled(&[1], &[]), from), Step::AddLearner(to));
+        assert_eq!(towards(&wanted, &settled(&[1], &[2]), from), Step::ChangeVoters(ids(&[1, 2])));
+        assert_eq!(towards(&wanted, &settled(&[1, 2], &[]), from), Step::MoveLeadership(vec![to]));
+        assert_eq!(towards(&wanted, &settled(&[1, 2], &[]), to), Step::ChangeVoters(ids(&[2])));
     }
 
     #[test]

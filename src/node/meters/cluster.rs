@@ -83,6 +83,16 @@ impl ClusterMeters {
     fn read_links(&self, statistics: &Statistics) {
         let metrics = &self.metrics;
         raise(&metrics.link_authentication_failures, statistics.authentication_failures.get());
+        let failed = |reason| metrics.link_handshakes_failed.with_label_values(&[reason]);
+        raise(&failed("unproven"), statistics.unproven.get());
+        raise(&failed("garbage"), statistics.garbage_handshakes.get());
+        raise(&failed("timeout"), statistics.handshake_timeouts.get());
+        raise(&failed("half_open"), statistics.half_open_refused.get());
+        let cut = |reason| metrics.link_sessions_cut.with_label_values(&[reason]);
+        raise(&cut("silent"), statistics.silent_closed.get());
+        raise(&cut("stalled"), statistics.stalled_closed.get());
+        raise(&cut("oversized_frame"), statistics.oversized_frames.get());
+        raise(&cut("garbage_frame"), statistics.garbage_frames.get());
         raise(&metrics.link_reconnects, statistics.reconnects.get());
         for kind in RefusalKind::ALL {
             let refusals = |by| metrics.link_refusals.with_label_values(&[by, kind.name()]);

@@ -159,7 +159,9 @@ impl Remote {
                 Question::DeadLetters { ticket, shard, limit: u32::try_from(*limit).unwrap_or(u32::MAX) }
             }
             // They belong to an executor on this node, which is gone.
-            Message::Returned { .. } | Message::CastDone { .. } => return Err(CarrierError::Closed),
+            Message::Returned { .. } | Message::CastDone { .. } | Message::Lost(_) => {
+                return Err(CarrierError::Closed);
+            }
         };
         push(&*self.shared.carrier, &question)
     }
@@ -321,7 +323,7 @@ impl Waiting {
             Message::List { reply, .. } => Some(Self::Page(reply)),
             Message::DeadLetters { reply, .. } => Some(Self::DeadLetters(reply)),
             Message::Subscribe { subscriber, reply, .. } => Some(Self::Subscription { subscriber, reply }),
-            Message::Returned { .. } | Message::CastDone { .. } => None,
+            Message::Returned { .. } | Message::CastDone { .. } | Message::Lost(_) => None,
         }
     }
 

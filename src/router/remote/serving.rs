@@ -261,29 +261,43 @@ impl Serving {
             // Without a place in a stream there is nothing that a message could overtake, in whatever term.
             let all = std::mem::take(messages).into_iter();
             let (placed, free) = all.partition(|message| position_of(message).is_some());
-            self.refuse_all(to, placed, NotAll::Closed)?;
+            self.refuse_all(to, placed)?;
             *messages = free;
         }
-        let outcome = match executor {
-            _ if messages.is_empty() => return Ok(()),
-            Some((_, mailbox)) => mailbox.push_all(messages),
-            None => Err(NotAll::Closed),
-        };
-        match outcome {
+        let Some((_, mailbox)) = executor else { return self.refuse_all(to, std::mem::take(messages)) };
+        match mailbox.push_all(messages) {
             Ok(()) => Ok(()),
-            Err(why) => self.refuse_all(to, std::mem::take(messages), why),
+            Err(NotAll::Closed) => self.refuse_all(to, std::mem::take(messages)),
+            Err(NotAll::Full) => self.find_no_room(to, std::mem::take(messages), &mailbox),
         }
     }
 
-    fn refuse_all(&self, to: (ShardId, Term), messages: Vec<Message>, why: NotAll) -> Result<(), ServeError> {
+    /// They are for a leadership that is not here.
+    fn refuse_all(&self, to: (ShardId, Term), messages: Vec<Message>) -> Result<(), ServeError> {
         for message in messages {
             self.hold_back(to, position_of(&message))?;
-            match (message, why) {
-                (Message::Command(envelope), NotAll::Full) => envelope.reply.busy(),
-                (Message::Command(envelope), NotAll::Closed) => {
-                    envelope.reply.moved(CallError::NotCommitted);
+            if let Message::Command(envelope) = message {
+                envelope.reply.moved(CallError::NotCommitted);
+            }
+        }
+        Ok(())
+    }
+
+    fn find_no_room(
+        &self,
+        to: (ShardId, Term),
+        messages: Vec<Message>,
+        mailbox: &Mailbox,
+    ) -> Result<(), ServeError> {
+        for message in messages {
+            self.hold_back(to, position_of(&message))?;
+            match message {
+                // Its sender has forgotten it, so it must be found here.
+                Message::Command(envelope) if matches!(envelope.reply, ReplyTo::Nobody) => {
+                    mailbox.lose(envelope)
                 }
-                (other, _) => debug_assert!(false, "only commands are delivered together: {}", other.bytes()),
+                Message::Command(envelope) => envelope.reply.busy(),
+                other => debug_assert!(false, "only commands are delivered together: {}", other.bytes()),
             }
         }
         Ok(())

@@ -450,3 +450,34 @@ async fn frames_that_come_together_are_heard_as_if_one_by_one() {
         assert_eq!(body_of(pending).await, format!(r#"{{"add": {number}}}"#));
     }
 }
+
+/// Nobody waits for it, so nobody heard that it was dropped, and no counter did.
+#[tokio::test(start_paused = true)]
+async fn a_cast_that_finds_no_room_elsewhere_is_not_lost_in_silence() {
+    let (asker, leader) = (router(1), router(2));
+    let line = Line::dial(&asker, &leader, 2);
+    let mailbox = lead(&leader, 1, 1);
+    line.pump();
+    let target = EntityId::new("limiter", "door").unwrap();
+    let kind = asker.kind(&target).unwrap();
+    for number in 0..12 {
+        asker.post(target.clone(), kind, Body::json(number.to_string())).unwrap();
+    }
+    line.pump();
+    let mut batch = VecDeque::new();
+    mailbox.take(&mut batch);
+    assert_eq!(batch.len(), 2);
+    assert!(matches!(&batch[0], Message::Command(taken) if taken.body.bytes() == b"0"));
+    let Message::Lost(lost) = &batch[1] else { panic!("nothing tells of those without room") };
+    let kept: Vec<_> = lost.kept.iter().map(|lost| (lost.key.as_str(), lost.body.bytes())).collect();
+    let first: Vec<_> = (1..9).map(|number| ("door", number.to_string().into_bytes())).collect();
+    assert!(kept.iter().zip(&first).all(|(one, other)| one.0 == other.0 && one.1 == other.1), "{kept:?}");
+    assert_eq!(
+        (kept.len(), lost.more.values().sum::<u64>()),
+        (8, 3),
+        "a bounded number is kept, all are counted"
+    );
+    batch.clear();
+    mailbox.take(&mut batch);
+    assert!(batch.is_empty(), "told once");
+}

@@ -1,3 +1,5 @@
+//! One executor over a group that commits at once.
+
 use playhouse_cluster::store::{Batch, Engine, Memory};
 use tokio::time::sleep;
 

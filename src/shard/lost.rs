@@ -1,0 +1,43 @@
+//! Commands that found no room and that nobody waits for: without a trace of them nobody would ever know.
+
+use std::collections::BTreeMap;
+
+use super::envelope::Envelope;
+use crate::{
+    entity::KindIndex,
+    protocol::{Key, Payload},
+};
+
+/// How many of them are kept each time the executor looks. More are only counted: a shard that has no room has no time either.
+const KEPT_MAX: usize = 8;
+
+/// What a mailbox had no room for since the executor looked.
+#[derive(Debug, Default)]
+pub struct Lost {
+    /// The first of them.
+    pub kept: Vec<LostCommand>,
+    /// How many there were besides, by kind.
+    pub more: BTreeMap<u16, u64>,
+}
+
+/// A command that was not taken.
+#[derive(Debug)]
+pub struct LostCommand {
+    /// The kind.
+    pub kind: KindIndex,
+    /// Which entity it was for.
+    pub key: Key,
+    /// The command.
+    pub body: Payload,
+}
+
+impl Lost {
+    pub(super) fn add(&mut self, envelope: Envelope) {
+        let Envelope { kind, key, body, .. } = envelope;
+        if self.kept.len() < KEPT_MAX {
+            self.kept.push(LostCommand { kind, key, body });
+        } else {
+            *self.more.entry(kind.0).or_default() += 1;
+        }
+    }
+}
