@@ -141,7 +141,8 @@ impl<'a> Target<'a> {
             () = control.closed() => return false,
             () = control.pulse.answered() => {}
         }
-        let lanes = Lane::others(self.link.config.shard_lanes.get());
+        let has_processes = self.link.dials_processes_to(control.peer().raft_id);
+        let lanes = Lane::others(self.link.config.shard_lanes.get(), has_processes);
         let kept = join_all(lanes.map(|lane| self.keep(lane, control)));
         tokio::select! {
             biased;

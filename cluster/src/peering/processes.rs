@@ -1,0 +1,168 @@
+//! Remote references to processes (`ractor` actors), by `ractor_cluster` behind our link.
+//!
+//! Comes in: sessions of [`Lane::Processes`], with the bytes that peers pushed. Leaves: a mirror of each remotable process of
+//! each peer, and [`Remote`] to cast and call it; which peers' processes can be reached ([`Processes::peers`]).
+//!
+//! `ractor_cluster` alone has no failure detector, refuses restarted peers, listens to everybody and keeps what cannot be
+//! sent in memory without end. Here:
+//!
+//! * **It has no socket at all.** Its sessions are started on streams of our link, which are authenticated and encrypted, by a
+//!   supervisor of ours in the place of its node server: nothing of it can be reached before our handshake.
+//! * **The link says who is dead.** A lane ends when its peer is silent, or when a newer incarnation of it comes; its session
+//!   ends with it, the mirrors stop, and calls that wait for an answer end with [`CallError::Lost`]. Each lane has a session of
+//!   its own, so a peer is never refused because of an earlier one.
+//! * **Bytes are bounded in each direction.** A receiver takes [`Config::window_bytes_max`] that its session has not read; a
+//!   sender keeps [`Config::waiting_bytes_max`] for each peer, and past it a cast is refused with [`CastError::Full`]. A frame
+//!   above [`Config::frame_bytes_max`] is neither sent nor read.
+//! * **A call always ends**, at its deadline if not before.
+//!
+//! # What a layer of processes must know
+//!
+//! These are facts of `ractor` 0.16; `cluster/tests/processes.rs` has a test of each.
+//!
+//! * **The registry of names, the groups and the table of all actors are process-wide.** Two nodes in one process would mirror
+//!   each other's actors under the same numbers. So there is one [`Processes`] per operating system process, and none in
+//!   simulations.
+//! * **Whether an actor is mirrored is a property of its message type**: `ractor::Message::serializable`, which is `false`
+//!   unless the type says otherwise. An ordinary enum costs peers nothing; but `String`, `Vec<u8>` and the integers *are*
+//!   serializable, and an actor that takes one of those is mirrored on every peer, asked or not. A mirror costs about 11 KB.
+//! * **Names are local.** A mirror knows the name of its process, but the registry does not find it. Worse: when a mirror
+//!   stops, the registry forgets the *local* actor that has the same name. Give no names to remotable processes; keep names in
+//!   a table of your own.
+//! * **Groups are not partitioned**: a remotable member of a group joins the group of the same name on every peer. A mirror
+//!   leaves when it stops.
+//! * **A raw `ActorRef` of a mirror has no bound and no deadline.** Use [`Remote`].
+//! * **Mailboxes have no bound**: what a window lets in waits in the mailbox of its process.
+
+mod budget;
+mod config;
+mod error;
+mod framing;
+mod lanes;
+mod pipe;
+mod remote;
+mod supervisor;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use ractor::{ActorCell, Message};
+
+use super::{Lane, Local, Session, ShardFrames};
+use crate::{consensus::RaftId, environment::watch, identity::Incarnation};
+
+pub use config::Config;
+pub use error::{CallError, CastError, RemoteError, StartError};
+pub use remote::Remote;
+
+use self::{lanes::Lanes, supervisor::Supervisor};
+
+/// What the cookie of `ractor_cluster` is derived for.
+pub(super) const COOKIE_CONTEXT: &str = "ractor_cluster";
+
+/// How long [`Processes::stop`] waits for the mirrors to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A peer whose processes can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessPeer {
+    /// Its name.
+    pub name: String,
+    /// That start of it.
+    pub incarnation: Incarnation,
+    /// What stands in the id of each of its mirrors, `ActorId::Remote { node_id, .. }`: another one for each lane.
+    pub node_id: u64,
+}
+
+/// The remote references of a node; see the module. A cheap handle.
+///
+/// Give it to [`Peering::start`](super::Peering::start) as (part of) its [`ShardFrames`], with
+/// [`Config::processes`](super::Config::processes).
+#[derive(Clone)]
+pub struct Processes {
+    lanes: Arc<Lanes>,
+    supervisor: Supervisor,
+}
+
+impl Processes {
+    /// Starts the supervisor of the sessions. Only one in each operating system process.
+    ///
+    /// # Errors
+    ///
+    /// When settings contradict each other, or the supervisor cannot be started. Nothing runs then.
+    pub async fn start(config: Config, local: &Local) -> Result<Self, StartError> {
+        config.check()?;
+        let lanes = Arc::new(Lanes::new(config));
+        let supervisor = Supervisor::start(full_name(&local.name, local.raft_id, local.incarnation), &lanes);
+        Ok(Self { supervisor: supervisor.await?, lanes })
+    }
+
+    /// The peers whose processes can be reached. The current value is always there.
+    #[must_use]
+    pub fn peers(&self) -> watch::Receiver<Arc<BTreeMap<RaftId, ProcessPeer>>> {
+        self.lanes.peers()
+    }
+
+    /// The mirrors of the processes of a peer. None: it cannot be reached, or has no remotable process.
+    #[must_use]
+    pub fn mirrors(&self, of: RaftId) -> Vec<ActorCell> {
+        self.lanes.mirrors(of)
+    }
+
+    /// A bounded reference to the process that `mirror` stands for, such as one of [`mirrors`](Self::mirrors) or of the
+    /// members of a group.
+    ///
+    /// # Errors
+    ///
+    /// When it is no mirror, messages of that type cannot be sent, or the session of the mirror is over.
+    pub fn remote<M: Message>(&self, mirror: &ActorCell) -> Result<Remote<M>, RemoteError> {
+        let node_id = match mirror.get_id() {
+            ractor::ActorId::Remote { node_id, .. } => node_id,
+            ractor::ActorId::Local(_) => return Err(RemoteError::Local),
+        };
+        if !M::serializable() {
+            return Err(RemoteError::NotRemotable { message: std::any::type_name::<M>() });
+        }
+        let way = self.lanes.way(node_id).ok_or(RemoteError::Lost)?;
+        Ok(Remote::new(mirror.clone(), way))
+    }
+
+    /// How many frames were not sent because they were larger than [`Config::frame_bytes_max`].
+    #[must_use]
+    pub fn frames_dropped(&self) -> u64 {
+        self.lanes.frames_dropped()
+    }
+
+    /// Ends all sessions and their mirrors.
+    pub async fn stop(&self) {
+        self.lanes.close_all("this node stops");
+        self.supervisor.stop(STOP_TIMEOUT).await;
+    }
+}
+
+impl ShardFrames for Processes {
+    fn opened(&self, session: &Arc<Session>) {
+        if session.lane() == Lane::Processes {
+            let stream = self.lanes.opened(session);
+            self.supervisor.open(stream, session);
+        }
+    }
+
+    fn frames(&self, session: &Arc<Session>, frames: &mut dyn Iterator<Item = &[u8]>) {
+        self.lanes.frames(session, frames);
+    }
+
+    fn closed(&self, session: &Arc<Session>) {
+        self.lanes.closed(session);
+    }
+}
+
+impl fmt::Debug for Processes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Processes").field("peers", &*self.peers().borrow()).finish_non_exhaustive()
+    }
+}
+
+/// The name of a start of a node, as sessions tell it to each other: no two starts share one.
+fn full_name(name: &str, raft_id: RaftId, incarnation: Incarnation) -> (String, String) {
+    (name.to_owned(), format!("{:016x}.{}", raft_id.0, incarnation.0))
+}

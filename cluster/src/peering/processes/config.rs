@@ -1,0 +1,60 @@
+//! Settings of remote references.
+
+use super::StartError;
+
+/// What one frame that waits costs beside its bytes: it stands in several queues, in several allocations.
+pub(super) const MESSAGE_BYTES: usize = 512;
+/// Credit for less is not worth a frame, and one head of a frame must always fit.
+const WINDOW_BYTES_MIN: usize = 4 << 10;
+/// A window must fit in the send buffer of a session.
+const WINDOW_BYTES_MAX: usize = 4 << 20;
+/// Smaller ones would not even carry what sessions say to each other.
+const FRAME_BYTES_MIN: usize = 4 << 10;
+
+/// Bounds of remote references. Reaching one is an error that somebody receives. Each is for one peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The largest message, with what stands before it. One that is larger is refused at once (`TooLarge`); a reply that is
+    /// larger is not sent, so its call ends at the deadline. A peer that sends a larger one loses the session. The same on
+    /// all nodes.
+    pub frame_bytes_max: usize,
+    /// How many bytes of casts and calls may wait to be sent; each message counts 512 more. Past this the sender receives
+    /// `Full`. Keep it above `frame_bytes_max`.
+    pub waiting_bytes_max: usize,
+    /// How many calls may wait for an answer. Past this the caller receives `Full`.
+    pub calls_max: usize,
+    /// How many bytes may be on the way to a session that does not read: 4 KiB to 4 MiB.
+    pub window_bytes_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: 1 << 20,
+            waiting_bytes_max: 8 << 20,
+            calls_max: 4096,
+            window_bytes_max: 256 << 10,
+        }
+    }
+}
+
+impl Config {
+    pub(super) fn check(&self) -> Result<(), StartError> {
+        let rules = [
+            (self.frame_bytes_max >= FRAME_BYTES_MIN, "frame_bytes_max must be at least 4 KiB"),
+            (
+                self.waiting_bytes_max >= self.frame_bytes_max + MESSAGE_BYTES,
+                "waiting_bytes_max must be above frame_bytes_max",
+            ),
+            (self.calls_max > 0, "calls_max must not be zero"),
+            (
+                (WINDOW_BYTES_MIN..=WINDOW_BYTES_MAX).contains(&self.window_bytes_max),
+                "window_bytes_max must be 4 KiB to 4 MiB",
+            ),
+        ];
+        match rules.iter().find(|(is_kept, _)| !is_kept) {
+            None => Ok(()),
+            Some((_, rule)) => Err(StartError::Config(rule)),
+        }
+    }
+}
