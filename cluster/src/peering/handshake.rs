@@ -110,12 +110,7 @@ impl Channel {
         Ok(Self::new(connection, cookie.clone(), noise, bytes_max))
     }
 
-    fn new(
-        connection: Box<dyn Connection>,
-        cookie: Cookie,
-        noise: HandshakeState,
-        bytes_max: usize,
-    ) -> Self {
+    fn new(connection: Box<dyn Connection>, cookie: Cookie, noise: HandshakeState, bytes_max: usize) -> Self {
         let noise = noise.into_stateless_transport_mode().expect("both messages have passed");
         Self { cookie, connection, noise, sent: 0, received: 0, bytes_max }
     }

@@ -26,7 +26,10 @@ pub(super) struct Framing {
 #[derive(Debug)]
 enum State {
     /// Collects the length of the next frame.
-    Length { bytes: [u8; LENGTH_BYTES], have: usize },
+    Length {
+        bytes: [u8; LENGTH_BYTES],
+        have: usize,
+    },
     Body(Body),
 }
 
@@ -222,7 +225,12 @@ mod tests {
         }
         // An answer, which ends with bytes that somebody else chose.
         assert!(pass(&frame(&message(3, 40)), 10_000, 10_000).1.charges.is_empty());
-        assert!(pass(&frame(&[vec![FIELD_1, 40], vec![0; 24], CHARGE.encode()].concat()), 99, 99).1.charges.is_empty());
+        assert!(
+            pass(&frame(&[vec![FIELD_1, 40], vec![0; 24], CHARGE.encode()].concat()), 99, 99)
+                .1
+                .charges
+                .is_empty()
+        );
     }
 
     #[test]

@@ -117,8 +117,7 @@ impl Lanes {
     }
 
     pub(super) fn close_all(&self, reason: &str) {
-        let sessions: Vec<_> =
-            self.entries.lock().values().map(|entry| Arc::clone(&entry.session)).collect();
+        let sessions: Vec<_> = self.entries.lock().values().map(|entry| Arc::clone(&entry.session)).collect();
         sessions.iter().for_each(|session| session.close(reason));
     }
 
@@ -152,7 +151,11 @@ impl Lanes {
         let peer = session.peer();
         let (node, host) = full_name(&peer.name, peer.raft_id, peer.incarnation);
         if name != format!("{node}@{host}") {
-            tracing::error!(peer = peer.name, name, "a peer says that its processes are those of another node");
+            tracing::error!(
+                peer = peer.name,
+                name,
+                "a peer says that its processes are those of another node"
+            );
             session.close("its processes are those of another node");
         }
     }
@@ -244,6 +247,11 @@ impl Way {
     pub(super) fn dropped(&self, bytes: u64, session: &Session) {
         self.dropped.fetch_add(1, Relaxed);
         let bytes_max = self.frame_bytes_max;
-        tracing::warn!(peer = session.peer().name, bytes, bytes_max, "a message of a process is too large; it is dropped");
+        tracing::warn!(
+            peer = session.peer().name,
+            bytes,
+            bytes_max,
+            "a message of a process is too large; it is dropped"
+        );
     }
 }

@@ -199,11 +199,7 @@ impl AsyncRead for End {
 }
 
 impl AsyncWrite for End {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.0.poll_write(context, bytes)
     }
 
@@ -215,3 +211,6 @@ impl AsyncWrite for End {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ use super::{
     lanes::Way,
 };
 
+/// Whoever waits hears first that it is too late; those in between give up a little later.
+const GRACE: Duration = Duration::from_secs(1);
 /// What stands in a frame beside the message: tags, lengths, numbers.
 const FRAME_HEAD_BYTES_MAX: usize = 96;
 
@@ -66,7 +68,7 @@ impl<M: Message> Remote<M> {
     ) -> Result<R, CallError> {
         let _permit = self.way.calls().try_acquire().map_err(|_| CastError::Full)?;
         let (port, answer) = oneshot::channel();
-        self.send_call(build((port, within).into()))?;
+        self.send_call(build((port, within.saturating_add(GRACE)).into()))?;
         match timeout(within, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) if self.way.is_open() => Err(CallError::Gone),

@@ -1,0 +1,60 @@
+//! The lane of processes: one for each pair, and only where both have it. Here it carries whatever is pushed.
+
+use super::{raw, *};
+
+fn with_processes(raft_id: u64) -> Setup {
+    node(raft_id).with(|config| config.processes = true)
+}
+
+fn dialed(from: &Node, to: &Node) -> Option<Arc<Session>> {
+    from.peering.link().table.dialed(to.id(), Lane::Processes)
+}
+
+fn opened(at: &Node) -> Option<Arc<Session>> {
+    at.pushed.opened.lock().iter().find(|session| session.lane() == Lane::Processes).cloned()
+}
+
+#[tokio::test]
+async fn one_end_dials_the_lane_of_processes_and_both_push_on_it() {
+    let (first, second) = pair(with_processes(1), with_processes(2)).await;
+    eventually("the smaller id dials", || dialed(&first, &second).is_some() && opened(&second).is_some())
+        .await;
+    assert!(dialed(&second, &first).is_none());
+    for (from, to) in [(&first, &second), (&second, &first)] {
+        opened(from).unwrap().push(|buffer| buffer.extend(b"hello")).unwrap();
+        eventually("it arrives", || to.pushed.frames.lock().iter().any(|frame| frame == b"hello")).await;
+    }
+    // Both ends know a secret that is not the cookie.
+    let secrets = [&first, &second].map(|node| opened(node).unwrap().secret.clone().unwrap());
+    assert_eq!(secrets[0], secrets[1]);
+    assert_ne!(secrets[0], cookie(1));
+    Unharmed::note(&first, &second).check().await;
+}
+
+#[tokio::test]
+async fn a_lane_of_processes_is_refused_from_the_other_end_and_where_there_is_none() {
+    let (with, without) = (with_processes(2).start().await, node(2).start().await);
+    for (at, from) in [(&with, 3), (&without, 1)] {
+        let address = at.peering.address();
+        let _control = raw::enter(address, &cookie(1), &raw::hello_of(&node(from), Lane::Control)).await;
+        let hello = raw::hello_of(&node(from), Lane::Processes);
+        assert_eq!(raw::refusal(address, &cookie(1), &hello).await, Refusal::NoSuchLane);
+        assert!(opened(at).is_none());
+    }
+}
+
+/// A newer incarnation must not wait until somebody notices that the old one is gone.
+#[tokio::test]
+async fn a_newer_incarnation_ends_the_lane_of_the_old_one() {
+    let second = with_processes(2).start().await;
+    let enter = async |incarnation, lane| {
+        let hello = raw::hello_of(&Setup { incarnation, ..node(1) }, lane);
+        raw::enter(second.peering.address(), &cookie(1), &hello).await
+    };
+    let (_control, lane) = (enter(10, Lane::Control).await, enter(10, Lane::Processes).await);
+    eventually("it is open", || opened(&second).is_some()).await;
+    let old = opened(&second).unwrap();
+    let _newer = enter(11, Lane::Control).await;
+    lane.closed().await;
+    eventually("it is closed", || second.pushed.closed.lock().contains(&old.id())).await;
+}
