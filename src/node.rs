@@ -26,7 +26,7 @@ use playhouse_cluster::{
     environment::{Environment, watch},
     identity::{Identity, Wanted},
     membership::{Command, Member, Which},
-    peering::{ConsensusTransport, Local},
+    peering::{ConsensusTransport, Local, processes::Processes},
     store::{self, EngineKind, Health, Store},
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
@@ -50,7 +50,7 @@ use self::cluster::{
     shards::{Groups, Parts, Shards},
     steward::Steward,
 };
-use self::wiring::{open_peering, open_router, placement_config, reporter, tell_stopped};
+use self::wiring::{Way, open_peering, open_router, placement_config, reporter, tell_stopped};
 use crate::{
     entity::{Entity, KindRegistry},
     protocol::Key,
@@ -73,6 +73,7 @@ pub struct Node {
     control: Control,
     operator: Operator,
     groups: Groups,
+    processes: Option<Processes>,
     tasks: Vec<JoinHandle<()>>,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
     draining: watch::Sender<bool>,
@@ -153,14 +154,15 @@ impl Node {
             track: settings.place.track.clone(),
             shards: identity.shards().get(),
         };
-        let peering = match &settings.links {
+        let (peering, processes) = match &settings.links {
             Some(links) => {
-                let peering =
-                    open_peering(links, local, &identity, &router, &groups, &control, &environment).await?;
+                let way =
+                    open_peering(settings, links, local, &identity, &router, &groups, &control, &environment);
+                let Way { peering, processes } = way.await?;
                 control.set_peering(peering.clone());
-                Some(peering)
+                (Some(peering), processes)
             }
-            None => None,
+            None => (None, None),
         };
         let transport: Arc<dyn Transport> = match &peering {
             Some(peering) => Arc::new(ConsensusTransport::new(peering.clone())),
@@ -202,6 +204,7 @@ impl Node {
             transport,
             council,
             groups,
+            processes,
             &control,
             over,
         );
@@ -224,6 +227,7 @@ impl Node {
         transport: Arc<dyn Transport>,
         council: Council,
         groups: Groups,
+        processes: Option<Processes>,
         control: &Control,
         over: Over,
     ) -> Self {
@@ -308,6 +312,7 @@ impl Node {
             control: control.clone(),
             operator,
             groups,
+            processes,
             tasks,
             statistics,
             draining,
@@ -385,6 +390,7 @@ impl Node {
             self.store.probe(),
             self.router.clone(),
             self.operator(),
+            self.processes.clone(),
             self.statistics.clone(),
         )
     }
@@ -409,6 +415,12 @@ impl Node {
             own: self.identity.raft_id(),
             has_reached: self.has_reached.clone(),
         }
+    }
+
+    /// References to processes of other nodes; `None`: this node has none, or is alone.
+    #[must_use]
+    pub fn processes(&self) -> Option<&Processes> {
+        self.processes.as_ref()
     }
 
     /// What operators ask of the cluster.
@@ -487,6 +499,9 @@ impl Node {
         self.council.system.group().shutdown().await;
         if let Some(peering) = &self.council.peering {
             peering.stop().await;
+        }
+        if let Some(processes) = &self.processes {
+            processes.stop().await;
         }
         drop((self.groups, self.council, self.over));
         // Executors that were asked to end may hold the store a moment longer.

@@ -132,7 +132,10 @@ fn install_logs(config: &Config) {
         (LogFormat::Json, _) | (LogFormat::Auto, false) => telemetry::LogFormat::Json,
         (LogFormat::Human, _) | (LogFormat::Auto, true) => telemetry::LogFormat::Human,
     };
-    let quiet = format!("{},openraft=error,fjall=warn,lsm_tree=warn", config.log.level.as_str());
+    let quiet = format!(
+        "{},openraft=error,fjall=warn,lsm_tree=warn,ractor=error,ractor_cluster=error",
+        config.log.level.as_str()
+    );
     let levels: LogLevels = quiet.parse().expect("the configuration checked the level");
     // A test or an embedding program may have installed its own.
     drop(telemetry::install(format, levels));

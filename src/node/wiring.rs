@@ -7,7 +7,7 @@ use playhouse_cluster::{
     consensus::{GroupId, Leadership, RaftId},
     environment::{Environment, watch},
     identity::Identity,
-    peering::{CONSENSUS, ConsensusService, Local, Peering, Service, ServiceId},
+    peering::{self, CONSENSUS, ConsensusService, Local, Peering, Service, ServiceId, processes::Processes},
     placement,
 };
 
@@ -17,7 +17,7 @@ use super::{
         self,
         control::{CONTROL, Control},
         council::Council,
-        links::RouterFrames,
+        links::PushedFrames,
         shards::Groups,
     },
     meters, report,
@@ -47,7 +47,15 @@ pub(super) fn open_router(
     Router::new(router_identity, settings.shards, Arc::clone(kinds), environment.clone(), answers)
 }
 
+/// The way to other nodes.
+pub(super) struct Way {
+    pub(super) peering: Peering,
+    pub(super) processes: Option<Processes>,
+}
+
+#[allow(clippy::too_many_arguments)] // One place calls it, and each is another matter.
 pub(super) async fn open_peering(
+    settings: &Settings,
     links: &Links,
     local: Local,
     identity: &Identity,
@@ -55,7 +63,7 @@ pub(super) async fn open_peering(
     groups: &Groups,
     control: &Control,
     environment: &Environment,
-) -> Result<Peering, StartError> {
+) -> Result<Way, StartError> {
     let groups = groups.clone();
     let consensus = ConsensusService::new(move |group: GroupId, from: RaftId, request| {
         let Some(group) = groups.get(group) else {
@@ -69,9 +77,15 @@ pub(super) async fn open_peering(
     });
     let services: BTreeMap<ServiceId, Arc<dyn Service>> =
         [(CONSENSUS, Arc::new(consensus) as Arc<dyn Service>), (CONTROL, Arc::new(control.clone()))].into();
-    let frames = Arc::new(RouterFrames::new(router.clone(), links.config.shard_lanes.get()));
+    let processes = match &settings.processes {
+        Some(config) => Some(Processes::start(config.clone(), &local).await?),
+        None => None,
+    };
+    let lanes = links.config.shard_lanes.get();
+    let frames = Arc::new(PushedFrames::new(router.clone(), lanes, processes.clone()));
+    let config = peering::Config { processes: processes.is_some(), ..links.config.clone() };
     let peering = Peering::start(
-        links.config.clone(),
+        config,
         local,
         identity.cluster_id(),
         Arc::clone(&links.cookies),
@@ -80,7 +94,7 @@ pub(super) async fn open_peering(
         frames,
         environment.clone(),
     );
-    Ok(peering.await?)
+    Ok(Way { peering: peering.await?, processes })
 }
 
 /// Makes reports of this node.

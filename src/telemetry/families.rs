@@ -74,6 +74,8 @@ families! {
     link_refusals: IntCounterVec = "playhouse_link_refusals_total", Count, ["by", "reason"], "Links refused after the handshake, by `us` or the `peer`, by reason.";
     link_reconnects: IntCounter = "playhouse_link_reconnects_total", Count, [], "Links opened to a peer to which one had been open before.";
     link_bytes: IntCounterVec = "playhouse_link_bytes_total", Count, ["direction", "lane"], "Bytes on links, encryption included: `in` or `out`, by class of lane.";
+    process_peers: IntGauge = "playhouse_process_peers", Count, [], "Peers whose remotable processes can be reached.";
+    process_messages_dropped: IntCounter = "playhouse_process_messages_dropped_total", Count, [], "Replies and messages to processes of other nodes that were dropped because they are larger than `processes.message_bytes_max`.";
 
     // Store.
     store_commits: IntCounter = "playhouse_store_commits_total", Count, [], "Durable commits of the store, each with one sync.";

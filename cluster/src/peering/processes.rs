@@ -43,7 +43,15 @@ mod pipe;
 mod remote;
 mod supervisor;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release},
+    },
+    time::Duration,
+};
 
 use ractor::{ActorCell, Message};
 
@@ -79,33 +87,41 @@ pub struct ProcessPeer {
 /// [`Config::processes`](super::Config::processes).
 #[derive(Clone)]
 pub struct Processes {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
     lanes: Arc<Lanes>,
     supervisor: Supervisor,
+    _only: Only,
 }
 
 impl Processes {
-    /// Starts the supervisor of the sessions. Only one in each operating system process.
+    /// Starts the supervisor of the sessions.
     ///
     /// # Errors
     ///
-    /// When settings contradict each other, or the supervisor cannot be started. Nothing runs then.
+    /// When settings contradict each other, when another one runs in this operating system process, or when the supervisor
+    /// cannot be started. Nothing was started then.
     pub async fn start(config: Config, local: &Local) -> Result<Self, StartError> {
         config.check()?;
+        let only = Only::claim().ok_or(StartError::NotAlone)?;
         let lanes = Arc::new(Lanes::new(config));
         let supervisor = Supervisor::start(full_name(&local.name, local.raft_id, local.incarnation), &lanes);
-        Ok(Self { supervisor: supervisor.await?, lanes })
+        let handle = Handle { supervisor: supervisor.await?, lanes, _only: only };
+        Ok(Self { handle: Arc::new(handle) })
     }
 
     /// The peers whose processes can be reached. The current value is always there.
     #[must_use]
     pub fn peers(&self) -> watch::Receiver<Arc<BTreeMap<RaftId, ProcessPeer>>> {
-        self.lanes.peers()
+        self.lanes().peers()
     }
 
     /// The mirrors of the processes of a peer. None: it cannot be reached, or has no remotable process.
     #[must_use]
     pub fn mirrors(&self, of: RaftId) -> Vec<ActorCell> {
-        self.lanes.mirrors(of)
+        self.lanes().mirrors(of)
     }
 
     /// A bounded reference to the process that `mirror` stands for, such as one of [`mirrors`](Self::mirrors) or of the
@@ -122,37 +138,41 @@ impl Processes {
         if !M::serializable() {
             return Err(RemoteError::NotRemotable { message: std::any::type_name::<M>() });
         }
-        let way = self.lanes.way(node_id).ok_or(RemoteError::Lost)?;
+        let way = self.lanes().way(node_id).ok_or(RemoteError::Lost)?;
         Ok(Remote::new(mirror.clone(), way))
     }
 
     /// How many frames were not sent because they were larger than [`Config::frame_bytes_max`].
     #[must_use]
     pub fn frames_dropped(&self) -> u64 {
-        self.lanes.frames_dropped()
+        self.lanes().frames_dropped()
     }
 
     /// Ends all sessions and their mirrors.
     pub async fn stop(&self) {
-        self.lanes.close_all("this node stops");
-        self.supervisor.stop(STOP_TIMEOUT).await;
+        self.lanes().close_all("this node stops");
+        self.handle.supervisor.stop(STOP_TIMEOUT).await;
+    }
+
+    fn lanes(&self) -> &Lanes {
+        &self.handle.lanes
     }
 }
 
 impl ShardFrames for Processes {
     fn opened(&self, session: &Arc<Session>) {
         if session.lane() == Lane::Processes {
-            let stream = self.lanes.opened(session);
-            self.supervisor.open(stream, session);
+            let stream = self.lanes().opened(session);
+            self.handle.supervisor.open(stream, session);
         }
     }
 
     fn frames(&self, session: &Arc<Session>, frames: &mut dyn Iterator<Item = &[u8]>) {
-        self.lanes.frames(session, frames);
+        self.lanes().frames(session, frames);
     }
 
     fn closed(&self, session: &Arc<Session>) {
-        self.lanes.closed(session);
+        self.lanes().closed(session);
     }
 }
 
@@ -162,7 +182,59 @@ impl fmt::Debug for Processes {
     }
 }
 
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.lanes.close_all("this node stops");
+        self.supervisor.end();
+    }
+}
+
+/// The right to be the only one: registry, groups and table of actors are process-wide, so this is, too.
+struct Only;
+
+static IS_CLAIMED: AtomicBool = AtomicBool::new(false);
+
+impl Only {
+    fn claim() -> Option<Self> {
+        (!IS_CLAIMED.swap(true, AcqRel)).then_some(Self)
+    }
+}
+
+impl Drop for Only {
+    fn drop(&mut self) {
+        IS_CLAIMED.store(false, Release);
+    }
+}
+
 /// The name of a start of a node, as sessions tell it to each other: no two starts share one.
 fn full_name(name: &str, raft_id: RaftId, incarnation: Incarnation) -> (String, String) {
     (name.to_owned(), format!("{:016x}.{}", raft_id.0, incarnation.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two would mirror each other's actors under the same numbers.
+    #[tokio::test]
+    async fn there_is_only_one_in_a_process() {
+        let local = Local {
+            name: "node-1".to_owned(),
+            raft_id: RaftId(1),
+            incarnation: Incarnation(1),
+            release: String::new(),
+            zone: String::new(),
+            track: String::new(),
+            shards: 1,
+        };
+        let contradiction = Config { waiting_bytes_max: 1, ..Config::default() };
+        let refused = Processes::start(contradiction, &local).await;
+        assert!(matches!(refused, Err(StartError::Config(_))), "{refused:?}");
+        let first = Processes::start(Config::default(), &local).await.unwrap();
+        let second = Processes::start(Config::default(), &local).await;
+        assert!(matches!(second, Err(StartError::NotAlone)), "{second:?}");
+        first.stop().await;
+        drop(first);
+        Processes::start(Config::default(), &local).await.unwrap();
+    }
 }

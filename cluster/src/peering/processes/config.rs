@@ -8,6 +8,8 @@ pub(super) const MESSAGE_BYTES: usize = 512;
 const WINDOW_BYTES_MIN: usize = 4 << 10;
 /// A window must fit in the send buffer of a session.
 const WINDOW_BYTES_MAX: usize = 4 << 20;
+/// Larger ones would hold up all others for too long.
+const FRAME_BYTES_MAX: usize = 64 << 20;
 /// Smaller ones would not even carry what sessions say to each other.
 const FRAME_BYTES_MIN: usize = 4 << 10;
 
@@ -15,8 +17,8 @@ const FRAME_BYTES_MIN: usize = 4 << 10;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The largest message, with what stands before it. One that is larger is refused at once (`TooLarge`); a reply that is
-    /// larger is not sent, so its call ends at the deadline. A peer that sends a larger one loses the session. The same on
-    /// all nodes.
+    /// larger is not sent, so its call ends at the deadline. A peer that sends a larger one loses the session: keep it
+    /// the same on all nodes. 4 KiB to 64 MiB.
     pub frame_bytes_max: usize,
     /// How many bytes of casts and calls may wait to be sent; each message counts 512 more. Past this the sender receives
     /// `Full`. Keep it above `frame_bytes_max`.
@@ -41,7 +43,10 @@ impl Default for Config {
 impl Config {
     pub(super) fn check(&self) -> Result<(), StartError> {
         let rules = [
-            (self.frame_bytes_max >= FRAME_BYTES_MIN, "frame_bytes_max must be at least 4 KiB"),
+            (
+                (FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&self.frame_bytes_max),
+                "frame_bytes_max must be 4 KiB to 64 MiB",
+            ),
             (
                 self.waiting_bytes_max >= self.frame_bytes_max + MESSAGE_BYTES,
                 "waiting_bytes_max must be above frame_bytes_max",

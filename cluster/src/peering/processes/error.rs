@@ -8,6 +8,10 @@ pub enum StartError {
     /// Two settings contradict each other. Correct the one that is named.
     #[error("settings of processes: {0}")]
     Config(&'static str),
+    /// Another node of this operating system process has remote references, and registry and groups are process-wide. Start
+    /// the nodes as processes of their own, or without remote processes.
+    #[error("another node in this process has remote processes")]
+    NotAlone,
     /// The supervisor of the sessions did not start.
     #[error("the supervisor of remote processes did not start")]
     Supervisor(#[source] ractor::SpawnErr),

@@ -45,6 +45,11 @@ impl Supervisor {
         }
     }
 
+    /// As [`stop`](Self::stop), for who cannot wait.
+    pub(super) fn end(&self) {
+        self.0.stop(None);
+    }
+
     /// Ends all sessions with their mirrors, and itself.
     pub(super) async fn stop(&self, within: Duration) {
         // An error means that it has ended already, or will when its sessions have.
