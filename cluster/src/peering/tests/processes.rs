@@ -31,6 +31,17 @@ async fn one_end_dials_the_lane_of_processes_and_both_push_on_it() {
     Unharmed::note(&first, &second).check().await;
 }
 
+/// The secret of a lane is made of the cookie that both ends proved, not of the one that each has first.
+#[tokio::test]
+async fn both_ends_know_the_same_secret_while_cookies_are_exchanged() {
+    for (here, there) in [(only(1), both(2, 1)), (both(2, 1), only(1)), (both(1, 2), both(2, 1))] {
+        let first = Setup { cookies: here, ..with_processes(1) };
+        let (first, second) = pair(first, Setup { cookies: there, ..with_processes(2) }).await;
+        eventually("the lane is open", || opened(&first).is_some() && opened(&second).is_some()).await;
+        assert_eq!(opened(&first).unwrap().secret, opened(&second).unwrap().secret);
+    }
+}
+
 #[tokio::test]
 async fn a_lane_of_processes_is_refused_from_the_other_end_and_where_there_is_none() {
     let (with, without) = (with_processes(2).start().await, node(2).start().await);
