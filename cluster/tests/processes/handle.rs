@@ -12,6 +12,9 @@ use super::peer;
 /// Longer than a child waits for anything.
 const LONG: Duration = Duration::from_secs(60);
 
+/// How often is looked whether a signal took effect.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
 /// A node that runs as a child.
 pub struct Node {
     child: Child,
@@ -77,8 +80,12 @@ impl Node {
         self.answers.recv_timeout(LONG).expect("the child answers")
     }
 
+    /// Returns when nothing of it runs any more: the signal itself takes effect a little later.
     pub fn freeze(&self) {
         self.signal("-STOP");
+        while !self.is_frozen() {
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     pub fn thaw(&self) {
@@ -89,6 +96,15 @@ impl Node {
         // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    fn is_frozen(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        // A thread may end meanwhile.
+        let mut stats =
+            threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+        // The state stands behind the name, which stands in brackets.
+        stats.all(|stat| stat.rsplit_once(") ").unwrap().1.starts_with('T'))
     }
 
     fn signal(&self, signal: &str) {
