@@ -32,6 +32,8 @@
 //! * **Groups are not partitioned**: a remotable member of a group joins the group of the same name on every peer. A mirror
 //!   leaves when it stops.
 //! * **A raw `ActorRef` of a mirror has no bound and no deadline.** Use [`Remote`].
+//! * **Who is remotable is told in one frame** when a session begins: past about 100,000 remotable processes of a node it is
+//!   larger than the default of [`Config::frame_bytes_max`], and is dropped. Make the few remotable that others must find.
 //! * **Mailboxes have no bound**: what a window lets in waits in the mailbox of its process.
 
 mod budget;
@@ -85,6 +87,29 @@ pub struct ProcessPeer {
 ///
 /// Give it to [`Peering::start`](super::Peering::start) as (part of) its [`ShardFrames`], with
 /// [`Config::processes`](super::Config::processes).
+///
+/// ```
+/// use playhouse_cluster::{
+///     consensus::RaftId,
+///     identity::Incarnation,
+///     peering::{Local, processes::{Config, Processes, StartError}},
+/// };
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let local = Local {
+///     name: "node-1".into(),
+///     raft_id: RaftId(1),
+///     incarnation: Incarnation(1),
+///     release: "1.0.0".into(),
+///     zone: "a".into(),
+///     track: "stable".into(),
+///     shards: 128,
+/// };
+/// let processes = Processes::start(Config::default(), &local).await.unwrap();
+/// assert!(processes.peers().borrow().is_empty());
+/// assert!(matches!(Processes::start(Config::default(), &local).await, Err(StartError::NotAlone)));
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct Processes {
     handle: Arc<Handle>,

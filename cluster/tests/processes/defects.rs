@@ -116,6 +116,23 @@ fn a_message_that_is_too_large_is_refused_and_the_session_stays() {
     assert_eq!(one.tell(&format!("echo {pid} 9000 hello")), "hello");
 }
 
+/// Whoever sends it: a member with other settings loses the session before anything is kept of its frame, and comes back.
+#[test]
+fn a_frame_that_is_too_large_costs_its_sender_the_session() {
+    let (mut one, mut other) = (Node::start_with(1, 1, 4096), Node::start(2, 1));
+    one.meet(&mut other, 1, 1);
+    let pid = other.tell("spawn echo 1");
+    assert_eq!(one.tell(&format!("echo {pid} 9000 hello")), "hello");
+    let (before, resident) = (one.tell("newer 0"), other.tell("resident").parse::<u64>().unwrap());
+    assert_eq!(one.tell(&format!("cast {pid} 3000000")), "ok");
+    let after = one.tell(&format!("newer {before}"));
+    assert!(after.parse::<u64>().unwrap() > before.parse().unwrap(), "{before}, then {after}");
+    assert_eq!(one.tell(&format!("echo {pid} 9000 again")), "again");
+    assert_eq!(other.tell(&format!("noted {pid} 0")), "0");
+    let grown = other.tell("resident").parse::<u64>().unwrap().saturating_sub(resident);
+    assert!(grown < 2 * MIB, "it cost {grown} KiB");
+}
+
 /// Alone: a call hung for ever when its target was gone, or dropped the port for the answer.
 #[test]
 fn a_call_ends_whatever_becomes_of_its_target() {

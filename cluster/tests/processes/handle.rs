@@ -25,9 +25,13 @@ pub struct Node {
 
 impl Node {
     pub fn start(number: u64, incarnation: u64) -> Self {
+        Self::start_with(number, incarnation, 1024)
+    }
+
+    pub fn start_with(number: u64, incarnation: u64, frame_kib_max: u64) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "be_a_peer_if_told_so", "--nocapture"])
-            .env(peer::ROLE, format!("{number} {incarnation}"))
+            .env(peer::ROLE, format!("{number} {incarnation} {frame_kib_max}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

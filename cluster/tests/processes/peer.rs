@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 
 use super::actors::{Ask, Echo, Ordinary, Text};
 
-/// Set for a child: its number, its incarnation.
+/// Set for a child: its number, its incarnation, the largest frame in KiB.
 pub const ROLE: &str = "PLAYHOUSE_PROCESS_PEER";
 /// What stands before each answer, as the test harness prints, too.
 pub const ANSWER: &str = "peer: ";
@@ -62,8 +62,8 @@ struct Peer {
 
 impl Peer {
     async fn start(role: &str, environment: Environment) -> Self {
-        let (number, incarnation) = role.split_once(' ').unwrap();
-        let (number, incarnation): (u64, u64) = (number.parse().unwrap(), incarnation.parse().unwrap());
+        let words: Vec<_> = role.split(' ').map(number).collect();
+        let [number, incarnation, frame_kib_max] = words.try_into().unwrap();
         let local = Local {
             name: format!("node-{number}"),
             raft_id: RaftId(number),
@@ -84,7 +84,9 @@ impl Peer {
         };
         let cookies = Arc::new(Cookies { first: Cookie::derive(&[7; 32]).unwrap(), second: None });
         let seeds = Arc::new(watch::Sender::new(BTreeSet::new()));
-        let processes = Processes::start(processes::Config::default(), &local).await.unwrap();
+        let frame_bytes_max = usize::try_from(frame_kib_max << 10).unwrap();
+        let bounds = processes::Config { frame_bytes_max, ..processes::Config::default() };
+        let processes = Processes::start(bounds, &local).await.unwrap();
         let frames = Arc::new(processes.clone());
         let discovery = Arc::clone(&seeds);
         let none = BTreeMap::new();
@@ -101,6 +103,7 @@ impl Peer {
         match *words {
             ["dial", address] => self.dial(address),
             ["reach", incarnation] => self.reach(number(incarnation)).await,
+            ["newer", node_id] => self.newer(number(node_id)).await,
             ["lost"] => self.lost().await,
             ["mirrors", count] => self.mirrors(number(count)).await,
             ["spawn", what, count] => self.spawn(what, number(count)).await,
@@ -138,6 +141,16 @@ impl Peer {
         };
         let reached = timeout(LONG, peers.wait_for(is_reached)).await.is_ok();
         if reached { took(start) } else { format!("never: {:?}", self.processes) }
+    }
+
+    /// The node id of the session with the peer, once it is a newer one.
+    async fn newer(&self, than: u64) -> String {
+        let mut peers = self.processes.peers();
+        let newest = |peers: &Arc<BTreeMap<_, processes::ProcessPeer>>| {
+            peers.values().map(|peer| peer.node_id).max().unwrap_or(0)
+        };
+        let reached = timeout(LONG, peers.wait_for(|peers| newest(peers) > than)).await;
+        reached.map_or_else(|_| "never".to_owned(), |peers| newest(&peers.unwrap()).to_string())
     }
 
     async fn lost(&self) -> String {
