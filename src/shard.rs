@@ -32,7 +32,7 @@ pub use envelope::{
     Answer, Cast, CastOutcome, Envelope, Message, More, Position, ReplyTo, StreamId, Subscriber,
 };
 pub use handover::Handover;
-pub use mailbox::{Mailbox, MailboxConfig, MailboxError};
+pub use mailbox::{Mailbox, MailboxConfig, MailboxError, NotAll};
 pub use records::DeadLetter;
 pub use statistics::ShardStatistics;
 pub use timers::SetTimer;

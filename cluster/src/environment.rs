@@ -16,7 +16,7 @@ use rand::{RngCore, SeedableRng, rngs::SmallRng};
 use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 
 pub use host::Host;
-pub use network::{Connection, Listener, Network, SharedNetwork, Tcp};
+pub use network::{Connection, Listener, Network, ReadEnd, SharedNetwork, Tcp, WriteEnd};
 pub use simulated_network::{FaultCounts, SimulatedNetwork, WINDOW_BYTES_MAX};
 
 use crate::collections::Hasher;

@@ -319,6 +319,43 @@ async fn the_log_is_bounded_while_the_shard_works() {
     assert!(keys < 600, "log and records are bounded: {keys} keys");
 }
 
+/// While a proposal is on its way, what comes shares the next one; what is large does not wait.
+#[tokio::test(start_paused = true)]
+async fn small_commands_share_log_entries_and_large_ones_do_not_wait() {
+    let cluster = Cluster::start(Config::default()).await;
+    let leader = cluster.leader_among(&[0, 1, 2]).await;
+    within(cluster.add(leader, 1, None)).await.unwrap();
+    let applied = || cluster.replicas[leader].group.log_bounds().0;
+    let before = applied();
+    let mut pending = Vec::new();
+    for _ in 0..40 {
+        pending.push(cluster.add(leader, 1, None));
+        executor_runs().await;
+    }
+    let replies = within(futures_util::future::join_all(pending)).await;
+    let values: Vec<i64> = replies.into_iter().map(|reply| value_of(&reply.unwrap())).collect();
+    assert_eq!(values, (2..=41).collect::<Vec<_>>());
+    assert_eq!(
+        applied() - before,
+        2,
+        "entries: the first command, and all that came before it was committed"
+    );
+
+    let before = applied();
+    let large = "x".repeat(shard::Config::default().coalesce_bytes_max);
+    let publish = |number| {
+        let (cluster, large) = (&cluster, &large);
+        async move {
+            for _ in 0..number {
+                executor_runs().await;
+            }
+            cluster.publish(leader, large).await;
+        }
+    };
+    within(futures_util::future::join_all((0..3).map(publish))).await;
+    assert_eq!(applied() - before, 3, "one entry each, none waited for the one before");
+}
+
 /// A subscription goes on with the first item that it has not seen when its shard is led here again.
 #[tokio::test(start_paused = true)]
 async fn a_subscription_survives_a_move_without_loss_or_repetition() {
@@ -338,6 +375,13 @@ async fn a_subscription_survives_a_move_without_loss_or_repetition() {
     let (second, third) = within(next).await.unwrap();
     assert!(shown(&second).contains("meanwhile"), "{second:?}");
     assert!(shown(&third).contains("last"), "{third:?}");
+}
+
+/// Lets the executor execute what it has, in no time.
+async fn executor_runs() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
 }
 
 fn shown(published: &Option<Published>) -> String {

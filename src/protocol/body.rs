@@ -85,6 +85,17 @@ impl Payload {
         }
     }
 
+    /// A copy of a command that is encoded already.
+    #[must_use]
+    pub fn copy(content: Content, encoded: &[u8]) -> Self {
+        if content == Content::Binary && encoded.len() <= SMALL_BYTES_MAX {
+            let (mut bytes, length) = ([0; SMALL_BYTES_MAX], encoded.len());
+            bytes[..length].copy_from_slice(encoded);
+            return Self::Small(SmallBody { length: u8::try_from(length).expect("at most 31"), bytes });
+        }
+        Self::Body(Body { content, bytes: Bytes::copy_from_slice(encoded) })
+    }
+
     /// How to read the bytes.
     #[must_use]
     pub fn content(&self) -> Content {
@@ -132,5 +143,10 @@ mod tests {
         let large = Payload::encode(&long).unwrap();
         assert_eq!(large.heap_bytes(), SMALL_BYTES_MAX + 1);
         assert_eq!(codec::decode::<String>(large.bytes()).unwrap(), long);
+        for (content, heap_bytes) in [(Content::Binary, 0), (Content::Json, SMALL_BYTES_MAX)] {
+            let copy = Payload::copy(content, &[7; SMALL_BYTES_MAX]);
+            assert_eq!((copy.content(), copy.bytes()), (content, &[7; SMALL_BYTES_MAX][..]));
+            assert_eq!(copy.heap_bytes(), heap_bytes);
+        }
     }
 }

@@ -104,7 +104,11 @@ impl Key {
         if key.len() > KEY_BYTES_MAX {
             return Err(EntityIdError::LongKey(key.len()));
         }
-        if let Some((at, _)) = key.char_indices().find(|(_, c)| c.is_control()) {
+        // Nearly every key is plain ASCII, and one look at its bytes tells.
+        let is_plain = key.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if let Some((at, _)) =
+            (!is_plain).then_some(key).and_then(|key| key.char_indices().find(|(_, c)| c.is_control()))
+        {
             return Err(EntityIdError::ControlCharacter(at));
         }
         Ok(Self(key.into()))

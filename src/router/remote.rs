@@ -9,6 +9,7 @@
 //!   its stream, until it comes again.
 
 mod asking;
+mod batch;
 mod carrier;
 mod frame;
 mod serving;

@@ -45,6 +45,11 @@ pub struct Config {
     pub proposal_bytes_max: usize,
     /// How many proposals may be on their way. While all are, messages wait in the mailbox, so batches grow.
     pub in_flight_max: NonZeroUsize,
+    /// While a proposal waits for its commit, the next one is made when it has so many bytes, or at that commit: what comes
+    /// meanwhile shares one log entry. (Nagle's algorithm, RFC 896, with proposals for segments.)
+    pub coalesce_bytes_max: usize,
+    /// How many bytes of replies may wait for commits and read barriers. Past this, messages wait in the mailbox.
+    pub held_bytes_max: usize,
     /// How many casts may wait in the outbox before commands that cast are refused.
     pub outbox_max: usize,
     /// How long a reply is kept for its idempotency key. Keep `Request-Timeout` below it.
@@ -65,6 +70,8 @@ impl Default for Config {
             limits: Limits::default(),
             proposal_bytes_max: 2 << 20,
             in_flight_max: NonZeroUsize::new(16).expect("it is not zero"),
+            coalesce_bytes_max: 16 << 10,
+            held_bytes_max: 64 << 20,
             outbox_max: 10_000,
             idempotency_window: Duration::from_secs(600),
             idempotency_bytes_max: 64 << 20,
@@ -237,6 +244,19 @@ impl Core {
     #[must_use]
     pub fn may_propose(&self) -> bool {
         self.gate.in_flight() < self.config.in_flight_max.get()
+    }
+
+    /// Whether another message may be executed, while `elsewhere_bytes` of replies wait for read barriers.
+    #[must_use]
+    pub fn may_take(&self, elsewhere_bytes: usize) -> bool {
+        self.may_propose() && self.gate.held_bytes() + elsewhere_bytes < self.config.held_bytes_max
+    }
+
+    /// Whether the open proposal should not wait for the commit of the one before it.
+    #[must_use]
+    pub fn is_worth_proposing(&self) -> bool {
+        let is_large = self.pending.open_bytes() >= self.config.coalesce_bytes_max;
+        is_large || self.is_full() || !self.gate.is_awaiting_commit()
     }
 
     /// Whether nothing waits to be proposed, committed or applied.

@@ -121,6 +121,8 @@ struct Running {
     services: ShardServices,
     news: Arc<News>,
     barriers: FuturesOrdered<Barrier>,
+    /// What the replies take that wait for barriers.
+    barrier_bytes: usize,
     /// When each proposal on its way was made.
     made: VecDeque<(u64, Instant)>,
     /// What was taken from the mailbox and not executed yet.
@@ -169,6 +171,7 @@ pub async fn run(executor: Executor, services: ShardServices, hasher: &Hasher) -
         services,
         news: Arc::default(),
         barriers: FuturesOrdered::new(),
+        barrier_bytes: 0,
         made: VecDeque::new(),
         backlog: VecDeque::new(),
         housekeeping_since: None,
@@ -247,7 +250,7 @@ impl Running {
     }
 
     fn takes_messages(&self) -> bool {
-        !self.is_paused && self.core.may_propose() && self.barriers.len() < BARRIERS_MAX
+        !self.is_paused && self.core.may_take(self.barrier_bytes) && self.barriers.len() < BARRIERS_MAX
     }
 
     fn has_work(&self) -> bool {
@@ -264,7 +267,9 @@ impl Running {
         let timer = self.core.next_due_ms().map(|due_ms| {
             now + Duration::from_millis(due_ms.saturating_sub(self.services.environment.wall_ms()).max(1))
         });
-        let housekeeping = self.housekeeping_since.map(|since| since + self.core_config().housekeeping_after);
+        // A commit wakes us, too.
+        let housekeeping = self.housekeeping_since.filter(|_| self.core.is_worth_proposing());
+        let housekeeping = housekeeping.map(|since| since + self.core_config().housekeeping_after);
         [Some(self.next_tick), timer, housekeeping].into_iter().flatten().min().unwrap_or(self.next_tick)
     }
 
@@ -281,6 +286,8 @@ impl Running {
                 self.propose().await;
             }
             self.execute().await?;
+        }
+        if self.core.may_propose() {
             self.propose().await;
         }
         self.release();
@@ -356,9 +363,14 @@ impl Running {
 
     async fn propose(&mut self) {
         let now = self.services.environment.now();
-        let waited =
-            self.housekeeping_since.is_some_and(|since| since + self.core_config().housekeeping_after <= now);
-        if let Some(proposal) = self.core.seal(waited) {
+        // A paused executor that was quiet must stay so: its group is about to be led elsewhere.
+        let waited = !self.is_paused
+            && self
+                .housekeeping_since
+                .is_some_and(|since| since + self.core_config().housekeeping_after <= now);
+        if self.core.is_worth_proposing()
+            && let Some(proposal) = self.core.seal(waited)
+        {
             self.made.push_back((proposal.number, now));
             self.meter.proposed(proposal.changes.bytes());
             let watcher = Box::new(Watcher { number: proposal.number, news: Arc::clone(&self.news) });
@@ -378,6 +390,7 @@ impl Running {
         let reads = self.core.take_reads();
         if !reads.is_empty() {
             let (group, term) = (Arc::clone(&self.executor.group), self.executor.term);
+            self.barrier_bytes += reads.iter().map(Effect::bytes).sum::<usize>();
             self.barriers.push_back(Box::pin(async move { (reads, barrier(&*group, term).await) }));
         }
     }
@@ -391,6 +404,7 @@ impl Running {
     }
 
     fn passed(&mut self, effects: Vec<Effect>, outcome: Result<(), ProposeError>) {
+        self.barrier_bytes -= effects.iter().map(Effect::bytes).sum::<usize>();
         match outcome {
             Ok(()) => self.act(effects),
             Err(_) => effects.into_iter().for_each(|effect| effect.refuse(CallError::NotCommitted)),
@@ -511,3 +525,6 @@ async fn next_barrier(
     }
     std::future::poll_fn(|context| Pin::new(&mut *barriers).poll_next(context)).await
 }
+
+#[cfg(test)]
+mod tests;

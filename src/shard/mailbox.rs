@@ -30,6 +30,15 @@ pub enum MailboxError {
     Closed(Message),
 }
 
+/// Some messages were not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAll {
+    /// The bound is reached.
+    Full,
+    /// The executor is gone.
+    Closed,
+}
+
 /// The bounded queue in front of an executor. A cheap handle.
 #[derive(Clone)]
 pub struct Mailbox {
@@ -49,6 +58,20 @@ struct Queue {
     is_closed: bool,
     /// Whether the executor is parked; saves a wake-up per message.
     is_parked: bool,
+}
+
+impl Queue {
+    /// How many of the messages fit, from the first. Their bytes are counted.
+    fn room_for(&mut self, messages: &[Message], config: &MailboxConfig) -> usize {
+        let room = config.messages_max.saturating_sub(self.messages.len());
+        let fits = |(at, message): &(usize, &Message)| {
+            let bytes = message.bytes();
+            let fits = *at < room && self.bytes + bytes <= config.bytes_max || message.is_internal();
+            self.bytes += if fits { bytes } else { 0 };
+            fits
+        };
+        messages.iter().enumerate().take_while(fits).count()
+    }
 }
 
 impl Mailbox {
@@ -85,6 +108,29 @@ impl Mailbox {
             shared.waiting.notify_one();
         }
         Ok(())
+    }
+
+    /// Adds messages in their order, for one lock and at most one wake-up.
+    ///
+    /// # Errors
+    ///
+    /// [`NotAll`]; those that were not taken, all that stand behind the first of them included, are still in `messages`.
+    pub fn push_all(&self, messages: &mut Vec<Message>) -> Result<(), NotAll> {
+        let shared = &*self.shared;
+        let (outcome, was_parked) = {
+            let mut queue = shared.queue.lock();
+            if queue.is_closed {
+                return Err(NotAll::Closed);
+            }
+            let taken = queue.room_for(messages, &shared.config);
+            queue.messages.extend(messages.drain(..taken));
+            let outcome = if messages.is_empty() { Ok(()) } else { Err(NotAll::Full) };
+            (outcome, taken > 0 && std::mem::take(&mut queue.is_parked))
+        };
+        if was_parked {
+            shared.waiting.notify_one();
+        }
+        outcome
     }
 
     /// Swaps everything that waits into `batch`, which must be empty. Its memory is used for what comes next.
@@ -158,6 +204,38 @@ mod tests {
         assert!(mailbox.push(own).is_ok());
         assert_eq!(mailbox.close().len(), 2);
         assert!(matches!(mailbox.push(message()), Err(MailboxError::Closed(_))));
+    }
+
+    #[test]
+    fn of_many_messages_those_are_taken_that_stand_before_the_first_without_room() {
+        let mailbox = Mailbox::new(MailboxConfig { messages_max: 3, bytes_max: usize::MAX });
+        mailbox.push(message()).ok().unwrap();
+        let mut many: Vec<_> = (0..4).map(|_| message()).collect();
+        assert_eq!(mailbox.push_all(&mut many), Err(NotAll::Full));
+        assert_eq!((many.len(), mailbox.depth().0), (2, 3));
+        assert_eq!(mailbox.depth().1, 3 * message().bytes());
+        assert_eq!(mailbox.close().len(), 3);
+        assert_eq!(mailbox.push_all(&mut many), Err(NotAll::Closed));
+        assert_eq!(many.len(), 2, "they go back to the sender");
+    }
+
+    #[test]
+    fn many_messages_have_no_more_bytes_than_there_is_room_for() {
+        let bytes_max = 2 * message().bytes() + 1;
+        let mailbox = Mailbox::new(MailboxConfig { messages_max: 100, bytes_max });
+        let mut many: Vec<_> = (0..3).map(|_| message()).collect();
+        assert_eq!(mailbox.push_all(&mut many), Err(NotAll::Full));
+        assert_eq!((many.len(), mailbox.depth()), (1, (2, bytes_max - 1)));
+    }
+
+    #[tokio::test]
+    async fn many_messages_wake_the_parked_executor() {
+        let mailbox = Mailbox::new(MailboxConfig::default());
+        let waiting = mailbox.wait();
+        tokio::pin!(waiting);
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        mailbox.push_all(&mut vec![message(), message()]).unwrap();
+        waiting.await;
     }
 
     #[tokio::test]

@@ -16,6 +16,10 @@ use playhouse_bench::{
     rows::{self, Group},
 };
 
+/// As the node has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Tries the rows with small counts, and writes no report.
 const QUICK: &str = "--quick";
 

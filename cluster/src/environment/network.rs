@@ -4,14 +4,33 @@ use std::{fmt, io, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, DuplexStream},
     net::{TcpListener, TcpStream},
 };
 
-/// An open byte stream.
-pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+/// The end of a connection that is read.
+pub type ReadEnd = Box<dyn AsyncRead + Send + Unpin>;
+/// The end of a connection that is written.
+pub type WriteEnd = Box<dyn AsyncWrite + Send + Unpin>;
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection for T {}
+/// An open byte stream.
+pub trait Connection: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Two ends for two tasks. Unless the stream knows better, they take turns.
+    fn into_ends(self: Box<Self>) -> (ReadEnd, WriteEnd) {
+        let (read, write) = tokio::io::split(self);
+        (Box::new(read), Box::new(write))
+    }
+}
+
+impl Connection for DuplexStream {}
+
+impl Connection for TcpStream {
+    /// The operating system lets both be used at once.
+    fn into_ends(self: Box<Self>) -> (ReadEnd, WriteEnd) {
+        let (read, write) = self.into_split();
+        (Box::new(read), Box::new(write))
+    }
+}
 
 /// Where connections arrive.
 pub trait Listener: Send + 'static {

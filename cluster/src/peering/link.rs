@@ -235,7 +235,7 @@ impl Link {
 
     fn start(self: &Arc<Self>, session: &Arc<Session>, parts: Parts, is_encrypted: bool) {
         let Parts { connection, noise, sent, received } = parts;
-        let (read_half, write_half) = tokio::io::split(connection);
+        let (read_half, write_half) = connection.into_ends();
         let opener = is_encrypted.then(|| Opener::new(Arc::clone(&noise), received));
         let sealer = is_encrypted.then(|| Sealer::new(noise, sent));
         self.tasks.spawn(reader::run(Arc::clone(self), Arc::clone(session), read_half, opener));

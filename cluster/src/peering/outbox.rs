@@ -120,12 +120,18 @@ impl Outbox {
     }
 
     /// Swaps all that waits into `empty` and tells how many frames it is; `None` when nothing will come any more.
-    pub(super) async fn take(&self, empty: &mut Vec<u8>) -> Option<u64> {
+    ///
+    /// If `gathers`, the first frame after a pause waits until other tasks that can run had their turn: what they send then
+    /// shares its write. A thread without other work goes on at once.
+    pub(super) async fn take(&self, empty: &mut Vec<u8>, gathers: bool) -> Option<u64> {
         loop {
             if let Some(frames) = self.take_now(empty) {
                 return (frames > 0).then_some(frames);
             }
             self.work.notified().await;
+            if gathers {
+                tokio::task::yield_now().await;
+            }
         }
     }
 

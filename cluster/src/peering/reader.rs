@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, ReadHalf};
+use tokio::io::AsyncReadExt;
 
 use super::{
     Lane, RequestError, ServiceId,
@@ -15,12 +15,10 @@ use super::{
     session::Session,
     window::Window,
 };
-use crate::environment::Connection;
-
-type Half = ReadHalf<Box<dyn Connection>>;
+use crate::environment::ReadEnd;
 
 /// Runs until the session ends. A plain session has no `opener`.
-pub(super) async fn run(link: Arc<Link>, session: Arc<Session>, half: Half, opener: Option<Opener>) {
+pub(super) async fn run(link: Arc<Link>, session: Arc<Session>, half: ReadEnd, opener: Option<Opener>) {
     let usual = usual_bytes(session.lane());
     let plain = Window::new(if opener.is_some() { usual } else { 0 });
     let reader = Reader { link: Arc::clone(&link), session: Arc::clone(&session), half, opener };
@@ -73,7 +71,7 @@ fn usual_bytes(lane: Lane) -> usize {
 struct Reader {
     link: Arc<Link>,
     session: Arc<Session>,
-    half: Half,
+    half: ReadEnd,
     opener: Option<Opener>,
 }
 

@@ -2,15 +2,10 @@
 
 use std::{io, sync::Arc};
 
-use tokio::{
-    io::{AsyncWriteExt, WriteHalf},
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::{link::Link, outbox::End, record, record::Sealer, session::Session};
-use crate::environment::Connection;
-
-type Half = WriteHalf<Box<dyn Connection>>;
+use super::{Lane, link::Link, outbox::End, record, record::Sealer, session::Session};
+use crate::environment::WriteEnd;
 
 /// How many records are sealed before they are written.
 const RECORDS: usize = 4;
@@ -18,7 +13,7 @@ const RECORDS: usize = 4;
 const KEEP_BYTES: usize = 1 << 20;
 
 /// Runs until the session ends. A plain session has no `sealer`.
-pub(super) async fn run(link: Arc<Link>, session: Arc<Session>, half: Half, sealer: Option<Sealer>) {
+pub(super) async fn run(link: Arc<Link>, session: Arc<Session>, half: WriteEnd, sealer: Option<Sealer>) {
     let mut end = session.outbox.end();
     let mut writer = Writer { link, session: Arc::clone(&session), half, sealer, sealed: Vec::new() };
     let outcome = tokio::select! {
@@ -37,7 +32,7 @@ pub(super) async fn run(link: Arc<Link>, session: Arc<Session>, half: Half, seal
 struct Writer {
     link: Arc<Link>,
     session: Arc<Session>,
-    half: Half,
+    half: WriteEnd,
     sealer: Option<Sealer>,
     sealed: Vec<u8>,
 }
@@ -45,7 +40,10 @@ struct Writer {
 impl Writer {
     async fn write_all(&mut self) -> io::Result<()> {
         let mut plain = Vec::new();
-        while let Some(frames) = self.session.outbox.take(&mut plain).await {
+        // Behind each of its frames stands a sync of a disk, so a turn of the scheduler more is nothing; and each write costs
+        // more than what is in it.
+        let gathers = self.session.lane() == Lane::Consensus;
+        while let Some(frames) = self.session.outbox.take(&mut plain, gathers).await {
             self.link.traffic(&self.session).frames_out.add(frames);
             self.write_frames(&plain).await?;
             plain.clear();

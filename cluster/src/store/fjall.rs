@@ -37,8 +37,9 @@ use crate::{collections::Set, volume};
 
 const KEYSPACE: &str = "playhouse";
 
-/// Threads that move memory to tables and merge tables.
-const WORKERS: usize = 2;
+/// Threads that move memory to tables and merge tables. One: of several, the first one spins for as long as others merge (fjall 3.1
+/// keeps it free for moves, and hands it the same request for a merge again and again).
+const WORKERS: usize = 1;
 
 /// How many full write buffers may wait for the disk before the writer waits. The crate blocks at four, and one
 /// write can add one.

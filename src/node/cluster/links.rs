@@ -52,12 +52,16 @@ impl PushedFrames {
         self.processes.as_ref().filter(|_| session.lane() == Lane::Processes)
     }
 
-    fn hear(&self, end: &End, frame: &[u8]) -> Result<(), String> {
+    fn hear(&self, end: &End, frames: &mut dyn Iterator<Item = &[u8]>) -> Result<(), String> {
         match end {
             End::Asking { remote, lane } => {
-                self.router.lane_answered(remote, *lane, frame).map_err(|error| error.to_string())
+                for frame in frames {
+                    let heard = self.router.lane_answered(remote, *lane, frame);
+                    heard.map_err(|error| error.to_string())?;
+                }
+                Ok(())
             }
-            End::Answering(serving) => serving.hear(frame).map_err(|error| error.to_string()),
+            End::Answering(serving) => serving.hear_all(frames).map_err(|error| error.to_string()),
         }
     }
 }
@@ -85,12 +89,9 @@ impl ShardFrames for PushedFrames {
             return processes.frames(session, frames);
         }
         let Some(end) = self.ends.lock().get(&session.id()).cloned() else { return };
-        for frame in frames {
-            if let Err(error) = self.hear(&end, frame) {
-                tracing::error!(peer = session.peer().name, error, "a peer sent what cannot be understood");
-                session.close("a frame could not be understood");
-                return;
-            }
+        if let Err(error) = self.hear(&end, frames) {
+            tracing::error!(peer = session.peer().name, error, "a peer sent what cannot be understood");
+            session.close("a frame could not be understood");
         }
     }
 

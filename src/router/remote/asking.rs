@@ -100,6 +100,9 @@ impl Remote {
     /// [`MailboxError`], with the message.
     #[allow(clippy::result_large_err)] // As of a mailbox.
     pub fn push(&self, shard: ShardId, term: Term, message: Message) -> Result<(), MailboxError> {
+        if matches!(message, Message::Command(Envelope { reply: ReplyTo::Nobody, .. })) {
+            return self.push_unasked((shard, term), message);
+        }
         let mut state = self.shared.state.lock();
         if state.is_closed {
             return Err(MailboxError::Closed(message));
@@ -122,6 +125,20 @@ impl Remote {
             state.waiting.insert(ticket, waiting);
         }
         Ok(())
+    }
+
+    /// A message without an answer: nothing is noted, and the carrier keeps the order.
+    #[allow(clippy::result_large_err)]
+    fn push_unasked(&self, to: (ShardId, Term), message: Message) -> Result<(), MailboxError> {
+        match self.write(0, to, &message) {
+            Ok(()) => Ok(()),
+            Err(CarrierError::Full) => Err(MailboxError::Full(message)),
+            Err(CarrierError::Closed) => Err(MailboxError::Closed(message)),
+            Err(CarrierError::TooLarge) => {
+                self.refuse_later(message);
+                Ok(())
+            }
+        }
     }
 
     fn write(&self, ticket: Ticket, to: (ShardId, Term), message: &Message) -> Result<(), CarrierError> {

@@ -12,16 +12,20 @@ use playhouse_cluster::{
     consensus::Term,
     environment::Environment,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::{
+    batch::Batch,
     carrier::{Carrier, CarrierError},
     frame::{Answer, Command, Question, Ticket, push},
 };
 use crate::{
     entity::{KindIndex, KindRegistry},
-    protocol::{Body, CallError, Key, KindName, Published, ShardId},
-    shard::{self, Envelope, Mailbox, MailboxError, Message, Position, ReplyTo, StreamId},
+    protocol::{CallError, Key, KindName, Payload, Published, ShardId},
+    shard::{self, Envelope, Mailbox, MailboxError, Message, NotAll, Position, ReplyTo, StreamId},
 };
 
 /// How long a lane that is full of answers is left alone before the next try.
@@ -53,13 +57,21 @@ struct Shared {
     executors: Arc<dyn Executors>,
     registry: Arc<KindRegistry>,
     environment: Environment,
+    hearing: Mutex<Hearing>,
     state: Mutex<State>,
+}
+
+/// What only whoever hears frames needs.
+#[derive(Default)]
+struct Hearing {
+    /// The peer's kinds, in its order, with their names for errors.
+    kinds: Vec<(String, Option<KindIndex>)>,
+    /// Commands that were heard and not delivered yet.
+    batch: Batch,
 }
 
 #[derive(Default)]
 struct State {
-    /// The peer's kinds, in its order, with their names for errors.
-    kinds: Vec<(String, Option<KindIndex>)>,
     /// In which term and generation a stream found no room.
     held_back: BTreeMap<(StreamId, ShardId), (Term, u64)>,
     /// Answers that the lane had no room for, in order.
@@ -93,8 +105,9 @@ impl Serving {
         registry: Arc<KindRegistry>,
         environment: Environment,
     ) -> Self {
-        let state = Mutex::default();
-        let serving = Self { shared: Arc::new(Shared { carrier, executors, registry, environment, state }) };
+        let (hearing, state) = (Mutex::default(), Mutex::default());
+        let shared = Shared { carrier, executors, registry, environment, hearing, state };
+        let serving = Self { shared: Arc::new(shared) };
         serving.tell_all();
         serving
     }
@@ -136,17 +149,33 @@ impl Serving {
         self.shared.state.lock().subscriptions.clear();
     }
 
-    /// Hears one frame.
+    /// Hears frames, in their order. Commands are delivered together, for one lock of each mailbox.
     ///
     /// # Errors
     ///
     /// [`ServeError`]: the lane must be closed.
-    pub fn hear(&self, frame: &[u8]) -> Result<(), ServeError> {
-        match codec::decode(frame)? {
-            Question::Kinds(names) => self.introduce(&names),
-            Question::Command(command) => return self.command(command),
+    pub fn hear_all<'a>(&self, frames: impl IntoIterator<Item = &'a [u8]>) -> Result<(), ServeError> {
+        let mut hearing = self.shared.hearing.lock();
+        let mut now = None;
+        let heard = frames.into_iter().try_for_each(|frame| match codec::decode(frame)? {
+            Question::Command(command) => self.command(&mut hearing, command, &mut now),
+            question => {
+                // It must not pass the commands before it.
+                self.deliver_all(&mut hearing.batch)?;
+                self.question(&mut hearing, question)
+            }
+        });
+        // Those before a bad frame are good; and what stayed here would hold on to this lane for ever.
+        let delivered = self.deliver_all(&mut hearing.batch);
+        heard.and(delivered)
+    }
+
+    fn question(&self, hearing: &mut Hearing, question: Question<'_>) -> Result<(), ServeError> {
+        match question {
+            Question::Kinds(names) => hearing.kinds = self.introduced(&names),
+            Question::Command(command) => return self.command(hearing, command, &mut None),
             Question::View { ticket, shard, kind, key } => {
-                let (kind, key) = (self.kind(ticket, kind)?, read_key(key)?);
+                let (kind, key) = (self.kind(hearing, ticket, kind)?, read_key(key)?);
                 if let Some(kind) = kind {
                     self.ask(
                         ticket,
@@ -157,7 +186,7 @@ impl Serving {
                 }
             }
             Question::List { ticket, shard, kind, prefix, after, limit } => {
-                if let Some(kind) = self.kind(ticket, kind)? {
+                if let Some(kind) = self.kind(hearing, ticket, kind)? {
                     let (prefix, limit) = (prefix.to_owned(), limit as usize);
                     let list = |reply| Message::List { kind, prefix, after, limit, reply };
                     self.ask(ticket, shard, list, |ticket, page| Answer::Page { ticket, page });
@@ -168,7 +197,7 @@ impl Serving {
                 self.ask(ticket, shard, read, |ticket, letters| Answer::DeadLetters { ticket, letters });
             }
             Question::Subscribe { ticket, shard, kind, key, after } => {
-                let (kind, key) = (self.kind(ticket, kind)?, read_key(key)?);
+                let (kind, key) = (self.kind(hearing, ticket, kind)?, read_key(key)?);
                 if let Some(kind) = kind {
                     self.subscribe(ticket, ShardId(shard), kind, key, after);
                 }
@@ -178,80 +207,107 @@ impl Serving {
         Ok(())
     }
 
-    fn introduce(&self, names: &[&str]) {
+    fn introduced(&self, names: &[&str]) -> Vec<(String, Option<KindIndex>)> {
         let find = |name: &str| KindName::new(name).ok().and_then(|name| self.shared.registry.find(&name));
-        let kinds = names.iter().map(|name| ((*name).to_owned(), find(name))).collect();
-        self.shared.state.lock().kinds = kinds;
+        names.iter().map(|name| ((*name).to_owned(), find(name))).collect()
     }
 
     /// The kind in our registry. `None` when we have it not; then the peer was told.
-    fn kind(&self, ticket: Ticket, number: u16) -> Result<Option<KindIndex>, ServeError> {
-        let state = self.shared.state.lock();
-        let known = state.kinds.get(usize::from(number));
+    fn kind(&self, hearing: &Hearing, ticket: Ticket, number: u16) -> Result<Option<KindIndex>, ServeError> {
+        let known = hearing.kinds.get(usize::from(number));
         let (name, kind) = known.ok_or_else(|| ServeError::Unknown(format!("kind {number}")))?;
         if kind.is_none() && ticket != 0 {
             let error = CallError::UnknownKind { kind: name.clone() };
-            drop(state);
             self.answer(&Answer::Failed { ticket, error });
-            return Ok(None);
         }
         Ok(*kind)
     }
 
-    fn command(&self, command: Command<'_>) -> Result<(), ServeError> {
+    fn command(
+        &self,
+        hearing: &mut Hearing,
+        command: Command<'_>,
+        now: &mut Option<Instant>,
+    ) -> Result<(), ServeError> {
         let key = read_key(command.key)?;
-        let Some(kind) = self.kind(command.ticket, command.kind)? else { return Ok(()) };
-        let (ticket, shard, term) = (command.ticket, ShardId(command.shard), Term(command.term));
-        let position = command.position.map(super::frame::WirePosition::position);
-        let now = self.shared.environment.now();
-        if position.as_ref().is_some_and(|position| self.is_held_back((shard, term), position)) {
-            self.answer(&Answer::Busy { ticket });
-            return Ok(());
+        let Some(kind) = self.kind(hearing, command.ticket, command.kind)? else { return Ok(()) };
+        let to = (ShardId(command.shard), Term(command.term));
+        if hearing.batch.is_of_another_term(to) {
+            self.deliver_all(&mut hearing.batch)?;
         }
+        let mut now = || *now.get_or_insert_with(|| self.shared.environment.now());
         let envelope = Envelope {
             kind,
             key,
-            body: Body { content: command.content, bytes: bytes::Bytes::copy_from_slice(command.body.0) }
-                .into(),
-            reply: self.reply_to(ticket),
-            position: position.map(Box::new),
-            deadline: command.time_left.map(|left| now + left),
-            more: command.more.map(|more| Box::new(more.into_more(now))),
+            body: Payload::copy(command.content, command.body.0),
+            reply: self.reply_to(command.ticket),
+            position: command.position.map(|position| Box::new(position.position())),
+            deadline: command.time_left.map(|left| now() + left),
+            more: command.more.map(|more| Box::new(more.into_more(now()))),
         };
-        self.deliver((shard, term), position, envelope)
+        hearing.batch.add(to, Message::Command(envelope));
+        Ok(())
     }
 
-    fn deliver(
-        &self,
-        to: (ShardId, Term),
-        position: Option<Position>,
-        envelope: Envelope,
-    ) -> Result<(), ServeError> {
+    fn deliver_all(&self, batch: &mut Batch) -> Result<(), ServeError> {
+        batch.take_each(|to, messages| self.deliver(to, messages))
+    }
+
+    /// Gives commands for one term of a shard to its executor, in their order.
+    fn deliver(&self, to: (ShardId, Term), messages: &mut Vec<Message>) -> Result<(), ServeError> {
+        self.refuse_held_back(to, messages);
         let executor = self.shared.executors.executor(to.0);
-        // Without a place in a stream there is nothing that it could overtake.
-        let executor = executor.filter(|(term, _)| position.is_none() || *term == to.1);
-        let Some((_, mailbox)) = executor else {
-            self.hold_back(to, position)?;
-            envelope.reply.moved(CallError::NotCommitted);
-            return Ok(());
+        if executor.as_ref().is_none_or(|(term, _)| *term != to.1) {
+            // Without a place in a stream there is nothing that a message could overtake, in whatever term.
+            let all = std::mem::take(messages).into_iter();
+            let (placed, free) = all.partition(|message| position_of(message).is_some());
+            self.refuse_all(to, placed, NotAll::Closed)?;
+            *messages = free;
+        }
+        let outcome = match executor {
+            _ if messages.is_empty() => return Ok(()),
+            Some((_, mailbox)) => mailbox.push_all(messages),
+            None => Err(NotAll::Closed),
         };
-        match mailbox.push(Message::Command(envelope)) {
-            Ok(()) => {}
-            Err(MailboxError::Full(Message::Command(envelope))) => {
-                self.hold_back(to, position)?;
-                envelope.reply.busy();
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(why) => self.refuse_all(to, std::mem::take(messages), why),
+        }
+    }
+
+    fn refuse_all(&self, to: (ShardId, Term), messages: Vec<Message>, why: NotAll) -> Result<(), ServeError> {
+        for message in messages {
+            self.hold_back(to, position_of(&message))?;
+            match (message, why) {
+                (Message::Command(envelope), NotAll::Full) => envelope.reply.busy(),
+                (Message::Command(envelope), NotAll::Closed) => {
+                    envelope.reply.moved(CallError::NotCommitted);
+                }
+                (other, _) => debug_assert!(false, "only commands are delivered together: {}", other.bytes()),
             }
-            Err(MailboxError::Closed(message)) => {
-                self.hold_back(to, position)?;
-                message.refuse(CallError::NotCommitted);
-            }
-            Err(MailboxError::Full(other)) => debug_assert!(false, "{} bytes", other.bytes()),
         }
         Ok(())
     }
 
+    /// Refuses those that must not pass one before them that found no room.
+    fn refuse_held_back(&self, to: (ShardId, Term), messages: &mut Vec<Message>) {
+        if self.shared.state.lock().held_back.is_empty() {
+            return;
+        }
+        let is_held_back =
+            |message: &Message| position_of(message).is_some_and(|at| self.is_held_back(to, at));
+        let (held_back, free): (Vec<_>, Vec<_>) =
+            std::mem::take(messages).into_iter().partition(is_held_back);
+        *messages = free;
+        for message in held_back {
+            if let Message::Command(envelope) = message {
+                envelope.reply.busy();
+            }
+        }
+    }
+
     /// From here on nothing of this generation of the stream is taken: what is behind a message must not pass it.
-    fn hold_back(&self, to: (ShardId, Term), position: Option<Position>) -> Result<(), ServeError> {
+    fn hold_back(&self, to: (ShardId, Term), position: Option<&Position>) -> Result<(), ServeError> {
         let Some(position) = position else { return Ok(()) };
         let mut state = self.shared.state.lock();
         let at = (position.stream, to.0);
@@ -432,6 +488,13 @@ fn encoded(answer: &Answer<'_>) -> Vec<u8> {
 
 fn is_about_leadership(error: &CallError) -> bool {
     matches!(error, CallError::NotCommitted | CallError::OutcomeUnknown)
+}
+
+fn position_of(message: &Message) -> Option<&Position> {
+    match message {
+        Message::Command(envelope) => envelope.position.as_deref(),
+        _ => None,
+    }
 }
 
 fn read_key(key: &str) -> Result<Key, ServeError> {

@@ -74,7 +74,7 @@ impl Line {
             let asked = self.there.frames.lock().pop_front();
             let answered = self.back.frames.lock().pop_front();
             if let Some(frame) = &asked {
-                self.serving.hear(frame).unwrap();
+                self.serving.hear_all([frame.as_slice()]).unwrap();
             }
             if let Some(frame) = &answered {
                 self.asker.lane_answered(&self.remote, LANE, frame).unwrap();
@@ -330,8 +330,26 @@ async fn a_lane_full_of_questions_pushes_back_and_loses_nothing() {
 async fn garbage_on_a_lane_is_an_error_for_whoever_hears_it() {
     let (asker, leader) = (router(1), router(2));
     let line = Line::dial(&asker, &leader, 2);
-    assert!(line.serving.hear(b"\xff\xff\xff").is_err());
+    assert!(line.serving.hear_all([&b"\xff\xff\xff"[..]]).is_err());
     assert!(asker.lane_answered(&line.remote, LANE, b"\xff").is_err());
+}
+
+/// What stands before a frame that cannot be understood is delivered, and nothing of it holds on to the lane.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_ends_by_garbage_leaves_nothing_behind() {
+    let (asker, leader) = (router(1), router(2));
+    let line = Line::dial(&asker, &leader, 2);
+    let mailbox = lead(&leader, 1, 100);
+    line.pump();
+    let _sent = send(&asker, "a");
+    let mut frames: Vec<_> = line.there.frames.lock().drain(..).collect();
+    frames.push(b"\xff\xff\xff".to_vec());
+    assert!(line.serving.hear_all(frames.iter().map(Vec::as_slice)).is_err());
+    assert_eq!(echo(take(&mailbox)), [1]);
+    leader.served(&line.serving);
+    let back = Arc::downgrade(&line.back);
+    drop(line);
+    assert!(back.upgrade().is_none(), "the lane is still held");
 }
 
 /// The outbox of a shard that is led here again begins a new stream; it was once taken for the old one, which the other
@@ -391,10 +409,10 @@ async fn answers_keep_their_order_while_the_lane_is_full() {
     let sent: Vec<_> = ["a", "b", "c"].iter().map(|body| send(&asker, body)).collect();
     let questions: Vec<_> = line.there.frames.lock().drain(..).collect();
     *line.back.frames_max.lock() = Some(0);
-    line.serving.hear(&questions[0]).unwrap();
-    line.serving.hear(&questions[1]).unwrap(); // No room for it, nor for the answer that says so.
+    line.serving.hear_all([&questions[0][..]]).unwrap();
+    line.serving.hear_all([&questions[1][..]]).unwrap(); // No room for it, nor for the answer that says so.
     *line.back.frames_max.lock() = None;
-    line.serving.hear(&questions[2]).unwrap();
+    line.serving.hear_all([&questions[2][..]]).unwrap();
     let mut order = Vec::new();
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -405,5 +423,30 @@ async fn answers_keep_their_order_while_the_lane_is_full() {
     assert_eq!(order, [1, 2, 3]);
     for (pending, body) in sent.into_iter().zip(["a", "b", "c"]) {
         assert_eq!(body_of(pending).await, body);
+    }
+}
+
+/// Frames that were read together are delivered together, and it must not show.
+#[tokio::test(start_paused = true)]
+async fn frames_that_come_together_are_heard_as_if_one_by_one() {
+    let (asker, leader) = (router(1), router(2));
+    let line = Line::dial(&asker, &leader, 2);
+    let mailbox = lead(&leader, 1, 2);
+    line.pump();
+    let pending: Vec<_> = (1..=4).map(|number| send(&asker, &format!(r#"{{"add": {number}}}"#))).collect();
+    let frames: Vec<_> = line.there.frames.lock().drain(..).collect();
+    line.serving.hear_all(frames.iter().map(Vec::as_slice)).unwrap();
+    // Two found room; the others come again, in order, and never before them.
+    let mut seen = echo(take(&mailbox));
+    assert_eq!(seen, [1, 2]);
+    for _ in 0..20 {
+        line.pump();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        seen.extend(echo(take(&mailbox)));
+    }
+    line.pump();
+    assert_eq!(seen, [1, 2, 3, 4]);
+    for (number, pending) in (1..).zip(pending) {
+        assert_eq!(body_of(pending).await, format!(r#"{{"add": {number}}}"#));
     }
 }

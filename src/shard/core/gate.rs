@@ -66,7 +66,28 @@ pub struct StartSubscription {
     pub(in crate::shard) reply: oneshot::Sender<Result<u64, CallError>>,
 }
 
+/// What an effect takes while it waits, beside what it carries.
+const EFFECT_BYTES: usize = 256;
+
 impl Effect {
+    /// About how many bytes it takes while it waits.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let carried = match self {
+            Self::Reply(_, Ok(reply)) => reply.body.len(),
+            Self::View(_, Ok(view)) => view.state.len(),
+            Self::Page(_, page) => page.entities.len() * size_of::<(Key, u64)>(),
+            Self::DeadLetters(_, letters) => letters.iter().map(|letter| letter.body.bytes.len()).sum(),
+            Self::Cast(Cast { body, .. }) | Self::CastOnce { body, .. } => body.bytes.len(),
+            Self::Reply(_, Err(_))
+            | Self::View(_, Err(_))
+            | Self::Spawn { .. }
+            | Self::Publish { .. }
+            | Self::StartSubscription(_) => 0,
+        };
+        EFFECT_BYTES + carried
+    }
+
     /// Tells whoever waits that the effect will not leave.
     pub fn refuse(self, error: CallError) {
         match self {
@@ -88,6 +109,8 @@ pub(super) struct Gate {
     in_flight: VecDeque<InFlight>,
     reads: Vec<Effect>,
     free: Vec<Effect>,
+    /// What the effects of proposals take, the open one's included.
+    held_bytes: usize,
     committed: ProposalNumber,
     applied: ProposalNumber,
 }
@@ -101,6 +124,7 @@ struct InFlight {
 impl Gate {
     /// An effect of a command in the open proposal.
     pub(super) fn hold(&mut self, effect: Effect) {
+        self.held_bytes += effect.bytes();
         self.open.push(effect);
     }
 
@@ -112,12 +136,15 @@ impl Gate {
     /// A reply that saw the state of proposal `saw` (0: stored); `open` is the number of the open proposal.
     pub(super) fn hold_until(&mut self, saw: ProposalNumber, open: ProposalNumber, effect: Effect) {
         if saw >= open {
-            self.open.push(effect);
-        } else if saw <= self.committed {
-            self.reads.push(effect);
-        } else {
-            let waiting = self.in_flight.iter_mut().find(|sealed| sealed.number >= saw);
-            waiting.map_or(&mut self.reads, |sealed| &mut sealed.effects).push(effect);
+            return self.hold(effect);
+        }
+        let mut in_flight = self.in_flight.iter_mut().filter(|_| saw > self.committed);
+        match in_flight.find(|sealed| sealed.number >= saw) {
+            Some(sealed) => {
+                self.held_bytes += effect.bytes();
+                sealed.effects.push(effect);
+            }
+            None => self.reads.push(effect),
         }
     }
 
@@ -130,7 +157,14 @@ impl Gate {
     pub(super) fn committed(&mut self, number: ProposalNumber) -> Vec<Effect> {
         self.committed = self.committed.max(number);
         let reached = self.in_flight.iter_mut().take_while(|sealed| sealed.number <= number);
-        reached.flat_map(|sealed| std::mem::take(&mut sealed.effects)).collect()
+        let effects: Vec<_> = reached.flat_map(|sealed| std::mem::take(&mut sealed.effects)).collect();
+        self.held_bytes -= effects.iter().map(Effect::bytes).sum::<usize>();
+        effects
+    }
+
+    /// What waits for commits takes about so many bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// The keys of the proposal, once.
@@ -152,6 +186,11 @@ impl Gate {
         self.applied
     }
 
+    /// Whether a proposal is on its way to its commit.
+    pub(super) fn is_awaiting_commit(&self) -> bool {
+        self.in_flight.back().is_some_and(|last| last.number > self.committed)
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
@@ -167,7 +206,9 @@ impl Gate {
     /// The proposal was refused before it was appended: what waits for it never happened.
     pub(super) fn never_happened(&mut self, number: ProposalNumber) -> Vec<Effect> {
         let sealed = self.in_flight.iter_mut().find(|sealed| sealed.number == number);
-        sealed.map_or_else(Vec::new, |sealed| std::mem::take(&mut sealed.effects))
+        let effects = sealed.map_or_else(Vec::new, |sealed| std::mem::take(&mut sealed.effects));
+        self.held_bytes -= effects.iter().map(Effect::bytes).sum::<usize>();
+        effects
     }
 
     /// Everything that still waits, with what is known of it.
@@ -205,5 +246,22 @@ mod tests {
         gate.hold_until(2, 3, effect().0);
         assert_eq!(gate.take_reads().len(), 1, "what is committed needs only a barrier");
         assert_eq!(gate.end().len(), 1);
+    }
+
+    #[test]
+    fn what_waits_is_weighed_until_it_leaves() {
+        let mut gate = Gate::default();
+        gate.hold_until(0, 1, effect().0);
+        assert_eq!(gate.held_bytes(), 0, "a read of what is stored waits for no proposal");
+        gate.hold(effect().0);
+        gate.sealed(1, Vec::new());
+        gate.hold_until(1, 2, effect().0);
+        gate.hold(effect().0);
+        assert_eq!(gate.held_bytes(), 3 * EFFECT_BYTES);
+        gate.committed(1);
+        assert_eq!(gate.held_bytes(), EFFECT_BYTES);
+        gate.sealed(2, Vec::new());
+        gate.never_happened(2);
+        assert_eq!(gate.held_bytes(), 0);
     }
 }

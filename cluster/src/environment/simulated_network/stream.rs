@@ -16,6 +16,7 @@ use super::{
     packet::{Body, EndId},
     world::World,
 };
+use crate::environment::Connection;
 
 pub(super) struct Stream {
     shared: Arc<Shared>,
@@ -32,6 +33,8 @@ impl Stream {
         self.shared.with(|world| world.poll_opened(self.id, context))
     }
 }
+
+impl Connection for Stream {}
 
 impl AsyncRead for Stream {
     fn poll_read(

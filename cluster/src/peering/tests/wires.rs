@@ -139,6 +139,8 @@ struct Wire {
     cable: Arc<Cable>,
 }
 
+impl Connection for Wire {}
+
 impl AsyncRead for Wire {
     fn poll_read(
         mut self: Pin<&mut Self>,
