@@ -16,6 +16,8 @@ mod facts;
 mod handle;
 #[path = "processes/peer.rs"]
 mod peer;
+#[path = "processes/road.rs"]
+mod road;
 
 /// The child of the other tests; among the tests it does nothing.
 #[test]

@@ -78,7 +78,7 @@ pub(super) async fn open_peering(
     let services: BTreeMap<ServiceId, Arc<dyn Service>> =
         [(CONSENSUS, Arc::new(consensus) as Arc<dyn Service>), (CONTROL, Arc::new(control.clone()))].into();
     let processes = match &settings.processes {
-        Some(config) => Some(Processes::start(config.clone(), &local).await?),
+        Some(config) => Some(Processes::start(config.clone(), &local, environment).await?),
         None => None,
     };
     let lanes = links.config.shard_lanes.get();

@@ -14,6 +14,9 @@
 //! * **Bytes are bounded in each direction.** A receiver takes [`Config::window_bytes_max`] that its session has not read; a
 //!   sender keeps [`Config::waiting_bytes_max`] for each peer, and past it a cast is refused with [`CastError::Full`]. A frame
 //!   above [`Config::frame_bytes_max`] is neither sent nor read.
+//! * **Answers are bounded, too.** A call counts until its answer is here or cannot come any more, also when nobody waits for
+//!   it: together the answers that a peer is asked for have at most [`Config::answers_bytes_max`]. A session that has to
+//!   write much more than that is closed, whoever is to blame.
 //! * **A call always ends**, at its deadline if not before.
 //!
 //! # What a layer of processes must know
@@ -37,8 +40,10 @@
 //! * **Mailboxes have no bound**: what a window lets in waits in the mailbox of its process.
 
 mod budget;
+mod call;
 mod config;
 mod error;
+mod fence;
 mod framing;
 mod lanes;
 mod pipe;
@@ -50,7 +55,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release},
+        atomic::{AtomicBool, Ordering::AcqRel, Ordering::Relaxed, Ordering::Release},
     },
     time::Duration,
 };
@@ -58,7 +63,11 @@ use std::{
 use ractor::{ActorCell, Message};
 
 use super::{Lane, Local, Session, ShardFrames};
-use crate::{consensus::RaftId, environment::watch, identity::Incarnation};
+use crate::{
+    consensus::RaftId,
+    environment::{Environment, watch},
+    identity::Incarnation,
+};
 
 pub use config::Config;
 pub use error::{CallError, CastError, RemoteError, StartError};
@@ -91,6 +100,7 @@ pub struct ProcessPeer {
 /// ```
 /// use playhouse_cluster::{
 ///     consensus::RaftId,
+///     environment::Environment,
 ///     identity::Incarnation,
 ///     peering::{Local, processes::{Config, Processes, StartError}},
 /// };
@@ -105,9 +115,11 @@ pub struct ProcessPeer {
 ///     track: "stable".into(),
 ///     shards: 128,
 /// };
-/// let processes = Processes::start(Config::default(), &local).await.unwrap();
+/// let runtime = tokio::runtime::Handle::current();
+/// let environment = Environment::real(runtime.clone(), runtime);
+/// let processes = Processes::start(Config::default(), &local, &environment).await.unwrap();
 /// assert!(processes.peers().borrow().is_empty());
-/// assert!(matches!(Processes::start(Config::default(), &local).await, Err(StartError::NotAlone)));
+/// assert!(matches!(Processes::start(Config::default(), &local, &environment).await, Err(StartError::NotAlone)));
 /// # });
 /// ```
 #[derive(Clone)]
@@ -128,10 +140,10 @@ impl Processes {
     ///
     /// When settings contradict each other, when another one runs in this operating system process, or when the supervisor
     /// cannot be started. Nothing was started then.
-    pub async fn start(config: Config, local: &Local) -> Result<Self, StartError> {
+    pub async fn start(config: Config, local: &Local, environment: &Environment) -> Result<Self, StartError> {
         config.check()?;
         let only = Only::claim().ok_or(StartError::NotAlone)?;
-        let lanes = Arc::new(Lanes::new(config));
+        let lanes = Arc::new(Lanes::new(config, environment.clone()));
         let supervisor = Supervisor::start(full_name(&local.name, local.raft_id, local.incarnation), &lanes);
         let handle = Handle { supervisor: supervisor.await?, lanes, _only: only };
         Ok(Self { handle: Arc::new(handle) })
@@ -170,7 +182,13 @@ impl Processes {
     /// How many frames were not sent because they were larger than [`Config::frame_bytes_max`].
     #[must_use]
     pub fn frames_dropped(&self) -> u64 {
-        self.lanes().frames_dropped()
+        self.lanes().counts().dropped.load(Relaxed)
+    }
+
+    /// How many sessions were closed because more waited in them than [`Config`] lets wait.
+    #[must_use]
+    pub fn overflows(&self) -> u64 {
+        self.lanes().counts().overflows.load(Relaxed)
     }
 
     /// Ends all sessions and their mirrors.
@@ -252,14 +270,16 @@ mod tests {
             track: String::new(),
             shards: 1,
         };
+        let runtime = tokio::runtime::Handle::current();
+        let environment = Environment::real(runtime.clone(), runtime);
         let contradiction = Config { waiting_bytes_max: 1, ..Config::default() };
-        let refused = Processes::start(contradiction, &local).await;
+        let refused = Processes::start(contradiction, &local, &environment).await;
         assert!(matches!(refused, Err(StartError::Config(_))), "{refused:?}");
-        let first = Processes::start(Config::default(), &local).await.unwrap();
-        let second = Processes::start(Config::default(), &local).await;
+        let first = Processes::start(Config::default(), &local, &environment).await.unwrap();
+        let second = Processes::start(Config::default(), &local, &environment).await;
         assert!(matches!(second, Err(StartError::NotAlone)), "{second:?}");
         first.stop().await;
         drop(first);
-        Processes::start(Config::default(), &local).await.unwrap();
+        Processes::start(Config::default(), &local, &environment).await.unwrap();
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{handle::Node, peer::CLOSE_AFTER};
+use super::{handle::Node, peer::CLOSE_AFTER, road};
 
 /// A loaded machine may be late.
 const LATE: Duration = Duration::from_secs(10);
@@ -119,7 +119,7 @@ fn a_message_that_is_too_large_is_refused_and_the_session_stays() {
 /// Whoever sends it: a member with other settings loses the session before anything is kept of its frame, and comes back.
 #[test]
 fn a_frame_that_is_too_large_costs_its_sender_the_session() {
-    let (mut one, mut other) = (Node::start_with(1, 1, 4096), Node::start(2, 1));
+    let (mut one, mut other) = (Node::start_with(1, 1, 4096, 128), Node::start(2, 1));
     one.meet(&mut other, 1, 1);
     let pid = other.tell("spawn echo 1");
     assert_eq!(one.tell(&format!("echo {pid} 9000 hello")), "hello");
@@ -131,6 +131,37 @@ fn a_frame_that_is_too_large_costs_its_sender_the_session() {
     assert_eq!(other.tell(&format!("noted {pid} 0")), "0");
     let grown = other.tell("resident").parse::<u64>().unwrap().saturating_sub(resident);
     assert!(grown < 2 * MIB, "it cost {grown} KiB");
+}
+
+/// Alone, and with a bound that ends at the deadline of the caller: answers for which nobody waits any more pile up at the peer,
+/// as fast as callers try again.
+#[test]
+fn answers_that_nobody_waits_for_cost_their_sender_no_memory() {
+    const ANSWERS: u64 = 4;
+    let (mut one, mut other) = (Node::start_with(1, 1, 1024, ANSWERS), Node::start_with(2, 1, 1024, ANSWERS));
+    let slow = road::slow_from(&other.address);
+    one.meet_at(&slow, &mut other, 1, 1);
+    let pid = other.tell("spawn echo 1");
+    assert_eq!(one.tell(&format!("echo {pid} 9000 hello")), "hello");
+    let resident = |node: &mut Node| node.tell("resident").parse::<u64>().unwrap();
+    let (session, before, mut most) = (one.tell("newer 0"), resident(&mut other), 0);
+    one.begin(&format!("storm {pid} 1000000 50 3"));
+    let counts = loop {
+        most = resident(&mut other).max(most);
+        if let Some(counts) = one.answer_soon() {
+            break counts;
+        }
+    };
+    let grown = most.saturating_sub(before);
+    println!("answered, late, refused: {counts}; KiB: {grown}");
+    let counts: Vec<u64> = counts.split(' ').map(|count| count.parse().unwrap()).collect();
+    assert!(counts[1] > 0 && counts[2] > 0, "callers are not faster than answers: {counts:?}");
+    // What is written, and what waits meanwhile, each as messages and as bytes.
+    assert!(grown < 8 * ANSWERS * MIB, "it grew by {grown} KiB");
+    // All that counted counts no more, on the same session.
+    let again = |one: &mut Node| one.tell(&format!("echo {pid} 9000 again"));
+    while again(&mut one) != "again" {}
+    assert_eq!(one.tell("newer 0"), session);
 }
 
 /// Alone: a call hung for ever when its target was gone, or dropped the port for the answer.

@@ -12,6 +12,9 @@ use super::peer;
 /// Longer than a child waits for anything.
 const LONG: Duration = Duration::from_secs(60);
 
+/// How long it is waited for what may take a while.
+const SOON: Duration = Duration::from_millis(50);
+
 /// How often is looked whether a signal took effect.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
@@ -25,13 +28,13 @@ pub struct Node {
 
 impl Node {
     pub fn start(number: u64, incarnation: u64) -> Self {
-        Self::start_with(number, incarnation, 1024)
+        Self::start_with(number, incarnation, 1024, 128)
     }
 
-    pub fn start_with(number: u64, incarnation: u64, frame_kib_max: u64) -> Self {
+    pub fn start_with(number: u64, incarnation: u64, frame_kib_max: u64, answers_mib_max: u64) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "be_a_peer_if_told_so", "--nocapture"])
-            .env(peer::ROLE, format!("{number} {incarnation} {frame_kib_max}"))
+            .env(peer::ROLE, format!("{number} {incarnation} {frame_kib_max} {answers_mib_max}"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -60,7 +63,13 @@ impl Node {
 
     /// Both dial each other, and reach each other's incarnation.
     pub fn meet(&mut self, other: &mut Self, own: u64, theirs: u64) {
-        self.tell(&format!("dial {}", other.address));
+        let address = other.address.clone();
+        self.meet_at(&address, other, own, theirs);
+    }
+
+    /// As [`meet`](Self::meet), but this node finds the other at `address`.
+    pub fn meet_at(&mut self, address: &str, other: &mut Self, own: u64, theirs: u64) {
+        self.tell(&format!("dial {address}"));
         other.tell(&format!("dial {}", self.address));
         for (node, incarnation) in [(&mut *self, theirs), (&mut *other, own)] {
             let answer = node.tell(&format!("reach {incarnation}"));
@@ -78,6 +87,11 @@ impl Node {
     pub fn begin(&mut self, command: &str) {
         writeln!(self.stdin, "{command}").unwrap();
         self.stdin.flush().unwrap();
+    }
+
+    /// The answer, if it is there soon.
+    pub fn answer_soon(&mut self) -> Option<String> {
+        self.answers.recv_timeout(SOON).ok()
     }
 
     pub fn answer(&mut self) -> String {

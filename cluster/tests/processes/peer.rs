@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use playhouse_cluster::{
     consensus::RaftId,
     environment::{Environment, watch},
@@ -21,7 +22,7 @@ use tokio::time::{Instant, timeout};
 
 use super::actors::{Ask, Echo, Ordinary, Text};
 
-/// Set for a child: its number, its incarnation, the largest frame in KiB.
+/// Set for a child: its number, its incarnation, the largest frame in KiB, all answers in MiB.
 pub const ROLE: &str = "PLAYHOUSE_PROCESS_PEER";
 /// What stands before each answer, as the test harness prints, too.
 pub const ANSWER: &str = "peer: ";
@@ -63,7 +64,7 @@ struct Peer {
 impl Peer {
     async fn start(role: &str, environment: Environment) -> Self {
         let words: Vec<_> = role.split(' ').map(number).collect();
-        let [number, incarnation, frame_kib_max] = words.try_into().unwrap();
+        let [number, incarnation, frame_kib_max, answers_mib_max] = words.try_into().unwrap();
         let local = Local {
             name: format!("node-{number}"),
             raft_id: RaftId(number),
@@ -85,8 +86,9 @@ impl Peer {
         let cookies = Arc::new(Cookies { first: Cookie::derive(&[7; 32]).unwrap(), second: None });
         let seeds = Arc::new(watch::Sender::new(BTreeSet::new()));
         let frame_bytes_max = usize::try_from(frame_kib_max << 10).unwrap();
-        let bounds = processes::Config { frame_bytes_max, ..processes::Config::default() };
-        let processes = Processes::start(bounds, &local).await.unwrap();
+        let answers_bytes_max = usize::try_from(answers_mib_max << 20).unwrap();
+        let bounds = processes::Config { frame_bytes_max, answers_bytes_max, ..processes::Config::default() };
+        let processes = Processes::start(bounds, &local, &environment).await.unwrap();
         let frames = Arc::new(processes.clone());
         let discovery = Arc::clone(&seeds);
         let none = BTreeMap::new();
@@ -119,6 +121,9 @@ impl Peer {
             ["noted", pid, notes] => self.noted(number(pid), number(notes)).await,
             ["cast", pid, bytes] => self.cast(number(pid), number(bytes)),
             ["flood", pid, bytes] => self.flood(number(pid), number(bytes)).await,
+            ["storm", pid, bytes, ms, seconds] => {
+                self.storm(number(pid), number(bytes), number(ms), number(seconds)).await
+            }
             ["dropped"] => self.processes.frames_dropped().to_string(),
             ["resident"] => resident_kib().to_string(),
             ["cpu"] => cpu_ticks().to_string(),
@@ -224,6 +229,30 @@ impl Peer {
         let start = Instant::now();
         let answer = remote.call(|port| Ask::Long(bytes, port), millis(ms)).await;
         outcome(answer.map(|bytes| bytes.len().to_string()), start)
+    }
+
+    /// Many callers that wait for a short time, and call again.
+    async fn storm(&self, pid: u64, bytes: u64, ms: u64, seconds: u64) -> String {
+        const CALLERS: usize = 16;
+        let (remote, end) = (self.remote(pid).await, Instant::now() + Duration::from_secs(seconds));
+        let caller = async || {
+            let (mut answered, mut late, mut refused) = (0_u64, 0_u64, 0_u64);
+            while Instant::now() < end {
+                match remote.call(|port| Ask::Long(bytes, port), millis(ms)).await {
+                    Ok(_) => answered += 1,
+                    Err(CallError::Timeout { .. }) => late += 1,
+                    Err(CallError::NotSent(CastError::Full)) => {
+                        refused += 1;
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            [answered, late, refused]
+        };
+        let counts = join_all((0..CALLERS).map(|_| caller())).await;
+        let sum = |at: usize| counts.iter().map(|count| count[at]).sum::<u64>();
+        format!("{} {} {}", sum(0), sum(1), sum(2))
     }
 
     /// As [`count`](Self::count), of a process of this node.

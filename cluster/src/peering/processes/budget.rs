@@ -49,6 +49,8 @@ pub(super) struct Waiting {
 #[derive(Debug, Default)]
 struct State {
     bytes: usize,
+    /// All that was ever charged.
+    charged: u64,
     processes: BTreeMap<u64, Account>,
 }
 
@@ -74,6 +76,7 @@ impl Waiting {
             return false;
         }
         state.bytes += bytes;
+        state.charged += bytes as u64;
         let account = state.processes.entry(charge.process);
         account.or_insert_with(|| Account { mirror: mirror.clone(), bytes: 0 }).bytes += bytes;
         true
@@ -90,6 +93,17 @@ impl Waiting {
             state.processes.remove(&charge.process);
         }
         state.bytes -= bytes;
+    }
+
+    /// All that was ever charged: where in the stream of messages the last one stands.
+    pub(super) fn charged(&self) -> u64 {
+        self.state.lock().charged
+    }
+
+    /// Whether all up to there has left, or as much as that.
+    pub(super) fn has_left(&self, position: u64) -> bool {
+        let state = self.state.lock();
+        state.charged - state.bytes as u64 >= position
     }
 
     #[cfg(test)]
@@ -143,7 +157,10 @@ mod tests {
         let charge = Charge { process: 1, bytes: 600 };
         assert!(waiting.charge(&mirror, charge));
         assert!(!waiting.charge(&mirror, charge));
+        let position = waiting.charged();
+        assert!(!waiting.has_left(position));
         waiting.release(charge);
+        assert!(waiting.has_left(position));
         assert_eq!(waiting.bytes(), 0);
         assert!(waiting.charge(&mirror, charge));
         // A peer cannot be released more than it was charged.

@@ -23,8 +23,13 @@ pub struct Config {
     /// How many bytes of casts and calls may wait to be sent; each message counts 512 more. Past this the sender receives
     /// `Full`. Keep it above `frame_bytes_max`.
     pub waiting_bytes_max: usize,
-    /// How many calls may wait for an answer. Past this the caller receives `Full`.
+    /// How many calls may wait for an answer. Past this the caller receives `Full`. A call that timed out counts as long as
+    /// the peer may still have an answer for it.
     pub calls_max: usize,
+    /// How many bytes of answers a peer may be made to keep, if each answer is as large as it may be: at most
+    /// `answers_bytes_max` / `frame_bytes_max` calls wait at a time. Keep it the same on all nodes: a session that has to
+    /// send more than twice as much (beside what may wait) is closed. Not below `frame_bytes_max`.
+    pub answers_bytes_max: usize,
     /// How many bytes may be on the way to a session that does not read: 4 KiB to 4 MiB.
     pub window_bytes_max: usize,
 }
@@ -35,12 +40,24 @@ impl Default for Config {
             frame_bytes_max: 1 << 20,
             waiting_bytes_max: 8 << 20,
             calls_max: 4096,
+            answers_bytes_max: 128 << 20,
             window_bytes_max: 256 << 10,
         }
     }
 }
 
 impl Config {
+    /// How many calls may wait, by number and by bytes.
+    pub(super) fn calls(&self) -> usize {
+        self.calls_max.min(self.answers_bytes_max / self.frame_bytes_max)
+    }
+
+    /// What a session that keeps the rules never has to write at once: its own messages, the answers that its peer asked for
+    /// (those of one batch, and those that came meanwhile), and what it says to begin with.
+    pub(super) fn backlog_bytes_max(&self) -> usize {
+        self.waiting_bytes_max + 2 * self.answers_bytes_max + FRAME_BYTES_MAX
+    }
+
     pub(super) fn check(&self) -> Result<(), StartError> {
         let rules = [
             (
@@ -52,6 +69,10 @@ impl Config {
                 "waiting_bytes_max must be above frame_bytes_max",
             ),
             (self.calls_max > 0, "calls_max must not be zero"),
+            (
+                self.answers_bytes_max >= self.frame_bytes_max,
+                "answers_bytes_max must not be below frame_bytes_max",
+            ),
             (
                 (WINDOW_BYTES_MIN..=WINDOW_BYTES_MAX).contains(&self.window_bytes_max),
                 "window_bytes_max must be 4 KiB to 4 MiB",

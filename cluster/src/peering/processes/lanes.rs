@@ -15,12 +15,13 @@ use tokio::sync::Semaphore;
 use super::{
     Config, ProcessPeer,
     budget::{Charge, Waiting},
+    fence::Fence,
     full_name,
-    pipe::Pipe,
+    pipe::{self, FENCE, Pipe},
 };
 use crate::{
     consensus::RaftId,
-    environment::watch,
+    environment::{Environment, watch},
     peering::{Cookie, Peer, Session},
 };
 
@@ -31,7 +32,17 @@ pub(super) struct Lanes {
     config: Config,
     entries: Mutex<BTreeMap<u64, Entry>>,
     peers: watch::Sender<Peers>,
-    dropped: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+    environment: Environment,
+}
+
+/// What went wrong, on all lanes since the start.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Frames that were too large.
+    pub(super) dropped: AtomicU64,
+    /// Sessions that had too much to write.
+    pub(super) overflows: AtomicU64,
 }
 
 struct Entry {
@@ -48,9 +59,12 @@ struct Entry {
 pub(super) struct Way {
     session: Arc<Session>,
     waiting: Waiting,
-    calls: Semaphore,
+    calls: Arc<Semaphore>,
+    fence: Fence,
     frame_bytes_max: usize,
-    dropped: Arc<AtomicU64>,
+    backlog_bytes_max: usize,
+    counts: Arc<Counts>,
+    environment: Environment,
 }
 
 /// What a session on a lane is started with.
@@ -62,17 +76,17 @@ pub(super) struct Start {
 }
 
 impl Lanes {
-    pub(super) fn new(config: Config) -> Self {
-        let (entries, peers, dropped) = (Mutex::default(), watch::Sender::default(), Arc::default());
-        Self { config, entries, peers, dropped }
+    pub(super) fn new(config: Config, environment: Environment) -> Self {
+        let (entries, peers, counts) = (Mutex::default(), watch::Sender::default(), Arc::default());
+        Self { config, entries, peers, counts, environment }
     }
 
     pub(super) fn peers(&self) -> watch::Receiver<Peers> {
         self.peers.subscribe()
     }
 
-    pub(super) fn frames_dropped(&self) -> u64 {
-        self.dropped.load(Relaxed)
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     /// A lane can be used.
@@ -80,9 +94,12 @@ impl Lanes {
         let way = Arc::new(Way {
             session: Arc::clone(session),
             waiting: Waiting::new(self.config.waiting_bytes_max),
-            calls: Semaphore::new(self.config.calls_max),
+            calls: Arc::new(Semaphore::new(self.config.calls())),
+            fence: Fence::default(),
             frame_bytes_max: self.config.frame_bytes_max,
-            dropped: Arc::clone(&self.dropped),
+            backlog_bytes_max: self.config.backlog_bytes_max(),
+            counts: Arc::clone(&self.counts),
+            environment: self.environment.clone(),
         });
         let pipe = Pipe::open(session, &way, self.config.window_bytes_max);
         let (session, opened) = (Arc::clone(session), Arc::clone(&pipe));
@@ -230,8 +247,30 @@ impl Way {
         self.session.is_open()
     }
 
-    pub(super) fn calls(&self) -> &Semaphore {
+    /// Returns when the session has ended.
+    pub(super) async fn closed(&self) {
+        self.session.closed().await;
+    }
+
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub(super) fn backlog_bytes_max(&self) -> usize {
+        self.backlog_bytes_max
+    }
+
+    pub(super) fn calls(&self) -> &Arc<Semaphore> {
         &self.calls
+    }
+
+    pub(super) fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
+    /// Returns when the peer has written what it was writing when this began.
+    pub(super) async fn fenced(&self) {
+        self.fence.passed(|number| pipe::push(&self.session, FENCE, &number.to_le_bytes())).await;
     }
 
     pub(super) fn waiting(&self) -> &Waiting {
@@ -245,7 +284,7 @@ impl Way {
 
     /// A frame was too large to be sent: an answer, or a message of somebody who did not use [`Remote`](super::Remote).
     pub(super) fn dropped(&self, bytes: u64, session: &Session) {
-        self.dropped.fetch_add(1, Relaxed);
+        self.counts.dropped.fetch_add(1, Relaxed);
         let bytes_max = self.frame_bytes_max;
         tracing::warn!(
             peer = session.peer().name,
@@ -253,5 +292,18 @@ impl Way {
             bytes_max,
             "a message of a process is too large; it is dropped"
         );
+    }
+    /// The session has more to write than one that keeps the rules ever has: answers for a peer that is too slow, or messages
+    /// of somebody who did not use [`Remote`](super::Remote). It ends before it takes the memory of the node.
+    pub(super) fn overflowed(&self, bytes: usize) {
+        self.counts.overflows.fetch_add(1, Relaxed);
+        let (peer, bytes_max) = (&self.session.peer().name, self.backlog_bytes_max);
+        tracing::error!(
+            peer,
+            bytes,
+            bytes_max,
+            "too much waits for a peer; its session of processes is closed"
+        );
+        self.session.close("too many answers and messages of processes wait to be sent");
     }
 }

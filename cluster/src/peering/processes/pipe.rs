@@ -5,6 +5,8 @@
 //! ```text
 //! data      0 · bytes
 //! credit    1 · bytes u32      so many more may be sent; little-endian
+//! fence     2 · number u64     to be sent back
+//! fenced    3 · number u64     what was being written when that fence came is sent
 //! ```
 //!
 //! The link never waits for who reads here: a peer that sends more than it has credit for loses the session.
@@ -25,6 +27,8 @@ use crate::peering::Session;
 
 const DATA: u8 = 0;
 const CREDIT: u8 = 1;
+pub(super) const FENCE: u8 = 2;
+const FENCED: u8 = 3;
 /// Larger pieces are cut: whoever waits behind them should not wait for long.
 const PIECE_BYTES_MAX: usize = 64 << 10;
 /// Whatever a peer grants, no more than this is on the way.
@@ -47,6 +51,10 @@ struct State {
     /// What may still be sent.
     credit: usize,
     framing: Framing,
+    /// The session has begun to write what it had, and not finished.
+    is_writing: bool,
+    /// The last fence that came meanwhile.
+    fence: Option<u64>,
     is_closed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -57,7 +65,7 @@ struct State {
 pub(super) enum PipeError {
     #[error("the peer sent more than its window")]
     Overrun,
-    #[error("a frame that is neither data nor credit")]
+    #[error("a frame that is neither data nor credit nor fence")]
     Garbage,
 }
 
@@ -69,6 +77,8 @@ impl Pipe {
             ungranted: 0,
             credit: 0,
             framing: Framing::new(way.frame_bytes_max()),
+            is_writing: false,
+            fence: None,
             is_closed: false,
             reader: None,
             writer: None,
@@ -85,6 +95,11 @@ impl Pipe {
         let waker = match *kind {
             DATA => self.receive(body)?,
             CREDIT => self.allow(body)?,
+            FENCE => self.fence(number(body)?),
+            FENCED => {
+                self.way.fence().hear(number(body)?);
+                None
+            }
             _ => return Err(PipeError::Garbage),
         };
         waker.into_iter().for_each(Waker::wake);
@@ -116,20 +131,31 @@ impl Pipe {
         Ok(state.writer.take())
     }
 
-    fn grant(&self, bytes: usize) {
-        let credit = u32::try_from(bytes).expect("a window has at most 4 MiB").to_le_bytes();
-        self.push(CREDIT, &credit);
+    /// Sends it back, at once if nothing is being written.
+    fn fence(&self, number: u64) -> Option<Waker> {
+        let mut state = self.state.lock();
+        if state.is_writing {
+            state.fence = Some(number);
+        } else {
+            drop(state);
+            push(&self.session, FENCED, &number.to_le_bytes());
+        }
+        None
     }
 
-    /// The send buffer holds whole windows, so that it is full only when something is wrong.
-    fn push(&self, kind: u8, bytes: &[u8]) {
-        let pushed = self.session.push(|buffer| {
-            buffer.push(kind);
-            buffer.extend_from_slice(bytes);
-        });
-        if let Err(error) = pushed {
-            self.session.close(&format!("the stream of processes broke: {error}"));
+    fn flushed(&self) {
+        let mut state = self.state.lock();
+        state.is_writing = false;
+        let fence = state.fence.take();
+        drop(state);
+        if let Some(number) = fence {
+            push(&self.session, FENCED, &number.to_le_bytes());
         }
+    }
+
+    fn grant(&self, bytes: usize) {
+        let credit = u32::try_from(bytes).expect("a window has at most 4 MiB").to_le_bytes();
+        push(&self.session, CREDIT, &credit);
     }
 
     fn poll_read(&self, context: &Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -153,6 +179,13 @@ impl Pipe {
         if state.is_closed || !self.session.is_open() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
+        // A session writes all that it has as one.
+        if bytes.len() > self.way.backlog_bytes_max() {
+            drop(state);
+            self.way.overflowed(bytes.len());
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        state.is_writing = true;
         let (room, mut output) = (state.credit.min(PIECE_BYTES_MAX), Vec::new());
         let passed = state.framing.pass(bytes, room, &mut output);
         if passed.taken == 0 && !bytes.is_empty() {
@@ -162,7 +195,7 @@ impl Pipe {
         state.credit -= output.len();
         drop(state);
         if !output.is_empty() {
-            self.push(DATA, &output);
+            push(&self.session, DATA, &output);
         }
         passed.charges.iter().for_each(|charge| self.way.released(*charge));
         passed.dropped.iter().for_each(|bytes| self.way.dropped(*bytes, &self.session));
@@ -203,13 +236,30 @@ impl AsyncWrite for End {
         self.0.poll_write(context, bytes)
     }
 
+    /// Follows on each whole write.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.flushed();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
+}
+
+/// Sends one frame. The send buffer holds whole windows, so that it is full only when something is wrong.
+pub(super) fn push(session: &Session, kind: u8, bytes: &[u8]) {
+    let pushed = session.push(|buffer| {
+        buffer.push(kind);
+        buffer.extend_from_slice(bytes);
+    });
+    if let Err(error) = pushed {
+        session.close(&format!("the stream of processes broke: {error}"));
+    }
+}
+
+fn number(body: &[u8]) -> Result<u64, PipeError> {
+    Ok(u64::from_le_bytes(body.try_into().map_err(|_| PipeError::Garbage)?))
 }
 
 #[cfg(test)]

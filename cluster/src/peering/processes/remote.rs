@@ -3,11 +3,15 @@
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use ractor::{ActorCell, ActorId, Message, RpcReplyPort, message::SerializedMessage};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, oneshot},
+    time::timeout,
+};
 
 use super::{
     CallError, CastError,
     budget::{CHARGE_BYTES, Charge},
+    call::{Call, Owed},
     config::MESSAGE_BYTES,
     lanes::Way,
 };
@@ -66,10 +70,15 @@ impl<M: Message> Remote<M> {
         build: impl FnOnce(RpcReplyPort<R>) -> M,
         within: Duration,
     ) -> Result<R, CallError> {
-        let _permit = self.way.calls().try_acquire().map_err(|_| CastError::Full)?;
+        let permit = Arc::clone(self.way.calls()).try_acquire_owned().map_err(|_| CastError::Full)?;
         let (port, answer) = oneshot::channel();
-        self.send_call(build((port, within.saturating_add(GRACE)).into()))?;
-        match timeout(within, answer).await {
+        let lifetime = within.saturating_add(GRACE);
+        let mut call = self.send_call(build((port, lifetime).into()), permit, lifetime)?;
+        let answered = async {
+            call.answered().await;
+            answer.await
+        };
+        match timeout(within, answered).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) if self.way.is_open() => Err(CallError::Gone),
             Ok(Err(_)) => Err(CallError::Lost),
@@ -77,12 +86,21 @@ impl<M: Message> Remote<M> {
         }
     }
 
-    fn send_call(&self, message: M) -> Result<(), CastError> {
-        let SerializedMessage::Call { variant, args, reply, metadata: None } = serialized(message)? else {
+    fn send_call(
+        &self,
+        message: M,
+        permit: OwnedSemaphorePermit,
+        lifetime: Duration,
+    ) -> Result<Call, CastError> {
+        let SerializedMessage::Call { variant, args, reply: port, metadata: None } = serialized(message)?
+        else {
             return Err(CastError::NotRemotable);
         };
-        let bytes = variant.len() + args.len();
-        self.send(bytes, |metadata| SerializedMessage::Call { variant, args, reply, metadata })
+        // The bytes of the answer pass us, so that we know when they are here.
+        let (sender, answer) = oneshot::channel();
+        let (bytes, reply) = (variant.len() + args.len(), (sender, lifetime).into());
+        self.send(bytes, |metadata| SerializedMessage::Call { variant, args, reply, metadata })?;
+        Ok(Call::new(Arc::clone(&self.way), Owed { answer, port, permit, lifetime }))
     }
 
     fn send(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
@@ -10,6 +11,7 @@ use tokio::{
 use super::*;
 use crate::{
     consensus::RaftId,
+    environment::Environment,
     identity::Incarnation,
     peering::{
         Config, Lane, Peer,
@@ -49,19 +51,28 @@ fn session() -> Arc<Session> {
     Arc::new(Session::new(opening, &Config::default()))
 }
 
-fn pipe() -> Arc<Pipe> {
-    let config = processes::Config {
+fn config() -> processes::Config {
+    processes::Config {
         window_bytes_max: WINDOW,
         frame_bytes_max: FRAME_MAX,
+        answers_bytes_max: FRAME_MAX,
         ..processes::Config::default()
-    };
-    Lanes::new(config).opened(&session())
+    }
+}
+
+fn lanes() -> Lanes {
+    let runtime = tokio::runtime::Handle::current();
+    Lanes::new(config(), Environment::real(runtime.clone(), runtime))
+}
+
+fn pipe() -> Arc<Pipe> {
+    lanes().opened(&session())
 }
 
 /// Carries frames, and counts the bytes of data.
 async fn carry(from: &Pipe, to: &Pipe, data: &Mutex<usize>) {
     let mut buffer = Vec::new();
-    while from.session.outbox.take(&mut buffer).await.is_some() {
+    while from.session.outbox.take(&mut buffer, false).await.is_some() {
         let mut frames = Frames::new(&buffer, FRAME_MAX);
         while let Some(frame) = frames.take_pushed() {
             *data.lock() += if frame[0] == DATA { frame.len() - 1 } else { 0 };
@@ -137,4 +148,55 @@ async fn a_closed_stream_ends_after_what_came() {
     assert_eq!(rest, [1, 2, 3]);
     let written = End(pipe).write_all(&frame(b"late")).await;
     assert_eq!(written.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+}
+
+/// The frames that a pipe has sent, as long as it is there.
+async fn sent(pipe: &Pipe) -> Vec<Vec<u8>> {
+    let (mut buffer, mut sent) = (Vec::new(), Vec::new());
+    pipe.session.outbox.take(&mut buffer, false).await.unwrap();
+    let mut frames = Frames::new(&buffer, FRAME_MAX);
+    while let Some(frame) = frames.take_pushed() {
+        sent.push(frame.to_vec());
+    }
+    sent
+}
+
+#[tokio::test]
+async fn a_fence_comes_back_when_what_was_being_written_is_sent() {
+    let (pipe, body) = (pipe(), frame(&vec![7; 2 * WINDOW]));
+    let fence = |number: u64| [vec![FENCE], number.to_le_bytes().to_vec()].concat();
+    let fenced = |number: u64| [vec![FENCED], number.to_le_bytes().to_vec()].concat();
+    let grant = || pipe.hear(&[vec![CREDIT], (WINDOW as u32).to_le_bytes().to_vec()].concat()).unwrap();
+    pipe.hear(&fence(1)).unwrap();
+    assert!(sent(&pipe).await.contains(&fenced(1)), "nothing is being written");
+
+    let mut writer = End(Arc::clone(&pipe));
+    let write = async {
+        writer.write_all(&body).await.unwrap();
+        writer.flush().await.unwrap();
+    };
+    let mut write = Box::pin(write);
+    grant();
+    assert!((&mut write).now_or_never().is_none());
+    pipe.hear(&fence(2)).unwrap();
+    assert!(!sent(&pipe).await.contains(&fenced(2)));
+    (0..2).for_each(|_| grant());
+    write.await;
+    assert_eq!(sent(&pipe).await.last(), Some(&fenced(2)));
+}
+
+/// Nothing else bounds what a session keeps for a peer that reads too slowly.
+#[tokio::test]
+async fn a_session_that_has_too_much_to_write_ends() {
+    let lanes = lanes();
+    let (session, most) = (session(), config().backlog_bytes_max());
+    let pipe = lanes.opened(&session);
+    let mut writer = End(pipe);
+    let batch = vec![0; most + 1];
+    assert!(writer.write_all(&batch[..most]).now_or_never().is_none(), "it waits for credit");
+    assert!(session.is_open());
+    let ended = writer.write_all(&batch).await.unwrap_err();
+    assert_eq!(ended.kind(), io::ErrorKind::BrokenPipe);
+    assert!(!session.is_open());
+    assert_eq!(lanes.counts().overflows.load(std::sync::atomic::Ordering::Relaxed), 1);
 }
