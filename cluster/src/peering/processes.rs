@@ -12,8 +12,8 @@
 //!   ends with it, the mirrors stop, and calls that wait for an answer end with [`CallError::Lost`]. Each lane has a session of
 //!   its own, so a peer is never refused because of an earlier one.
 //! * **Bytes are bounded in each direction.** A receiver takes [`Config::window_bytes_max`] that its session has not read; a
-//!   sender keeps [`Config::waiting_bytes_max`] for each peer, and past it a cast is refused with [`CastError::Full`]. A frame
-//!   above [`Config::frame_bytes_max`] is neither sent nor read.
+//!   sender keeps [`Config::waiting_bytes_max`] for each peer, and past it a cast is refused with [`CastError::Full`]. A message
+//!   above [`Config::frame_bytes_max`] is not sent, and no frame above 64 MiB is sent or read.
 //! * **Answers are bounded, too.** A call counts until its answer is here or cannot come any more, also when nobody waits for
 //!   it: together the answers that a peer is asked for have at most [`Config::answers_bytes_max`]. A session that has to
 //!   write much more than that is closed, whoever is to blame.
@@ -35,8 +35,8 @@
 //! * **Groups are not partitioned**: a remotable member of a group joins the group of the same name on every peer. A mirror
 //!   leaves when it stops.
 //! * **A raw `ActorRef` of a mirror has no bound and no deadline.** Use [`Remote`].
-//! * **Who is remotable is told in one frame** when a session begins: past about 100,000 remotable processes of a node it is
-//!   larger than the default of [`Config::frame_bytes_max`], and is dropped. Make the few remotable that others must find.
+//! * **Who is remotable is told in one frame** when a session begins, and each group in another one. Past 64 MiB (some 8
+//!   million processes without names) the session is closed, again and again. Make the few remotable that others must find.
 //! * **Mailboxes have no bound**: what a window lets in waits in the mailbox of its process.
 
 mod budget;
@@ -179,7 +179,7 @@ impl Processes {
         Ok(Remote::new(mirror.clone(), way))
     }
 
-    /// How many frames were not sent because they were larger than [`Config::frame_bytes_max`].
+    /// How many messages were not sent because they were larger than [`Config::frame_bytes_max`].
     #[must_use]
     pub fn frames_dropped(&self) -> u64 {
         self.lanes().counts().dropped.load(Relaxed)

@@ -112,6 +112,7 @@ impl Peer {
             ["named", what, name] => self.spawn_one(what, Some(name.to_owned())).await.to_string(),
             ["stop", pid] => self.stop_one(number(pid)).await,
             ["where", name] => describe(registry::where_is(name).into_iter().collect()),
+            ["join", group, "all"] => self.join_all(group),
             ["join", group, pid] => self.join(group, number(pid)),
             ["members", group, count] => members(group, number(count)).await,
             ["echo", pid, ms, text] => self.echo(number(pid), number(ms), text).await,
@@ -124,9 +125,8 @@ impl Peer {
             ["storm", pid, bytes, ms, seconds] => {
                 self.storm(number(pid), number(bytes), number(ms), number(seconds)).await
             }
-            ["dropped"] => self.processes.frames_dropped().to_string(),
+            ["dropped", expected] => self.dropped(number(expected)).await,
             ["resident"] => resident_kib().to_string(),
-            ["cpu"] => cpu_ticks().to_string(),
             ["listening"] => listening().join(" "),
             _ => panic!("{words:?}"),
         }
@@ -203,6 +203,17 @@ impl Peer {
     fn join(&self, group: &str, pid: u64) -> String {
         pg::join(group.to_owned(), vec![self.actors[&pid].clone()]);
         "ok".to_owned()
+    }
+
+    fn join_all(&self, group: &str) -> String {
+        pg::join(group.to_owned(), self.actors.values().cloned().collect());
+        "ok".to_owned()
+    }
+
+    /// How many messages were dropped, once there are as many as expected.
+    async fn dropped(&self, expected: u64) -> String {
+        until(|| self.processes.frames_dropped() == expected).await;
+        self.processes.frames_dropped().to_string()
     }
 
     /// Waits for the mirror of the process, and makes a reference of it.
@@ -360,13 +371,6 @@ fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     number(line.split_whitespace().nth(1).unwrap())
-}
-
-/// Time on a processor so far, in hundredths of a second.
-fn cpu_ticks() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    number(fields[11]) + number(fields[12])
 }
 
 /// The sockets on which this process listens, as the system writes their addresses.

@@ -8,17 +8,18 @@ pub(super) const MESSAGE_BYTES: usize = 512;
 const WINDOW_BYTES_MIN: usize = 4 << 10;
 /// A window must fit in the send buffer of a session.
 const WINDOW_BYTES_MAX: usize = 4 << 20;
-/// Larger ones would hold up all others for too long.
-const FRAME_BYTES_MAX: usize = 64 << 20;
-/// Smaller ones would not even carry what sessions say to each other.
+/// The largest frame of any sort, sent or read: a larger one would hold up all others for too long. It is fixed, so that nodes
+/// of different settings understand each other.
+pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
+/// Less is not worth a process.
 const FRAME_BYTES_MIN: usize = 4 << 10;
 
 /// Bounds of remote references. Reaching one is an error that somebody receives. Each is for one peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The largest message, with what stands before it. One that is larger is refused at once (`TooLarge`); a reply that is
-    /// larger is not sent, so its call ends at the deadline. A peer that sends a larger one loses the session: keep it
-    /// the same on all nodes. 4 KiB to 64 MiB.
+    /// larger is not sent, so its call ends at the deadline. It bounds what this node sends; what it reads has at most 64 MiB,
+    /// whatever its peers may send. 4 KiB to 64 MiB.
     pub frame_bytes_max: usize,
     /// How many bytes of casts and calls may wait to be sent; each message counts 512 more. Past this the sender receives
     /// `Full`. Keep it above `frame_bytes_max`.

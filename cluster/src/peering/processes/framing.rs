@@ -1,13 +1,18 @@
-//! Looks at the bytes that a session writes: drops frames that are too large, and tells which messages have left.
+//! Looks at the bytes that a session writes: drops messages that are too large, and tells which messages have left.
 //!
 //! ```text
 //! frame     length u64, big-endian · protobuf       as `ractor_cluster` writes it
 //! ```
 //!
-//! Of the protobuf only the outermost is known: field 2 is a message between processes, in which field 1 is a cast and field
-//! 2 a call. In both of these the metadata is the last field, so that it ends the frame.
+//! Of the protobuf only the outermost is known: field 2 is a message between processes, in which field 1 is a cast, field 2 a
+//! call, and field 3 a reply. In casts and calls the metadata is the last field, so that it ends the frame. The other fields
+//! are what sessions say to each other: one frame lists all remotable processes, another one all members of a group. A peer
+//! that misses one of those knows less than it believes, so they are never dropped.
 
-use super::budget::{CHARGE_BYTES, Charge};
+use super::{
+    budget::{CHARGE_BYTES, Charge},
+    config::FRAME_BYTES_MAX,
+};
 
 const LENGTH_BYTES: usize = 8;
 /// Tag, length, tag: enough to know what a frame is.
@@ -19,7 +24,7 @@ const FIELD_2: u8 = 0x12;
 /// Where in the frames the bytes are.
 #[derive(Debug)]
 pub(super) struct Framing {
-    frame_bytes_max: u64,
+    message_bytes_max: u64,
     state: State,
 }
 
@@ -30,6 +35,8 @@ enum State {
         bytes: [u8; LENGTH_BYTES],
         have: usize,
     },
+    /// The length is above that of a message; the next byte says whether it is one.
+    Large(u64),
     Body(Body),
 }
 
@@ -48,13 +55,15 @@ pub(super) struct Passed {
     pub(super) taken: usize,
     /// Messages that left (or were dropped).
     pub(super) charges: Vec<Charge>,
-    /// Frames that were too large, with their length.
+    /// Messages that were too large, with their length.
     pub(super) dropped: Vec<u64>,
+    /// The length of a frame that is too large and cannot be dropped: nothing passes any more.
+    pub(super) excess: Option<u64>,
 }
 
 impl Framing {
-    pub(super) fn new(frame_bytes_max: usize) -> Self {
-        Self { frame_bytes_max: frame_bytes_max as u64, state: State::next() }
+    pub(super) fn new(message_bytes_max: usize) -> Self {
+        Self { message_bytes_max: message_bytes_max as u64, state: State::next() }
     }
 
     /// Takes what it can of `input` and appends to `output` what is to be sent, at most `room` bytes.
@@ -65,10 +74,12 @@ impl Framing {
             let rest = &input[passed.taken..];
             let taken = match &mut self.state {
                 State::Length { bytes, have } => Self::collect(bytes, have, rest, end - output.len()),
+                State::Large(_) => 0,
                 State::Body(body) => body.pass(rest, end - output.len(), output),
             };
             passed.taken += taken;
-            let is_turned = self.turn(output, &mut passed);
+            let next = input.get(passed.taken).copied();
+            let is_turned = self.turn(next, end - output.len(), output, &mut passed);
             if taken == 0 && !is_turned {
                 return passed;
             }
@@ -86,33 +97,49 @@ impl Framing {
         count
     }
 
-    /// Goes on when a length or a body is complete.
-    fn turn(&mut self, output: &mut Vec<u8>, passed: &mut Passed) -> bool {
+    /// Goes on when a length or a body is complete. `next` is the byte that was not yet taken.
+    fn turn(&mut self, next: Option<u8>, room: usize, output: &mut Vec<u8>, passed: &mut Passed) -> bool {
         match &self.state {
-            State::Length { bytes, have: LENGTH_BYTES } => {
-                let left = u64::from_be_bytes(*bytes);
-                let is_dropped = left > self.frame_bytes_max;
-                if is_dropped {
-                    passed.dropped.push(left);
-                } else {
-                    output.extend_from_slice(bytes);
+            State::Length { bytes, have: LENGTH_BYTES } => match u64::from_be_bytes(*bytes) {
+                length if length > self.message_bytes_max => self.state = State::Large(length),
+                length => self.state = State::sent(length, output),
+            },
+            State::Large(length) => match (*length, next) {
+                (length, Some(FIELD_2)) => {
+                    passed.dropped.push(length);
+                    self.state = State::body(length, true);
                 }
-                self.state = State::Body(Body { left, is_dropped, head: Vec::new(), tail: Vec::new() });
-                true
-            }
+                (length, Some(_)) if length > FRAME_BYTES_MAX as u64 => {
+                    passed.excess = Some(length);
+                    return false;
+                }
+                // With the byte that follows: whoever sends something has taken something.
+                (length, Some(_)) if room > LENGTH_BYTES => self.state = State::sent(length, output),
+                _ => return false,
+            },
             State::Body(body) if body.left == 0 => {
                 passed.charges.extend(body.charge());
                 self.state = State::next();
-                true
             }
-            _ => false,
+            _ => return false,
         }
+        true
     }
 }
 
 impl State {
     fn next() -> Self {
         Self::Length { bytes: [0; LENGTH_BYTES], have: 0 }
+    }
+
+    /// A frame that is sent begins with its length.
+    fn sent(length: u64, output: &mut Vec<u8>) -> Self {
+        output.extend_from_slice(&length.to_be_bytes());
+        Self::body(length, false)
+    }
+
+    fn body(left: u64, is_dropped: bool) -> Self {
+        Self::Body(Body { left, is_dropped, head: Vec::new(), tail: Vec::new() })
     }
 }
 
@@ -139,12 +166,12 @@ impl Body {
 
     /// What the message of this frame was charged, if it is one.
     fn charge(&self) -> Option<Charge> {
-        is_message(&self.head).then(|| Charge::decode(&self.tail)).flatten()
+        is_charged(&self.head).then(|| Charge::decode(&self.tail)).flatten()
     }
 }
 
 /// Whether a frame that begins so is a cast or a call.
-fn is_message(head: &[u8]) -> bool {
+fn is_charged(head: &[u8]) -> bool {
     let Some((&FIELD_2, rest)) = head.split_first() else { return false };
     let length_bytes = rest.iter().take_while(|byte| **byte >= 0x80).count() + 1;
     matches!(rest.get(length_bytes), Some(&FIELD_1 | &FIELD_2))
@@ -216,6 +243,31 @@ mod tests {
             assert_eq!(passed.dropped, [large.len() as u64 - 8]);
             assert_eq!(passed.charges, [CHARGE; 3]);
         }
+    }
+
+    /// A peer that misses such a frame has fewer mirrors than there are processes, and does not know.
+    #[test]
+    fn what_sessions_say_to_each_other_is_never_dropped() {
+        const FIELD_3: u8 = 0x1a;
+        let large = frame(&[vec![FIELD_3], vec![7; 5000]].concat());
+        let answer = frame(&message(3, 5000));
+        let input = [large.as_slice(), &answer, &large].concat();
+        for piece in [1, 8, 9, 10_000] {
+            for room in [9, 64, 10_000] {
+                let (output, passed) = pass(&input, piece, room);
+                assert!(output == [large.as_slice(), &large].concat(), "{piece} {room}");
+                assert_eq!((passed.dropped, passed.excess), (vec![answer.len() as u64 - 8], None));
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_can_neither_be_sent_nor_dropped_is_told() {
+        let (mut framing, mut output) = (Framing::new(1000), Vec::new());
+        let length = FRAME_BYTES_MAX as u64 + 1;
+        let input = [&length.to_be_bytes()[..], &[FIELD_1, 7]].concat();
+        assert_eq!(framing.pass(&input, 10_000, &mut output).excess, Some(length));
+        assert!(output.is_empty());
     }
 
     #[test]

@@ -72,7 +72,6 @@ pub(super) struct Start {
     pub(super) peer: Arc<Peer>,
     /// Both ends know it.
     pub(super) secret: Cookie,
-    pub(super) frame_bytes_max: usize,
 }
 
 impl Lanes {
@@ -143,8 +142,7 @@ impl Lanes {
         let entries = self.entries.lock();
         let session = &entries.get(&id)?.session;
         let secret = session.secret.clone().expect("a lane of processes has one");
-        let frame_bytes_max = self.config.frame_bytes_max;
-        Some(Start { peer: Arc::clone(session.peer()), secret, frame_bytes_max })
+        Some(Start { peer: Arc::clone(session.peer()), secret })
     }
 
     /// The session on lane `id` runs.
@@ -293,6 +291,17 @@ impl Way {
             "a message of a process is too large; it is dropped"
         );
     }
+    /// What the session has to say to its peer is too large, and without it the peer would know less than it believes.
+    pub(super) fn excessive(&self, bytes: u64) {
+        let peer = &self.session.peer().name;
+        tracing::error!(
+            peer,
+            bytes,
+            "there are too many remotable processes, or members of a group, to tell a peer"
+        );
+        self.session.close("the list of remotable processes, or of the members of a group, is above 64 MiB");
+    }
+
     /// The session has more to write than one that keeps the rules ever has: answers for a peer that is too slow, or messages
     /// of somebody who did not use [`Remote`](super::Remote). It ends before it takes the memory of the node.
     pub(super) fn overflowed(&self, bytes: usize) {

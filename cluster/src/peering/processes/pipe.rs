@@ -188,6 +188,11 @@ impl Pipe {
         state.is_writing = true;
         let (room, mut output) = (state.credit.min(PIECE_BYTES_MAX), Vec::new());
         let passed = state.framing.pass(bytes, room, &mut output);
+        if let Some(length) = passed.excess {
+            drop(state);
+            self.way.excessive(length);
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         if passed.taken == 0 && !bytes.is_empty() {
             state.writer = Some(context.waker().clone());
             return Poll::Pending;

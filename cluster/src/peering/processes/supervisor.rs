@@ -15,6 +15,7 @@ use ractor_cluster::{
 
 use super::{
     StartError,
+    config::FRAME_BYTES_MAX,
     lanes::{Lanes, Start},
     pipe::{End, Pipe},
 };
@@ -163,7 +164,7 @@ impl Sessions {
         name.flags.get_or_insert_default().version = VERSION;
         let (cookie, mode) = (text(&start.secret), NodeConnectionMode::Isolated);
         let session = NodeSession::new(lane, is_server, cookie, myself.clone(), name, mode);
-        session.with_max_inbound_frame_size(start.frame_bytes_max as u64)
+        session.with_max_inbound_frame_size(FRAME_BYTES_MAX as u64)
     }
 }
 
