@@ -1,6 +1,6 @@
 //! The lane of processes: one for each pair, and only where both have it. Here it carries whatever is pushed.
 
-use super::{raw, *};
+use super::{raw, wires::Wires, *};
 
 fn with_processes(raft_id: u64) -> Setup {
     node(raft_id).with(|config| config.processes = true)
@@ -68,4 +68,32 @@ async fn a_newer_incarnation_ends_the_lane_of_the_old_one() {
     let _newer = enter(11, Lane::Control).await;
     lane.closed().await;
     eventually("it is closed", || second.pushed.closed.lock().contains(&old.id())).await;
+}
+
+/// It was dialed again every few seconds, counted as refused each time.
+#[tokio::test(start_paused = true)]
+async fn a_peer_without_the_lane_is_asked_once_until_it_starts_again() {
+    let wires = Arc::new(Wires::default());
+    let (first, second) = pair(with_processes(1).on(&wires), node(2).on(&wires)).await;
+    let refusals = || {
+        let there = second.statistics().refused(RefusalKind::NoSuchLane).get();
+        (first.statistics().refused_by_peer(RefusalKind::NoSuchLane).get(), there)
+    };
+    eventually("it is asked", || refusals() == (1, 1)).await;
+    let (dialed, unharmed) = (first.statistics().dialed.get(), Unharmed::note(&first, &second));
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(refusals(), (1, 1));
+    assert_eq!(first.statistics().dialed.get(), dialed);
+    assert_eq!(first.statistics().dial_failures.get(), 0);
+    unharmed.check().await;
+
+    second.peering.stop().await;
+    drop(second);
+    let second = Setup { incarnation: 11, ..with_processes(2) }.on(&wires).start().await;
+    second.finds(&first);
+    eventually("it has the lane now", || dialed_again(&first, &second)).await;
+}
+
+fn dialed_again(first: &Node, second: &Node) -> bool {
+    dialed(first, second).is_some() && opened(second).is_some()
 }
