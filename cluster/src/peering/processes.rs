@@ -60,6 +60,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use ractor::{ActorCell, Message};
 
 use super::{Lane, Local, Session, ShardFrames};
@@ -130,7 +131,8 @@ pub struct Processes {
 struct Handle {
     lanes: Arc<Lanes>,
     supervisor: Supervisor,
-    _only: Only,
+    /// Given back when nothing of it runs any more, also while others still hold a handle.
+    only: Mutex<Option<Only>>,
 }
 
 impl Processes {
@@ -145,7 +147,7 @@ impl Processes {
         let only = Only::claim().ok_or(StartError::NotAlone)?;
         let lanes = Arc::new(Lanes::new(config, environment.clone()));
         let supervisor = Supervisor::start(full_name(&local.name, local.raft_id, local.incarnation), &lanes);
-        let handle = Handle { supervisor: supervisor.await?, lanes, _only: only };
+        let handle = Handle { supervisor: supervisor.await?, lanes, only: Mutex::new(Some(only)) };
         Ok(Self { handle: Arc::new(handle) })
     }
 
@@ -191,10 +193,12 @@ impl Processes {
         self.lanes().counts().overflows.load(Relaxed)
     }
 
-    /// Ends all sessions and their mirrors.
+    /// Ends all sessions and their mirrors. Then another one may start in this operating system process.
     pub async fn stop(&self) {
         self.lanes().close_all("this node stops");
-        self.handle.supervisor.stop(STOP_TIMEOUT).await;
+        if self.handle.supervisor.stop(STOP_TIMEOUT).await {
+            self.handle.only.lock().take();
+        }
     }
 
     fn lanes(&self) -> &Lanes {
@@ -278,8 +282,13 @@ mod tests {
         let first = Processes::start(Config::default(), &local, &environment).await.unwrap();
         let second = Processes::start(Config::default(), &local, &environment).await;
         assert!(matches!(second, Err(StartError::NotAlone)), "{second:?}");
+        // Meters, for one, keep a handle of a node that has stopped.
+        first.stop().await;
+        let third = Processes::start(Config::default(), &local, &environment).await.unwrap();
         first.stop().await;
         drop(first);
-        Processes::start(Config::default(), &local, &environment).await.unwrap();
+        let fourth = Processes::start(Config::default(), &local, &environment).await;
+        assert!(matches!(fourth, Err(StartError::NotAlone)), "{fourth:?}");
+        drop(third);
     }
 }

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
 use ractor_cluster::{
     BoxRead, BoxWrite, ClusterBidiStream, NetworkStream, NodeServerMessage, NodeSession,
     node::{NodeConnectionMode, SessionCheckReply},
@@ -51,10 +51,11 @@ impl Supervisor {
         self.0.stop(None);
     }
 
-    /// Ends all sessions with their mirrors, and itself.
-    pub(super) async fn stop(&self, within: Duration) {
+    /// Ends all sessions with their mirrors, and itself. Returns whether it has ended in time.
+    pub(super) async fn stop(&self, within: Duration) -> bool {
         // An error means that it has ended already, or will when its sessions have.
         let _ = self.0.stop_and_wait(None, Some(within)).await;
+        self.0.get_status() == ActorStatus::Stopped
     }
 }
 
