@@ -138,6 +138,7 @@ fn values_that_do_not_fit_together_are_refused() {
         ("traces.endpoint", "https://collector", "must begin with http://"),
         ("processes.message_bytes_max", "8MiB", "8MiB must be at least 1KiB below 8MiB"),
         ("processes.message_bytes_max", "1KiB", "1KiB must be 4KiB to 64MiB"),
+        ("processes.answers_bytes_max", "512KiB", "1MiB must not be above 512KiB"),
     ] {
         let text = faults(&Sources::default().with_flags(env(key, value)));
         assert!(text.contains(fault), "{key}: {text}");

@@ -96,7 +96,9 @@ fn processes(config: &Config) -> Vec<ConfigError> {
         keys: "processes.message_bytes_max, processes.waiting_bytes_max",
         message: format!("{} must be at least 1KiB below {}", message.show(), waiting.show()),
     });
-    size.into_iter().chain(room).collect()
+    let keys = "processes.message_bytes_max, processes.answers_bytes_max";
+    let answers = at_most(keys, message, &config.processes.answers_bytes_max);
+    size.into_iter().chain(room).chain(answers).collect()
 }
 
 fn at_most<T: Value + PartialOrd>(keys: &'static str, small: &T, large: &T) -> Option<ConfigError> {

@@ -123,6 +123,7 @@ fn remote_processes(config: &Config) -> Option<processes::Config> {
     (told.remote == Switch::On).then(|| processes::Config {
         frame_bytes_max: size(told.message_bytes_max.0),
         waiting_bytes_max: size(told.waiting_bytes_max.0),
+        answers_bytes_max: size(told.answers_bytes_max.0),
         ..processes::Config::default()
     })
 }

@@ -116,6 +116,7 @@ impl Peer {
             ["join", group, pid] => self.join(group, number(pid)),
             ["members", group, count] => members(group, number(count)).await,
             ["echo", pid, ms, text] => self.echo(number(pid), number(ms), text).await,
+            ["echo-at-last", pid, text] => self.echo_at_last(number(pid), text).await,
             ["silent", pid, ms] => self.silent(number(pid), number(ms)).await,
             ["long", pid, bytes, ms] => self.long(number(pid), number(bytes), number(ms)).await,
             ["count", pid, notes] => self.count(number(pid), number(notes)).await,
@@ -227,6 +228,18 @@ impl Peer {
         let remote = self.remote(pid).await;
         let start = Instant::now();
         outcome(remote.call(|port| Ask::Echo(text.to_owned(), port), millis(ms)).await, start)
+    }
+
+    /// As [`echo`](Self::echo), but tries again while too many calls wait.
+    async fn echo_at_last(&self, pid: u64, text: &str) -> String {
+        let (remote, start) = (self.remote(pid).await, Instant::now());
+        loop {
+            let answer = remote.call(|port| Ask::Echo(text.to_owned(), port), LONG).await;
+            if answer != Err(CallError::NotSent(CastError::Full)) || start.elapsed() > LONG {
+                return outcome(answer, start);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     async fn silent(&self, pid: u64, ms: u64) -> String {

@@ -38,6 +38,7 @@ impl ClusterMeters {
         if let Some(processes) = &self.processes {
             set(&self.metrics.process_peers, processes.peers().borrow().len());
             raise(&self.metrics.process_messages_dropped, processes.frames_dropped());
+            raise(&self.metrics.process_overflows, processes.overflows());
         }
         let Some(rooms) = self.operator.rooms() else { return };
         self.metrics.quorum_heard.set(i64::from(rooms.standing.hears_quorum()));

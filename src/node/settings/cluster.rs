@@ -210,10 +210,14 @@ mod tests {
     fn remote_processes_are_there_unless_told_otherwise() {
         let told = settings(&[]).processes.unwrap();
         assert_eq!(told, processes::Config::default());
-        let told =
-            settings(&[("processes.message_bytes_max", "2MiB"), ("processes.waiting_bytes_max", "3MiB")]);
+        let told = settings(&[
+            ("processes.message_bytes_max", "2MiB"),
+            ("processes.waiting_bytes_max", "3MiB"),
+            ("processes.answers_bytes_max", "4MiB"),
+        ]);
         let told = told.processes.unwrap();
-        assert_eq!((told.frame_bytes_max, told.waiting_bytes_max), (2 << 20, 3 << 20));
+        let bounds = (told.frame_bytes_max, told.waiting_bytes_max, told.answers_bytes_max);
+        assert_eq!(bounds, (2 << 20, 3 << 20, 4 << 20));
         assert_eq!(settings(&[("processes.remote", "off")]).processes, None);
         assert_eq!(Settings::new("several in one process", "anywhere").processes, None);
     }
