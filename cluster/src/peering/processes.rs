@@ -37,7 +37,9 @@
 //! * **A raw `ActorRef` of a mirror has no bound and no deadline.** Use [`Remote`].
 //! * **Who is remotable is told in one frame** when a session begins, and each group in another one. Past 64 MiB (some 8
 //!   million processes without names) the session is closed, again and again. Make the few remotable that others must find.
-//! * **Mailboxes have no bound**: what a window lets in waits in the mailbox of its process.
+//! * **Mailboxes have no bound, so a slow process takes its node out of memory.** A window opens again when bytes are read, not
+//!   when they are handled: what comes faster than a process handles it waits in its mailbox. Nothing here stops that; a
+//!   layer of processes must bound mailboxes, and until it does, senders should wait for answers.
 
 mod budget;
 mod call;
