@@ -173,6 +173,21 @@ fn answers_that_nobody_waits_for_cost_their_sender_no_memory() {
     assert_eq!(one.tell("newer 0"), session);
 }
 
+/// A call counts longer than its caller waits, but a process that drops its replies must not use up the calls to its node.
+#[test]
+fn calls_without_an_answer_count_for_a_while_only() {
+    let (mut one, mut other) = (Node::start_with(1, 1, 1024, 2), Node::start(2, 1));
+    one.meet(&mut other, 1, 1);
+    let pid = other.tell("spawn echo 1");
+    let session = one.tell("newer 0");
+    for _ in 0..2 {
+        let late = one.tell(&format!("silent {pid} 50"));
+        assert!(late.starts_with("no answer within 50ms"), "{late}");
+    }
+    assert_eq!(one.tell(&format!("echo-at-last {pid} hello")), "hello");
+    assert_eq!(one.tell("newer 0"), session);
+}
+
 /// Alone: a call hung for ever when its target was gone, or dropped the port for the answer.
 #[test]
 fn a_call_ends_whatever_becomes_of_its_target() {

@@ -61,14 +61,14 @@ mod tests {
         let (fence, sent) = (Fence::default(), AtomicU64::new(0));
         let send = |number| sent.store(number, Relaxed);
         let (mut first, mut second) = (Box::pin(fence.passed(send)), Box::pin(fence.passed(send)));
-        assert!(!(&mut first).now_or_never().is_some() && sent.load(Relaxed) == 1);
-        assert!(!(&mut second).now_or_never().is_some() && sent.load(Relaxed) == 1);
+        assert!((&mut first).now_or_never().is_none() && sent.load(Relaxed) == 1);
+        assert!((&mut second).now_or_never().is_none() && sent.load(Relaxed) == 1);
         // What was not asked is not heard.
         fence.hear(2);
-        assert!(!(&mut first).now_or_never().is_some());
+        assert!((&mut first).now_or_never().is_none());
         fence.hear(1);
         assert!((&mut first).now_or_never().is_some());
-        assert!(!(&mut second).now_or_never().is_some() && sent.load(Relaxed) == 2);
+        assert!((&mut second).now_or_never().is_none() && sent.load(Relaxed) == 2);
         fence.hear(2);
         assert!((&mut second).now_or_never().is_some());
     }
