@@ -35,10 +35,12 @@ mod tests;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use names::{Addresses, HostName, Names};
-pub use sections::{Bootstrap, Cluster, Config, Drain, Gateway, Limits, Log, Node, Ops, Peer, Store, Traces};
+pub use sections::{
+    Bootstrap, Cluster, Config, Drain, Gateway, Limits, Log, Node, Ops, Peer, Processes, Store, Traces,
+};
 pub use size::ByteSize;
 pub use source::{ConfigFile, Origin, Profile, Sources};
-pub use value::{Encryption, Engine, Id, LogFilter, LogFormat, ReplicationFactor, Share, Track};
+pub use value::{Encryption, Engine, Id, LogFilter, LogFormat, ReplicationFactor, Share, Switch, Track};
 
 /// The outcome of [`resolve`].
 #[derive(Clone, Debug)]

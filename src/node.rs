@@ -28,7 +28,7 @@ use playhouse_cluster::{
     environment::{Environment, watch},
     identity::{Identity, Wanted},
     membership::{Command, Member, Which},
-    peering::{ConsensusTransport, Local, Service, ServiceId},
+    peering::{ConsensusTransport, Local, Service, ServiceId, processes::Processes},
     store::{self, EngineKind, Health, Probe, Store, StoreError},
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
@@ -57,7 +57,7 @@ use self::cluster::{
     shards::{Groups, Parts, Shards},
     steward::Steward,
 };
-use self::wiring::{open_peering, open_router, placement_config, reporter, tell_stopped};
+use self::wiring::{Way, open_peering, open_router, placement_config, reporter, tell_stopped};
 use crate::{
     entity::{Entity, KindRegistry},
     protocol::Key,
@@ -79,6 +79,7 @@ pub struct Node {
     council: Council,
     operator: Operator,
     groups: Groups,
+    processes: Option<Processes>,
     tasks: Vec<JoinHandle<()>>,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
     draining: watch::Sender<bool>,
@@ -170,15 +171,24 @@ impl Node {
             track: settings.place.track.clone(),
             shards: identity.shards().get(),
         };
-        let peering = match &settings.links {
+        let (peering, processes) = match &settings.links {
             Some(links) => {
-                let peering =
-                    open_peering(links, local, &identity, &router, &groups, &over.services(), &environment)
-                        .await?;
+                let services = over.services();
+                let way = open_peering(
+                    settings,
+                    links,
+                    local,
+                    &identity,
+                    &router,
+                    &groups,
+                    &services,
+                    &environment,
+                );
+                let Way { peering, processes } = way.await?;
                 control.set_peering(peering.clone());
-                Some(peering)
+                (Some(peering), processes)
             }
-            None => None,
+            None => (None, None),
         };
         let transport: Arc<dyn Transport> = match &peering {
             Some(peering) => Arc::new(ConsensusTransport::new(peering.clone())),
@@ -220,6 +230,7 @@ impl Node {
             transport,
             council,
             groups,
+            processes,
             &control,
             over,
         );
@@ -242,6 +253,7 @@ impl Node {
         transport: Arc<dyn Transport>,
         council: Council,
         groups: Groups,
+        processes: Option<Processes>,
         control: &Control,
         over: Over,
     ) -> Self {
@@ -327,6 +339,7 @@ impl Node {
             council,
             operator,
             groups,
+            processes,
             tasks,
             statistics,
             draining,
@@ -416,6 +429,7 @@ impl Node {
             self.store.probe(),
             self.router.clone(),
             self.operator(),
+            self.processes.clone(),
             self.statistics.clone(),
         )
     }
@@ -440,6 +454,12 @@ impl Node {
             own: self.identity.raft_id(),
             has_reached: self.has_reached.clone(),
         }
+    }
+
+    /// References to processes of other nodes; `None`: this node has none, or is alone.
+    #[must_use]
+    pub fn processes(&self) -> Option<&Processes> {
+        self.processes.as_ref()
     }
 
     /// What operators ask of the cluster.
@@ -530,6 +550,9 @@ impl Node {
         self.council.system.group().shutdown().await;
         if let Some(peering) = &self.council.peering {
             peering.stop().await;
+        }
+        if let Some(processes) = &self.processes {
+            processes.stop().await;
         }
         drop((self.groups, self.council, self.over));
         // Executors that were asked to end may hold the store a moment longer.

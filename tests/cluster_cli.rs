@@ -53,6 +53,9 @@ async fn a_cluster_is_seen_drained_and_survives_a_killed_node() {
     cluster
         .until_counted(0, &["playhouse_peers{state=\"alive\"} 2", "playhouse_shards_without_leader 0"])
         .await;
+    for number in 0..3 {
+        cluster.until_counted(number, &["playhouse_process_peers 2"]).await;
+    }
     let metrics = cluster.ops(0, "/metrics").await.1;
     let sent = "playhouse_link_bytes_total{direction=\"out\",lane=\"consensus\"} ";
     let sent = metrics.lines().find_map(|line| line.strip_prefix(sent)).unwrap();

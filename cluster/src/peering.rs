@@ -31,6 +31,7 @@ mod lane;
 mod link;
 mod notice;
 mod outbox;
+pub mod processes;
 mod reader;
 mod record;
 mod requests;

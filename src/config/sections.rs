@@ -11,7 +11,7 @@ use super::{
     names::{Addresses, HostName, Names},
     reader::Reader,
     size::ByteSize,
-    value::{Encryption, Engine, Id, LogFilter, LogFormat, ReplicationFactor, Share, Track},
+    value::{Encryption, Engine, Id, LogFilter, LogFormat, ReplicationFactor, Share, Switch, Track},
 };
 
 /// Makes a struct per section, and the function that reads it, of one list.
@@ -111,6 +111,24 @@ sections! {
         discovery_interval: Duration = "5s",
         /// Where other nodes are, as `host:port`, separated by commas; beside those found by name.
         seeds: Addresses = "",
+    }
+
+    /// References to processes of other nodes.
+    Processes as processes {
+        /// Whether processes of other nodes can be reached: on or off. It takes one connection to each peer, and 11 KB for
+        /// each remotable process of each peer. Off unless both nodes say `on`; not used by a node that is alone.
+        remote: Switch = "on",
+        /// How large a message to a process of another node, or an answer, may be, 4KiB to 64MiB. It bounds what this node
+        /// sends; nodes may differ.
+        message_bytes_max: ByteSize = "1MiB",
+        /// How many bytes of messages may wait to be sent to one peer; past it their senders are refused. Above
+        /// `message_bytes_max` by 1KiB or more.
+        waiting_bytes_max: ByteSize = "8MiB",
+        /// How many bytes of answers one peer may be made to keep, if all are as large as a message may be: so many calls
+        /// to it, `answers_bytes_max` / `message_bytes_max` and 4,096 at most, wait at a time. A node whose answers to a peer
+        /// take more than twice its own, beside 64MiB and `waiting_bytes_max`, closes that connection: keep it alike on
+        /// all nodes.
+        answers_bytes_max: ByteSize = "128MiB",
     }
 
     /// How state is kept on disk.

@@ -136,6 +136,9 @@ fn values_that_do_not_fit_together_are_refused() {
         ("peer.listen", "0.0.0.0:8080", "gateway.listen, peer.listen: both listen on 0.0.0.0:8080"),
         ("peer.listen", "0.0.0.0:9090", "ops.listen, peer.listen: both listen on 0.0.0.0:9090"),
         ("traces.endpoint", "https://collector", "must begin with http://"),
+        ("processes.message_bytes_max", "8MiB", "8MiB must be at least 1KiB below 8MiB"),
+        ("processes.message_bytes_max", "1KiB", "1KiB must be 4KiB to 64MiB"),
+        ("processes.answers_bytes_max", "512KiB", "1MiB must not be above 512KiB"),
     ] {
         let text = faults(&Sources::default().with_flags(env(key, value)));
         assert!(text.contains(fault), "{key}: {text}");

@@ -6,11 +6,17 @@ use super::{Config, ConfigErrors, error::ConfigError, value::Value};
 
 /// Checks what a single value cannot know.
 pub(super) fn validate(config: &Config) -> Result<(), ConfigErrors> {
-    let faults: Vec<_> =
-        [sizes(config), timeouts(config), ports(config), endpoint(config), cluster::faults(config)]
-            .into_iter()
-            .flatten()
-            .collect();
+    let faults: Vec<_> = [
+        sizes(config),
+        timeouts(config),
+        ports(config),
+        endpoint(config),
+        processes(config),
+        cluster::faults(config),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     if faults.is_empty() { Ok(()) } else { Err(ConfigErrors(faults)) }
 }
 
@@ -75,6 +81,24 @@ fn endpoint(config: &Config) -> Vec<ConfigError> {
         message: format!("{endpoint:?} must begin with http://; put a collector on the node's own network"),
     };
     wrong.map(conflict).into_iter().collect()
+}
+
+/// What stands beside the bytes of a message that waits has room, too.
+fn processes(config: &Config) -> Vec<ConfigError> {
+    const MESSAGE: std::ops::RangeInclusive<u64> = 4 << 10..=64 << 20;
+    const BESIDE: u64 = 1 << 10;
+    let (message, waiting) = (&config.processes.message_bytes_max, &config.processes.waiting_bytes_max);
+    let size = (!MESSAGE.contains(&message.0)).then(|| ConfigError::Conflict {
+        keys: "processes.message_bytes_max",
+        message: format!("{} must be 4KiB to 64MiB", message.show()),
+    });
+    let room = (waiting.0.saturating_sub(BESIDE) < message.0).then(|| ConfigError::Conflict {
+        keys: "processes.message_bytes_max, processes.waiting_bytes_max",
+        message: format!("{} must be at least 1KiB below {}", message.show(), waiting.show()),
+    });
+    let keys = "processes.message_bytes_max, processes.answers_bytes_max";
+    let answers = at_most(keys, message, &config.processes.answers_bytes_max);
+    size.into_iter().chain(room).chain(answers).collect()
 }
 
 fn at_most<T: Value + PartialOrd>(keys: &'static str, small: &T, large: &T) -> Option<ConfigError> {

@@ -168,6 +168,16 @@ words! {
 }
 
 words! {
+    /// Whether something is there.
+    Switch: "on or off" {
+        /// It is.
+        On = "on",
+        /// It is not.
+        Off = "off",
+    }
+}
+
+words! {
     /// How many replicas a shard has.
     ReplicationFactor: "1, 3 or 5" {
         /// No copy.

@@ -3,7 +3,7 @@
 use playhouse_cluster::{
     consensus::OpenError,
     identity::{ClusterId, IdentityError, Incarnation},
-    peering::PeeringError,
+    peering::{PeeringError, processes},
     store::StoreError,
 };
 
@@ -23,6 +23,9 @@ pub enum StartError {
     /// The link to other nodes did not start.
     #[error(transparent)]
     Peering(#[from] PeeringError),
+    /// References to processes of other nodes could not be started.
+    #[error(transparent)]
+    Processes(#[from] processes::StartError),
     /// The cluster does not take this node in, now or later, as it is.
     #[error("this node cannot be a member of the cluster: {reason}")]
     Join {

@@ -141,7 +141,10 @@ fn install_logs(config: &Config) {
     };
     // A group that was stopped in order logs an error there whenever somebody asks it; whoever asks is told, too.
     let stopped = "openraft::raft::raft_inner=off";
-    let quiet = format!("{},openraft=error,{stopped},fjall=warn,lsm_tree=warn", config.log.level.as_str());
+    let quiet = format!(
+        "{},openraft=error,{stopped},fjall=warn,lsm_tree=warn,ractor=error,ractor_cluster=error",
+        config.log.level.as_str()
+    );
     let levels: LogLevels = quiet.parse().expect("the configuration checked the level");
     // A test or an embedding program may have installed its own.
     drop(telemetry::install(format, levels));

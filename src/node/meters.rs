@@ -9,6 +9,7 @@ use std::{
 
 use parking_lot::Mutex;
 use playhouse_cluster::environment::watch;
+use playhouse_cluster::peering::processes::Processes;
 use playhouse_cluster::store::{DiskCall, Probe, SYNC_BOUNDS_US};
 
 use self::cluster::ClusterMeters;
@@ -59,11 +60,13 @@ impl Meters {
         store: Probe,
         router: Router,
         operator: Operator,
+        processes: Option<Processes>,
         statistics: Vec<watch::Receiver<ShardStatistics>>,
     ) -> Self {
         let cluster = ClusterMeters {
             metrics: metrics.clone(),
             operator,
+            processes,
             router: router.clone(),
             turn: Arc::default(),
         };

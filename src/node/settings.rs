@@ -8,6 +8,7 @@ use std::{num::NonZeroU16, path::PathBuf, time::Duration};
 use playhouse_cluster::{
     consensus,
     identity::ClusterId,
+    peering::processes,
     store::{self, EngineKind},
 };
 
@@ -15,7 +16,7 @@ pub use cluster::{Bootstrap, Peers, Place};
 pub use links::Links;
 
 use crate::{
-    config::{Config, Engine},
+    config::{Config, Engine, Switch},
     shard::{self, MailboxConfig},
     telemetry::traces::Traces,
 };
@@ -39,6 +40,9 @@ pub struct Settings {
     pub peers: Peers,
     /// The way to other nodes, ready to be used; `None`: the node is alone.
     pub links: Option<Links>,
+    /// References to processes of other nodes; `None`: there are none. Not for several nodes in one operating system
+    /// process.
+    pub processes: Option<processes::Config>,
     /// How long a request waits for a leader to be known before it fails.
     pub wait_for_leader: Duration,
     /// Which store engine. Fixed when the volume is first used.
@@ -67,6 +71,7 @@ impl Settings {
             bootstrap: Bootstrap::alone(&name),
             peers: Peers::default(),
             links: None,
+            processes: None,
             wait_for_leader: Duration::from_secs(5),
             name,
             data_dir: data_dir.into(),
@@ -91,6 +96,7 @@ impl Settings {
         settings.place = Place::of(config);
         settings.bootstrap = Bootstrap::of(config);
         settings.peers = Peers::of(config);
+        settings.processes = remote_processes(config);
         settings.engine = match config.store.engine {
             Engine::Fjall => EngineKind::Fjall,
             Engine::Sled => EngineKind::Sled,
@@ -110,6 +116,16 @@ impl Settings {
         shard.idempotency_bytes_max = limits.idempotency_bytes_max.0;
         settings
     }
+}
+
+fn remote_processes(config: &Config) -> Option<processes::Config> {
+    let told = &config.processes;
+    (told.remote == Switch::On).then(|| processes::Config {
+        frame_bytes_max: size(told.message_bytes_max.0),
+        waiting_bytes_max: size(told.waiting_bytes_max.0),
+        answers_bytes_max: size(told.answers_bytes_max.0),
+        ..processes::Config::default()
+    })
 }
 
 fn size(bytes: u64) -> usize {

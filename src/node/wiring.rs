@@ -7,13 +7,13 @@ use playhouse_cluster::{
     consensus::{GroupId, Leadership, RaftId},
     environment::{Environment, watch},
     identity::Identity,
-    peering::{CONSENSUS, ConsensusService, Local, Peering, Service, ServiceId},
+    peering::{self, CONSENSUS, ConsensusService, Local, Peering, Service, ServiceId, processes::Processes},
     placement,
 };
 
 use super::{
     Links, NodeReport, Settings, StartError,
-    cluster::{self, council::Council, links::RouterFrames, shards::Groups},
+    cluster::{self, council::Council, links::PushedFrames, shards::Groups},
     meters,
     offline::Audit,
     report,
@@ -43,7 +43,15 @@ pub(super) fn open_router(
     Router::new(router_identity, settings.shards, Arc::clone(kinds), environment.clone(), answers)
 }
 
+/// The way to other nodes.
+pub(super) struct Way {
+    pub(super) peering: Peering,
+    pub(super) processes: Option<Processes>,
+}
+
+#[allow(clippy::too_many_arguments)] // One place calls it, and each is another matter.
 pub(super) async fn open_peering(
+    settings: &Settings,
     links: &Links,
     local: Local,
     identity: &Identity,
@@ -51,7 +59,7 @@ pub(super) async fn open_peering(
     groups: &Groups,
     others: &[(ServiceId, Arc<dyn Service>)],
     environment: &Environment,
-) -> Result<Peering, StartError> {
+) -> Result<Way, StartError> {
     let groups = groups.clone();
     let consensus = ConsensusService::new(move |group: GroupId, from: RaftId, request| {
         let Some(group) = groups.get(group) else {
@@ -65,9 +73,15 @@ pub(super) async fn open_peering(
     });
     let services: BTreeMap<ServiceId, Arc<dyn Service>> =
         others.iter().cloned().chain([(CONSENSUS, Arc::new(consensus) as Arc<dyn Service>)]).collect();
-    let frames = Arc::new(RouterFrames::new(router.clone(), links.config.shard_lanes.get()));
+    let processes = match &settings.processes {
+        Some(config) => Some(Processes::start(config.clone(), &local, environment).await?),
+        None => None,
+    };
+    let lanes = links.config.shard_lanes.get();
+    let frames = Arc::new(PushedFrames::new(router.clone(), lanes, processes.clone()));
+    let config = peering::Config { processes: processes.is_some(), ..links.config.clone() };
     let peering = Peering::start(
-        links.config.clone(),
+        config,
         local,
         identity.cluster_id(),
         Arc::clone(&links.cookies),
@@ -76,7 +90,7 @@ pub(super) async fn open_peering(
         frames,
         environment.clone(),
     );
-    Ok(peering.await?)
+    Ok(Way { peering: peering.await?, processes })
 }
 
 /// Makes reports of a node.

@@ -24,6 +24,9 @@ pub struct Config {
     /// How many [`Lane::Shard`](super::Lane::Shard) connections are dialed to each peer. More of them spread the work of
     /// encryption over more cores; peers may have different numbers.
     pub shard_lanes: NonZeroU8,
+    /// Whether there is a [`Lane::Processes`](super::Lane::Processes) to each peer that has it, too. Not for several nodes in
+    /// one process: see [`processes`](super::processes).
+    pub processes: bool,
 
     /// How long a connection may take to be opened and to prove itself.
     pub handshake_timeout: Duration,
@@ -75,6 +78,7 @@ impl Default for Config {
             listen: "0.0.0.0:4370".to_owned(),
             encryption: Encryption::On,
             shard_lanes: NonZeroU8::new(2).expect("two is not zero"),
+            processes: false,
             handshake_timeout: Duration::from_secs(5),
             hello_bytes_max: 1024,
             half_open_max: 128,

@@ -141,29 +141,34 @@ impl<'a> Target<'a> {
             () = control.closed() => return false,
             () = control.pulse.answered() => {}
         }
-        let lanes = Lane::others(self.link.config.shard_lanes.get());
+        let has_processes = self.link.dials_processes_to(control.peer().raft_id);
+        let lanes = Lane::others(self.link.config.shard_lanes.get(), has_processes);
         let kept = join_all(lanes.map(|lane| self.keep(lane, control)));
         tokio::select! {
             biased;
             () = control.closed() => {}
-            _ = kept => {}
+            // The peer has none of them.
+            _ = kept => control.closed().await,
         }
         true
     }
 
-    /// Dials a lane again and again.
+    /// Dials a lane again and again, unless the peer does not have it: that stays so until it starts again, and then there is
+    /// another control lane.
     async fn keep(&self, lane: Lane, control: &Session) {
         let mut backoff = Backoff::new(self.link);
         loop {
-            if let Ok(session) = self.dial(lane, Some(control)).await {
-                tokio::select! {
+            match self.dial(lane, Some(control)).await {
+                Ok(session) => tokio::select! {
                     biased;
                     () = session.closed() => {}
                     () = session.pulse.answered() => {
                         backoff.reset();
                         session.closed().await;
                     }
-                }
+                },
+                Err(HandshakeError::RefusedByPeer(Refusal::NoSuchLane)) => return,
+                Err(_) => {}
             }
             backoff.pause().await;
         }
@@ -173,7 +178,7 @@ impl<'a> Target<'a> {
         let outcome = self.dial_with_any_cookie(lane, control).await;
         match &outcome {
             Ok(session) if session.lane() == Lane::Control => self.said.lock().clear(),
-            Ok(_) => {}
+            Ok(_) | Err(HandshakeError::RefusedByPeer(Refusal::NoSuchLane)) => {}
             Err(error) => {
                 self.link.statistics.dial_failures.increment();
                 self.say(error);

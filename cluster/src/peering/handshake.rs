@@ -56,6 +56,7 @@ pub enum HandshakeError {
 
 /// A connection whose ends know the same cookie.
 pub struct Channel {
+    cookie: Cookie,
     connection: Box<dyn Connection>,
     noise: StatelessTransportState,
     sent: u64,
@@ -87,7 +88,7 @@ impl Channel {
             other => other,
         })?;
         noise.read_message(&second, &mut vec![0; bytes_max]).map_err(|_| HandshakeError::Unauthenticated)?;
-        Ok(Self::new(connection, noise, bytes_max))
+        Ok(Self::new(connection, cookie.clone(), noise, bytes_max))
     }
 
     /// Answers the first message, as the one who was connected to. **Proves nothing yet**: the first [`receive`] does.
@@ -99,19 +100,24 @@ impl Channel {
         bytes_max: usize,
     ) -> Result<Self, HandshakeError> {
         let first = receive(&mut connection, bytes_max).await?;
-        let mut noise = cookies
+        let (cookie, mut noise) = cookies
             .iter()
-            .find_map(|cookie| responder(cookie, &first, bytes_max))
+            .find_map(|cookie| Some((cookie, responder(cookie, &first, bytes_max)?)))
             .ok_or(HandshakeError::Unauthenticated)?;
         let mut second = [0; 128];
         let length = noise.write_message(&[], &mut second).expect("it fits");
         send(&mut connection, &second[..length]).await?;
-        Ok(Self::new(connection, noise, bytes_max))
+        Ok(Self::new(connection, cookie.clone(), noise, bytes_max))
     }
 
-    fn new(connection: Box<dyn Connection>, noise: HandshakeState, bytes_max: usize) -> Self {
+    fn new(connection: Box<dyn Connection>, cookie: Cookie, noise: HandshakeState, bytes_max: usize) -> Self {
         let noise = noise.into_stateless_transport_mode().expect("both messages have passed");
-        Self { connection, noise, sent: 0, received: 0, bytes_max }
+        Self { cookie, connection, noise, sent: 0, received: 0, bytes_max }
+    }
+
+    /// The cookie that both ends know.
+    pub(super) fn cookie(&self) -> &Cookie {
+        &self.cookie
     }
 
     /// Sends one sealed message.

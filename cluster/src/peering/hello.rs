@@ -123,6 +123,9 @@ pub enum Refusal {
     /// The node stops.
     #[error("the node stops")]
     Stopping,
+    /// The node does not take that lane, or not from this side.
+    #[error("that lane is not taken here")]
+    NoSuchLane,
 }
 
 /// A [`Refusal`] without its details, for counting.
@@ -140,11 +143,12 @@ pub enum RefusalKind {
     AlreadyConnected,
     Full,
     Stopping,
+    NoSuchLane,
 }
 
 impl RefusalKind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::OtherCluster,
         Self::OtherShards,
         Self::NoCommonProtocol,
@@ -156,6 +160,7 @@ impl RefusalKind {
         Self::AlreadyConnected,
         Self::Full,
         Self::Stopping,
+        Self::NoSuchLane,
     ];
 
     /// As it is written in metrics.
@@ -173,6 +178,7 @@ impl RefusalKind {
             Self::AlreadyConnected => "already_connected",
             Self::Full => "full",
             Self::Stopping => "stopping",
+            Self::NoSuchLane => "no_such_lane",
         }
     }
 }
@@ -193,6 +199,7 @@ impl Refusal {
             Self::AlreadyConnected => RefusalKind::AlreadyConnected,
             Self::Full => RefusalKind::Full,
             Self::Stopping => RefusalKind::Stopping,
+            Self::NoSuchLane => RefusalKind::NoSuchLane,
         }
     }
 }

@@ -13,6 +13,9 @@ pub enum Lane {
     Shard(u8),
     /// Snapshots and backup.
     Bulk,
+    /// What processes say to each other. One connection per pair of nodes, in use in both directions: the node with the
+    /// smaller Raft id dials it.
+    Processes,
 }
 
 /// Lanes of one purpose, as they are counted.
@@ -26,11 +29,13 @@ pub enum LaneClass {
     Shard,
     /// [`Lane::Bulk`].
     Bulk,
+    /// [`Lane::Processes`].
+    Processes,
 }
 
 impl LaneClass {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Control, Self::Consensus, Self::Shard, Self::Bulk];
+    pub const ALL: [Self; 5] = [Self::Control, Self::Consensus, Self::Shard, Self::Bulk, Self::Processes];
 
     /// As it is written in metrics.
     #[must_use]
@@ -40,6 +45,7 @@ impl LaneClass {
             Self::Consensus => "consensus",
             Self::Shard => "shard",
             Self::Bulk => "bulk",
+            Self::Processes => "processes",
         }
     }
 }
@@ -53,11 +59,18 @@ impl Lane {
             Self::Consensus => LaneClass::Consensus,
             Self::Shard(_) => LaneClass::Shard,
             Self::Bulk => LaneClass::Bulk,
+            Self::Processes => LaneClass::Processes,
         }
     }
 
+    /// Frames are pushed on it; on the others only requests go.
+    pub(super) fn is_pushed(self) -> bool {
+        matches!(self, Self::Shard(_) | Self::Processes)
+    }
+
     /// Lanes that are dialed once the control lane is up.
-    pub(super) fn others(shard_lanes: u8) -> impl Iterator<Item = Self> {
-        [Self::Consensus, Self::Bulk].into_iter().chain((0..shard_lanes).map(Self::Shard))
+    pub(super) fn others(shard_lanes: u8, has_processes: bool) -> impl Iterator<Item = Self> {
+        let processes = has_processes.then_some(Self::Processes);
+        [Self::Consensus, Self::Bulk].into_iter().chain((0..shard_lanes).map(Self::Shard)).chain(processes)
     }
 }

@@ -13,12 +13,12 @@ use serde::Serialize;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Config, CookieSource, Lane, Local, Service, ServiceId, Session, ShardFrames, Statistics, Traffic,
+    Config, Cookie, CookieSource, Lane, Local, Service, ServiceId, Session, ShardFrames, Statistics, Traffic,
     frame::{Beat, Kind},
     handshake::{Channel, HandshakeError, Parts},
     hello::{self, Hello, Protocols, Refusal, Reply, Verdict},
     notice::Notices,
-    reader,
+    processes, reader,
     record::{Opener, Sealer},
     requests::Budget,
     session::Opening,
@@ -146,6 +146,10 @@ impl Link {
         if hello.shards != self.local.shards {
             return Err(Refusal::OtherShards { here: self.local.shards, there: hello.shards });
         }
+        let is_accepted = address.is_empty();
+        if lane == Lane::Processes && is_accepted && !self.takes_processes_from(hello.raft_id) {
+            return Err(Refusal::NoSuchLane);
+        }
         self.table.admit(&Wish {
             raft_id: hello.raft_id,
             incarnation: hello.incarnation,
@@ -154,6 +158,16 @@ impl Link {
             is_dialer: !address.is_empty(),
             address,
         })
+    }
+
+    /// One end of each pair dials the lane of processes, so that there are never two.
+    fn takes_processes_from(&self, peer: RaftId) -> bool {
+        self.config.processes && peer < self.local.raft_id
+    }
+
+    /// Whether this node dials the lane of processes to `peer`.
+    pub(super) fn dials_processes_to(&self, peer: RaftId) -> bool {
+        self.config.processes && self.local.raft_id < peer
     }
 
     fn refuse(&self, refusal: Refusal) -> HandshakeError {
@@ -174,8 +188,8 @@ impl Link {
         address: Option<&str>,
     ) -> Result<Arc<Session>, Refusal> {
         let is_encrypted = met.hello.is_encrypted || self.hello(lane).is_encrypted;
-        let session = Arc::new(self.session(&met, lane, address.is_some()));
-        if matches!(lane, Lane::Shard(_)) {
+        let session = Arc::new(self.session(&met, channel.cookie(), lane, address.is_some()));
+        if lane.is_pushed() {
             self.frames.opened(&session);
         }
         let registered = match self.table.register(&session, address.unwrap_or_default()) {
@@ -193,8 +207,9 @@ impl Link {
         Ok(session)
     }
 
-    fn session(&self, met: &Met, lane: Lane, is_dialer: bool) -> Session {
+    fn session(&self, met: &Met, cookie: &Cookie, lane: Lane, is_dialer: bool) -> Session {
         let opening = Opening {
+            secret: (lane == Lane::Processes).then(|| cookie.derive_other(processes::COOKIE_CONTEXT)),
             id: self.sessions.fetch_add(1, Relaxed),
             lane,
             is_dialer,
@@ -284,7 +299,7 @@ impl Link {
     }
 
     fn tell_closed(&self, session: &Arc<Session>) {
-        if matches!(session.lane(), Lane::Shard(_)) {
+        if session.lane().is_pushed() {
             self.frames.closed(session);
         }
     }

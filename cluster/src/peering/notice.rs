@@ -24,9 +24,10 @@ impl Notices {
         Self { refused: Mutex::default(), failed: Mutex::default(), environment }
     }
 
-    /// An authenticated node was refused. A node that finds itself among its seeds is as it should be.
+    /// An authenticated node was refused. A node that finds itself among its seeds is as it should be, and that there is no such
+    /// lane says nothing about the node.
     pub(super) fn refused(&self, who: Option<RaftId>, from: &str, refusal: &Refusal) {
-        if *refusal == Refusal::Myself {
+        if matches!(refusal, Refusal::Myself | Refusal::NoSuchLane) {
             return;
         }
         let mut refused = self.refused.lock();
@@ -56,5 +57,20 @@ impl Notices {
                 "an incoming connection failed; more of them are only counted for a minute"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Or the same real refusal would be news after each of them.
+    #[tokio::test]
+    async fn a_missing_lane_is_no_news_of_a_peer() {
+        let notices = Notices::new(Environment::simulated(1));
+        let who = Some(RaftId(1));
+        notices.refused(who, "node-1", &Refusal::RaftIdInUse);
+        notices.refused(who, "node-1", &Refusal::NoSuchLane);
+        assert_eq!(notices.refused.lock().get(&who), Some(&RefusalKind::RaftIdInUse));
     }
 }

@@ -63,6 +63,7 @@ fn count(link: &Link, error: &ReadError) {
 fn usual_bytes(lane: Lane) -> usize {
     match lane {
         Lane::Control => 8 << 10,
+        Lane::Processes => 16 << 10,
         Lane::Consensus | Lane::Shard(_) | Lane::Bulk => 128 << 10,
     }
 }
@@ -124,7 +125,7 @@ impl Reader {
 
     /// All pushed frames that stand together, as one batch.
     fn deliver_pushed(&self, frames: &mut Frames<'_>) {
-        if !matches!(self.session.lane(), Lane::Shard(_)) {
+        if !self.session.lane().is_pushed() {
             return;
         }
         let mut pushed = std::iter::from_fn(|| frames.take_pushed()).peekable();

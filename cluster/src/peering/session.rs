@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::{
-    Config, Lane, Peer, PushError, RequestError, ServiceId,
+    Config, Cookie, Lane, Peer, PushError, RequestError, ServiceId,
     frame::{self, Beat, Kind},
     outbox::Outbox,
     requests::{Budget, Requests},
@@ -26,6 +26,8 @@ pub struct Session {
     lane: Lane,
     is_dialer: bool,
     peer: Arc<Peer>,
+    /// Both ends know it, and nobody else: on the lane of processes.
+    pub(super) secret: Option<Cookie>,
     pub(super) outbox: Outbox,
     pub(super) requests: Requests,
     pub(super) budget: Arc<Budget>,
@@ -56,6 +58,7 @@ pub(super) struct Opening {
     pub(super) lane: Lane,
     pub(super) is_dialer: bool,
     pub(super) peer: Peer,
+    pub(super) secret: Option<Cookie>,
     /// The larger frames of ours the peer does not read.
     pub(super) peer_frame_bytes_max: u32,
     pub(super) budget: Arc<Budget>,
@@ -70,6 +73,7 @@ impl Session {
             lane: opening.lane,
             is_dialer: opening.is_dialer,
             peer: Arc::new(opening.peer),
+            secret: opening.secret,
             outbox: Outbox::new(config.send_bytes_max, body_bytes_max),
             requests: Requests::new(config.requests_max),
             budget: opening.budget,

@@ -4,6 +4,7 @@ mod authentication;
 mod frames;
 mod hello;
 mod liveness;
+mod processes;
 mod raw;
 mod services;
 mod sessions;
@@ -162,7 +163,7 @@ impl Node {
     /// Our sessions to `other`, if all lanes are up, at both ends.
     fn lanes_to(&self, other: RaftId) -> Option<Vec<u64>> {
         let link = self.peering.link();
-        let lanes = std::iter::once(Lane::Control).chain(Lane::others(link.config.shard_lanes.get()));
+        let lanes = std::iter::once(Lane::Control).chain(Lane::others(link.config.shard_lanes.get(), false));
         let answered = |session: &Arc<Session>| session.pulse.silent_ms(link.now_ms()).is_some();
         lanes
             .map(|lane| link.table.dialed(other, lane).filter(answered).map(|session| session.id()))

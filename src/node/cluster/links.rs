@@ -1,11 +1,11 @@
-//! Joins the router to the shard lanes of the link.
+//! Joins what is pushed on the link to the router, and to the processes of other nodes.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use playhouse_cluster::{
     collections::Map,
-    peering::{Lane, PushError, Session, ShardFrames},
+    peering::{Lane, PushError, Session, ShardFrames, processes::Processes},
 };
 
 use crate::router::{Carrier, CarrierError, EntityLane, Remote, Router, Serving};
@@ -17,9 +17,10 @@ enum End {
     Answering(Serving),
 }
 
-/// Hands frames of shard lanes to the router.
-pub(in crate::node) struct RouterFrames {
+/// Hands frames of shard lanes to the router, and those of the lane of processes to it.
+pub(in crate::node) struct PushedFrames {
     router: Router,
+    processes: Option<Processes>,
     /// How many shard lanes this node dials to each peer.
     lanes: u16,
     ends: Mutex<Map<u64, End>>,
@@ -41,9 +42,14 @@ impl Carrier for SessionCarrier {
     }
 }
 
-impl RouterFrames {
-    pub(in crate::node) fn new(router: Router, lanes: u8) -> Self {
-        Self { router, lanes: u16::from(lanes), ends: Mutex::default() }
+impl PushedFrames {
+    pub(in crate::node) fn new(router: Router, lanes: u8, processes: Option<Processes>) -> Self {
+        Self { router, processes, lanes: u16::from(lanes), ends: Mutex::default() }
+    }
+
+    /// Who takes what is pushed on that lane, if not the router.
+    fn processes_of(&self, session: &Session) -> Option<&Processes> {
+        self.processes.as_ref().filter(|_| session.lane() == Lane::Processes)
     }
 
     fn hear(&self, end: &End, frames: &mut dyn Iterator<Item = &[u8]>) -> Result<(), String> {
@@ -60,8 +66,11 @@ impl RouterFrames {
     }
 }
 
-impl ShardFrames for RouterFrames {
+impl ShardFrames for PushedFrames {
     fn opened(&self, session: &Arc<Session>) {
+        if let Some(processes) = self.processes_of(session) {
+            return processes.opened(session);
+        }
         let carrier = Arc::new(SessionCarrier(Arc::clone(session)));
         let end = match (session.is_dialer(), session.lane()) {
             (true, Lane::Shard(index)) => {
@@ -76,6 +85,9 @@ impl ShardFrames for RouterFrames {
     }
 
     fn frames(&self, session: &Arc<Session>, frames: &mut dyn Iterator<Item = &[u8]>) {
+        if let Some(processes) = self.processes_of(session) {
+            return processes.frames(session, frames);
+        }
         let Some(end) = self.ends.lock().get(&session.id()).cloned() else { return };
         if let Err(error) = self.hear(&end, frames) {
             tracing::error!(peer = session.peer().name, error, "a peer sent what cannot be understood");
@@ -84,6 +96,9 @@ impl ShardFrames for RouterFrames {
     }
 
     fn closed(&self, session: &Arc<Session>) {
+        if let Some(processes) = self.processes_of(session) {
+            return processes.closed(session);
+        }
         match self.ends.lock().remove(&session.id()) {
             Some(End::Asking { remote, .. }) => self.router.lane_closed(&remote),
             Some(End::Answering(serving)) => self.router.served(&serving),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use playhouse_cluster::{
     membership::{ClusterState, MemberState},
-    peering::{LaneClass, Liveness, Peering, RefusalKind, Statistics},
+    peering::{LaneClass, Liveness, Peering, RefusalKind, Statistics, processes::Processes},
 };
 use prometheus::{IntCounter, IntGauge};
 
@@ -24,6 +24,7 @@ pub(super) struct ClusterMeters {
     pub(super) metrics: Metrics,
     /// It knows nothing any more when the node has stopped, so that this keeps no files open.
     pub(super) operator: Operator,
+    pub(super) processes: Option<Processes>,
     pub(super) router: Router,
     /// Two scrapes at once must not count twice.
     pub(super) turn: Arc<Mutex<()>>,
@@ -34,6 +35,11 @@ impl ClusterMeters {
         let _turn = self.turn.lock();
         let leaderless = usize::from(self.router.shards().get()) - self.router.reachable_shards();
         set(&self.metrics.shards_without_leader, leaderless);
+        if let Some(processes) = &self.processes {
+            set(&self.metrics.process_peers, processes.peers().borrow().len());
+            raise(&self.metrics.process_messages_dropped, processes.frames_dropped());
+            raise(&self.metrics.process_overflows, processes.overflows());
+        }
         let Some(rooms) = self.operator.rooms() else { return };
         self.metrics.quorum_heard.set(i64::from(rooms.standing.hears_quorum()));
         self.read_report(&(rooms.report)());

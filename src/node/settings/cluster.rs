@@ -136,7 +136,10 @@ impl Peers {
 
 #[cfg(test)]
 mod tests {
-    use playhouse_cluster::{identity::ClusterId, peering::Dns};
+    use playhouse_cluster::{
+        identity::ClusterId,
+        peering::{Dns, processes},
+    };
     use playhouse_statefulset::port;
 
     use super::{super::Settings, *};
@@ -201,6 +204,22 @@ mod tests {
             seeds: names(&["n0:3", "n1:4"]),
         };
         assert_eq!(settings.peers, peers);
+    }
+
+    #[test]
+    fn remote_processes_are_there_unless_told_otherwise() {
+        let told = settings(&[]).processes.unwrap();
+        assert_eq!(told, processes::Config::default());
+        let told = settings(&[
+            ("processes.message_bytes_max", "2MiB"),
+            ("processes.waiting_bytes_max", "3MiB"),
+            ("processes.answers_bytes_max", "4MiB"),
+        ]);
+        let told = told.processes.unwrap();
+        let bounds = (told.frame_bytes_max, told.waiting_bytes_max, told.answers_bytes_max);
+        assert_eq!(bounds, (2 << 20, 3 << 20, 4 << 20));
+        assert_eq!(settings(&[("processes.remote", "off")]).processes, None);
+        assert_eq!(Settings::new("several in one process", "anywhere").processes, None);
     }
 
     /// Manifests name the port; name servers make the SRV name of it.
