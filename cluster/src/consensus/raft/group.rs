@@ -1,6 +1,7 @@
 //! One replica of one Raft group.
 
 mod abdication;
+mod barrier;
 mod change;
 mod config;
 mod cutter;
@@ -40,6 +41,7 @@ use crate::{
 };
 
 use abdication::Abdication;
+use barrier::Barrier;
 use cutter::Cutter;
 
 pub use change::{ChangeError, TransferError};
@@ -84,6 +86,7 @@ struct Inner {
     state: RwLock<Option<State>>,
     leadership: watch::Receiver<Leadership>,
     replicas: watch::Receiver<Replicas>,
+    barrier: Barrier,
     applied: watch::Receiver<u64>,
     refusals: Arc<Refusals>,
     arrivals: Mutex<Arrivals>,
@@ -132,7 +135,7 @@ impl RaftGroup {
         let (state, applied) = (machine.state(), machine.news());
         let (floor, followers_floor) = watch::channel(0);
         let network = Network::new(own, group, transport, config.election.1, followers_floor);
-        let sending = network.sending.clone();
+        let (sending, ways) = (network.sending.clone(), network.clone());
         let start = |reason: String| OpenError::Start { group, reason };
         let raft_config =
             config::raft_config(group, config).validate().map_err(|error| start(error.to_string()))?;
@@ -155,6 +158,7 @@ impl RaftGroup {
             raft,
             state: RwLock::new(Some(state)),
             leadership,
+            barrier: Barrier::new(ways, replicas.clone()),
             replicas,
             applied,
             refusals: Arc::default(),
@@ -312,12 +316,10 @@ impl Group for RaftGroup {
 
     fn read_barrier(&self, term: Term) -> BoxFuture<'_, Result<(), ProposeError>> {
         Box::pin(async move {
-            let read = self.inner.raft.ensure_linearizable(openraft::ReadPolicy::ReadIndex).await;
-            let read = read.map_err(|_| ProposeError::NotCommitted)?;
-            match self.inner.raft.as_leader() {
-                Ok(leader) if leader.term() == term.0 && read.index() > 0 => Ok(()),
-                _ => Err(ProposeError::NotCommitted),
+            if self.leads_in(term) && self.inner.barrier.pass(term).await && self.leads_in(term) {
+                return Ok(());
             }
+            Err(ProposeError::NotCommitted)
         })
     }
 

@@ -10,7 +10,7 @@ use openraft::{Instant as _, ServerState, async_runtime::watch::WatchReceiver};
 
 use super::RaftGroup;
 use crate::consensus::{
-    RaftId,
+    RaftId, Term,
     raft::types::{LogId, Membership, Raft},
 };
 
@@ -120,6 +120,12 @@ impl RaftGroup {
 
     pub(super) fn leads(&self) -> bool {
         self.inner.raft.server_metrics().borrow_watched().state == ServerState::Leader
+    }
+
+    pub(super) fn leads_in(&self, term: Term) -> bool {
+        let metrics = self.inner.raft.server_metrics();
+        let now = metrics.borrow_watched();
+        now.state == ServerState::Leader && now.vote.leader_id.term == term.0
     }
 
     fn is_only_voter(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Replicas that talk to each other in one process.
 
+mod barrier;
 mod log;
 mod members;
 mod mesh;

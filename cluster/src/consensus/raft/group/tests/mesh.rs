@@ -47,6 +47,8 @@ pub struct Mesh {
     pub lose_one_in: Mutex<u64>,
     /// Answers for which somebody waits for ever.
     silenced: Mutex<Vec<oneshot::Sender<Bytes>>>,
+    /// Answers that wait on ways where they are held.
+    held: Mutex<BTreeMap<Way, Vec<(oneshot::Sender<Bytes>, Bytes)>>>,
     pub counts: Mutex<Counts>,
 }
 
@@ -136,6 +138,7 @@ impl Mesh {
             cuts: Mutex::default(),
             lose_one_in: Mutex::default(),
             silenced: Mutex::default(),
+            held: Mutex::default(),
             counts: Mutex::default(),
         })
     }
@@ -177,8 +180,22 @@ impl Mesh {
         let bytes = reply.await;
         tokio::time::sleep_until(self.arrival()).await;
         if let Some(answer) = self.pass(way.1, way.0, answer) {
-            drop(answer.send(bytes));
+            match self.held.lock().get_mut(&(way.1, way.0)) {
+                Some(held) => held.push((answer, bytes)),
+                None => drop(answer.send(bytes)),
+            }
         }
+    }
+
+    /// Answers of `from` to `to` wait from now on, as in the socket of a process that does not run.
+    pub fn hold_answers(&self, from: u64, to: u64) {
+        self.held.lock().insert((RaftId(from), RaftId(to)), Vec::new());
+    }
+
+    /// All that waits arrives.
+    pub fn release_answers(&self, from: u64, to: u64) {
+        let held = self.held.lock().remove(&(RaftId(from), RaftId(to)));
+        held.into_iter().flatten().for_each(|(answer, bytes)| drop(answer.send(bytes)));
     }
 
     /// `None` if the way is cut. Whoever waits for the answer hears of that, or never hears anything.
