@@ -519,7 +519,7 @@ impl Node {
 
     /// The end of a node that [lost its store](Self::has_lost_store): what waits for that has no end, so nothing is waited for.
     /// But others hear at once that this node is gone, although its process may hang in its disk for long.
-    pub async fn abandon(self) {
+    async fn abandon(self) {
         self.router.drain();
         self.stop.send_replace(true);
         if let Some(peering) = &self.council.peering {
@@ -528,8 +528,25 @@ impl Node {
     }
 
     /// Takes no more requests, waits for those under way at most `budget`, then stops everything in order.
-    /// Another node may use the volume when it returns, unless a handler runs on for ever.
+    /// Another node may use the volume when it returns, unless a handler runs on for ever, or the store fails.
     pub async fn stop(self, budget: Duration) {
+        if self.has_lost_store() {
+            return self.abandon().await;
+        }
+        let (health, peering) = (self.store.health(), self.council.peering.clone());
+        tokio::select! {
+            biased;
+            () = self.stop_in_order(budget) => {}
+            _ = disk::failed(health) => {
+                tracing::warn!("the store failed while the node stopped; what waits for it is left alone");
+                if let Some(peering) = peering {
+                    drop(tokio::time::timeout(LINKS_WITHIN, peering.stop()).await);
+                }
+            }
+        }
+    }
+
+    async fn stop_in_order(self, budget: Duration) {
         self.router.drain();
         let deadline = self.environment.now() + budget;
         while self.router.unanswered() > 0 && self.environment.now() < deadline {

@@ -214,11 +214,10 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
         gateway_drain.start();
         if has_store {
             let _ = gateway.await;
-            node.stop(budget.mul_f64(0.4)).await;
         } else {
             drop(tokio::time::timeout(budget.mul_f64(0.2), gateway).await);
-            node.abandon().await;
         }
+        node.stop(budget.mul_f64(0.4)).await;
         traces.flush().await;
         ops_drain.start();
         let _ = ops.await;

@@ -75,6 +75,24 @@ fn a_node_that_leaves_is_gone_at_once_and_leads_nothing() {
     });
 }
 
+/// It waited for its disk for ever then, also when the disk answered again: the store had failed.
+#[test]
+fn a_node_whose_disk_hangs_while_it_leaves_is_gone_all_the_same() {
+    simulate(async {
+        let mut world = whole().await;
+        world.hosts[0].memory.faults().set_latency(Duration::from_secs(3_600));
+        // Its disk has work now.
+        drop(tokio::time::timeout(Duration::from_secs(1), add_everywhere(&world, 1)).await);
+        world.leave(0);
+        let is_gone = within(Duration::from_secs(20), || world.ended(0).is_some()).await;
+        assert!(is_gone, "it still holds its volume");
+        world.hosts[0].memory.faults().set_latency(Duration::ZERO);
+        world.crash(0, Crash::LoseUnsynced, false);
+        world.start(0);
+        assert!(within(Duration::from_secs(60), || checks::missing_for_whole(&world).is_empty()).await);
+    });
+}
+
 const COUNTERS: [&str; 16] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"];
 
 /// Adds one to counters of all shards, through one node; what was acknowledged.

@@ -49,10 +49,12 @@ impl Council {
     ) -> Result<u64, SubmitError> {
         let deadline = self.environment.now() + limit;
         loop {
-            let reason = match self.try_submit(command).await {
-                Ok(revision) => return Ok(revision),
-                Err(ExecuteError::Refused(refusal)) => return Err(SubmitError::Refused(refusal)),
-                Err(error) => error.to_string(),
+            // A replica whose disk hangs answers nothing, not even that it cannot.
+            let reason = match tokio::time::timeout_at(deadline, self.try_submit(command)).await {
+                Ok(Ok(revision)) => return Ok(revision),
+                Ok(Err(ExecuteError::Refused(refusal))) => return Err(SubmitError::Refused(refusal)),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "nobody answered in time".to_owned(),
             };
             if self.environment.now() + AGAIN > deadline {
                 return Err(SubmitError::NoQuorum { reason });

@@ -173,26 +173,38 @@ impl System {
             *desk = Desk { term, ..Desk::default() };
         }
         if desk.is_broken {
+            self.end_term().await;
             return Err(ExecuteError::Unknown("a proposal before it was lost".to_owned()));
         }
         let encoded = state.encode().map_err(|error| ExecuteError::Unknown(error.to_string()))?;
         let mut batch = Batch::new();
         batch.put(KEY, encoded);
         desk.last += 1;
+        // Until it is known to be applied: whoever waits for it may leave at any time.
+        desk.is_broken = true;
         let (tell, applied) = oneshot::channel();
-        self.inner.group.propose(term, desk.last, batch, Box::new(Applied(Some(tell)))).await;
-        let outcome = match tokio::time::timeout(COMMIT_WITHIN, applied).await {
-            Ok(Ok(Ok(()))) => return Ok(()),
+        let proposed = async {
+            self.inner.group.propose(term, desk.last, batch, Box::new(Applied(Some(tell)))).await;
+            applied.await
+        };
+        let outcome = match tokio::time::timeout(COMMIT_WITHIN, proposed).await {
+            Ok(Ok(Ok(()))) => {
+                desk.is_broken = false;
+                return Ok(());
+            }
             Ok(Ok(Err(ProposeError::NotCommitted))) => ExecuteError::NotLeader { leader: None },
             Ok(Ok(Err(ProposeError::Unknown)) | Err(_)) => {
                 ExecuteError::Unknown("leadership was lost".to_owned())
             }
             Err(_) => ExecuteError::Unknown("no majority answered in time".to_owned()),
         };
-        desk.is_broken = true;
-        // Only another term can go on.
-        drop(self.inner.group.elect().await);
+        self.end_term().await;
         Err(outcome)
+    }
+
+    /// Only another term can go on. A replica whose disk hangs cannot even say so.
+    async fn end_term(&self) {
+        drop(tokio::time::timeout(COMMIT_WITHIN, self.inner.group.elect()).await);
     }
 
     /// Reads what is applied here, and tells it.
