@@ -530,13 +530,22 @@ impl Node {
     /// Takes no more requests, waits for those under way at most `budget`, then stops everything in order.
     /// Another node may use the volume when it returns, unless a handler runs on for ever, or the store fails.
     pub async fn stop(self, budget: Duration) {
-        if self.has_lost_store() {
+        self.router.drain();
+        let health = self.store.health();
+        let is_lost = tokio::select! {
+            biased;
+            _ = disk::failed(health.clone()) => true,
+            () = self.answer_all(budget) => false,
+        };
+        if is_lost {
             return self.abandon().await;
         }
-        let (health, peering) = (self.store.health(), self.council.peering.clone());
+        // Before anything of the node is dropped: its tasks end by this.
+        self.stop.send_replace(true);
+        let peering = self.council.peering.clone();
         tokio::select! {
             biased;
-            () = self.stop_in_order(budget) => {}
+            () = self.stop_in_order() => {}
             _ = disk::failed(health) => {
                 tracing::warn!("the store failed while the node stopped; what waits for it is left alone");
                 if let Some(peering) = peering {
@@ -546,8 +555,8 @@ impl Node {
         }
     }
 
-    async fn stop_in_order(self, budget: Duration) {
-        self.router.drain();
+    /// Waits for the requests under way.
+    async fn answer_all(&self, budget: Duration) {
         let deadline = self.environment.now() + budget;
         while self.router.unanswered() > 0 && self.environment.now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -556,7 +565,9 @@ impl Node {
         if left > 0 && self.has_heirs() {
             tracing::warn!(left, "the drain budget is over; these requests get no answer");
         }
-        self.stop.send_replace(true);
+    }
+
+    async fn stop_in_order(self) {
         for task in self.tasks {
             drop(task.await);
         }
