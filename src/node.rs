@@ -44,7 +44,7 @@ pub use offline::{
 };
 pub use operator::{Operator, OperatorError, Overview};
 pub use report::{FollowerReport, NodeReport, ShardReport};
-pub use settings::{Bootstrap, Links, Peers, Place, Settings};
+pub use settings::{Bootstrap, HangsAfter, Links, Peers, Place, Settings};
 pub use standing::{Standing, Unfit};
 
 use self::cluster::{
@@ -156,7 +156,7 @@ impl Node {
         metrics: Metrics,
         environment: Environment,
     ) -> Result<Self, StartError> {
-        environment.spawn(disk::give_up_when_hanging(store.probe()));
+        environment.spawn(disk::give_up_when_hanging(store.probe(), settings.hangs_after));
         let kinds = Arc::new(kinds);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
         let (groups, control) = (Groups::default(), Control::default());

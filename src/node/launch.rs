@@ -180,7 +180,8 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
         node = start => node?,
         () = signals.first() => return Ok(()),
     };
-    let fuse = Fuse::light(node.store_probe(), FUSE_AFTER, &environment, || std::process::exit(1));
+    let after = settings.hangs_after.longer(FUSE_AFTER);
+    let fuse = Fuse::light(node.store_probe(), after, &environment, || std::process::exit(1));
     let _fuse = fuse
         .map_err(|source| LaunchError::Io { what: "start the thread playhouse-fuse".to_owned(), source })?;
     drop(meters.set(node.meters()));
