@@ -160,7 +160,12 @@ impl Node {
         let kinds = Arc::new(kinds);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
         let (groups, control) = (Groups::default(), Control::default());
-        let copies = copies::Desk::new(identity.raft_id(), groups.clone(), environment.clone());
+        let copies = copies::Desk::new(
+            identity.raft_id(),
+            identity.shards().get(),
+            groups.clone(),
+            environment.clone(),
+        );
         let over = Over { groups: groups.clone(), control: control.clone(), copies };
         let local = Local {
             name: settings.name.clone(),
