@@ -133,14 +133,20 @@ impl Node {
         metrics: Metrics,
         environment: Environment,
     ) -> Result<Self, StartError> {
+        let (identity, store) = Self::open(settings, &environment).await?;
+        Self::start_with(identity, store, settings, kinds, metrics, environment).await
+    }
+
+    /// Opens the volume only.
+    async fn open(settings: &Settings, environment: &Environment) -> Result<(Identity, Store), StartError> {
         let wanted = Wanted {
             name: settings.name.clone(),
             shards: settings.shards.into(),
             cluster_id: settings.cluster_id,
         };
-        let identity = Identity::open_or_create(&settings.data_dir, &wanted, &environment)?;
-        let store = open_store(&settings.data_dir, settings, &environment).await?;
-        Self::start_with(identity, store, settings, kinds, metrics, environment).await
+        let identity = Identity::open_or_create(&settings.data_dir, &wanted, environment)?;
+        let store = open_store(&settings.data_dir, settings, environment).await?;
+        Ok((identity, store))
     }
 
     /// As [`start`](Self::start), with an identity and a store that are open already. `settings` must say the same.
