@@ -22,13 +22,17 @@ const ACCOUNTS: u64 = 8;
 const TRANSFERS: u64 = 200;
 pub const OPENED_WITH: u64 = 100;
 
-pub async fn start(folder: &Path) -> Node {
-    let environment = Environment::real(Handle::current(), Handle::current());
+pub fn kinds() -> KindRegistry {
     let mut kinds = KindRegistry::default();
     kinds.register::<Account>().unwrap();
     kinds.register::<Transfer>().unwrap();
+    kinds
+}
+
+pub async fn start(folder: &Path) -> Node {
+    let environment = Environment::real(Handle::current(), Handle::current());
     let settings = Settings::new("playhouse-0", folder);
-    Node::start(&settings, kinds, Metrics::new("test"), environment).await.unwrap()
+    Node::start(&settings, kinds(), Metrics::new("test"), environment).await.unwrap()
 }
 
 pub fn entity_key(name: &str, number: u64) -> Key {

@@ -11,7 +11,7 @@ use playhouse::{
 
 use crate::{
     account::{self, Account},
-    node::{OPENED_WITH, entity_key, start, transfer},
+    node::{OPENED_WITH, entity_key, kinds, start, transfer},
 };
 
 const ACCOUNTS: u64 = 8;
@@ -110,7 +110,7 @@ async fn a_bank_goes_on_from_a_backup_taken_while_money_is_on_its_way() {
 
     let settings = Settings::new("playhouse-0", &new);
     let backup = Backup::open(&copy).unwrap();
-    tokio::task::block_in_place(|| node::restore(&settings, &backup)).unwrap();
+    tokio::task::block_in_place(|| node::restore(&settings, &backup, &kinds())).unwrap();
     let node = start(&new).await;
     assert_eq!(statements(&node, "rest").await, at_rest);
     assert_ne!(statements(&node, "busy").await, untouched, "they were acknowledged before it was taken");
