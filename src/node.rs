@@ -44,7 +44,7 @@ pub use offline::{
 };
 pub use operator::{Operator, OperatorError, Overview};
 pub use report::{FollowerReport, NodeReport, ShardReport};
-pub use settings::{Bootstrap, Links, Peers, Place, Settings};
+pub use settings::{Bootstrap, HangsAfter, Links, Peers, Place, Settings};
 pub use standing::{Standing, Unfit};
 
 use self::cluster::{
@@ -133,14 +133,20 @@ impl Node {
         metrics: Metrics,
         environment: Environment,
     ) -> Result<Self, StartError> {
+        let (identity, store) = Self::open(settings, &environment).await?;
+        Self::start_with(identity, store, settings, kinds, metrics, environment).await
+    }
+
+    /// Opens the volume only.
+    async fn open(settings: &Settings, environment: &Environment) -> Result<(Identity, Store), StartError> {
         let wanted = Wanted {
             name: settings.name.clone(),
             shards: settings.shards.into(),
             cluster_id: settings.cluster_id,
         };
-        let identity = Identity::open_or_create(&settings.data_dir, &wanted, &environment)?;
-        let store = open_store(&settings.data_dir, settings, &environment).await?;
-        Self::start_with(identity, store, settings, kinds, metrics, environment).await
+        let identity = Identity::open_or_create(&settings.data_dir, &wanted, environment)?;
+        let store = open_store(&settings.data_dir, settings, environment).await?;
+        Ok((identity, store))
     }
 
     /// As [`start`](Self::start), with an identity and a store that are open already. `settings` must say the same.
@@ -156,11 +162,16 @@ impl Node {
         metrics: Metrics,
         environment: Environment,
     ) -> Result<Self, StartError> {
-        environment.spawn(disk::give_up_when_hanging(store.probe()));
+        environment.spawn(disk::give_up_when_hanging(store.probe(), settings.hangs_after));
         let kinds = Arc::new(kinds);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
         let (groups, control) = (Groups::default(), Control::default());
-        let copies = copies::Desk::new(identity.raft_id(), groups.clone(), environment.clone());
+        let copies = copies::Desk::new(
+            identity.raft_id(),
+            identity.shards().get(),
+            groups.clone(),
+            environment.clone(),
+        );
         let over = Over { groups: groups.clone(), control: control.clone(), copies };
         let local = Local {
             name: settings.name.clone(),

@@ -9,6 +9,8 @@ mod killed;
 mod lanes;
 #[path = "bank/node.rs"]
 mod node;
+#[path = "bank/restored.rs"]
+mod restored;
 #[path = "../examples/bank/rush.rs"]
 mod rush;
 #[path = "../examples/bank/transfer.rs"]

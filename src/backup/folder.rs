@@ -1,8 +1,8 @@
 //! A backup as a whole.
 
 use std::{
-    fs::{self, File},
-    io::{BufReader, BufWriter},
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, BufReader, BufWriter, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -35,7 +35,7 @@ impl BackupWriter {
                 return Err(BackupError::Exists(folder.to_owned()));
             }
         }
-        fs::create_dir(&unfinished).map_err(BackupError::io(&unfinished))?;
+        create_folder(&unfinished).map_err(BackupError::io(&unfinished))?;
         Ok(Self { target: target.to_owned(), unfinished, manifest })
     }
 
@@ -52,7 +52,7 @@ impl BackupWriter {
     /// When it cannot be written.
     pub fn shard(&self, header: &Header) -> Result<ShardWriter<BufWriter<File>>, BackupError> {
         let path = self.unfinished.join(file_name(header.shard));
-        let file = File::create(&path).map_err(BackupError::io(&path))?;
+        let file = create_file(&path).map_err(BackupError::io(&path))?;
         ShardWriter::begin(BufWriter::new(file), header).map_err(BackupError::io(&path))
     }
 
@@ -92,7 +92,9 @@ impl BackupWriter {
         self.manifest.ended_ms =
             self.manifest.files.iter().map(|file| file.taken_ms).max().unwrap_or_default();
         let path = self.unfinished.join(MANIFEST);
-        fs::write(&path, self.manifest.to_text()).map_err(BackupError::io(&path))?;
+        let text = self.manifest.to_text();
+        let written = create_file(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(BackupError::io(&path))?;
         sync(&path)?;
         sync(&self.unfinished)?;
         let backup = Backup::open(&self.unfinished)?;
@@ -220,6 +222,23 @@ fn unreadable(path: &Path, error: ReadError) -> BackupError {
 
 pub(super) fn file_name(shard: u32) -> String {
     format!("shard-{shard:05}.playhouse")
+}
+
+/// For its user only: it holds the state of all entities.
+fn create_folder(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// For its user only, wherever it is copied to.
+fn create_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 fn sync(path: &Path) -> Result<(), BackupError> {

@@ -70,6 +70,21 @@ fn nothing_that_exists_is_replaced() {
     assert!(!other.exists());
 }
 
+/// Every local user could read the state of every entity.
+#[cfg(unix)]
+#[test]
+fn a_backup_is_for_its_user_only() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("backup");
+    write(&path).unwrap();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    let files: Vec<_> = std::fs::read_dir(&path).unwrap().map(|file| mode(&file.unwrap().path())).collect();
+    assert!(files.len() >= 2 && files.iter().all(|mode| *mode == 0o600), "{files:?}");
+}
+
 #[test]
 fn a_backup_without_all_its_shards_is_not_finished() {
     let folder = tempfile::tempdir().unwrap();

@@ -30,8 +30,8 @@ pub(super) fn run(arguments: Arguments, node: &Builder, output: &Output) -> Resu
     let Resolved { config, .. } = sourced.resolve(Profile::Run, data_dir)?;
     let settings = Settings::of(&config);
     let backup = Backup::open(&from).map_err(|error| Failure::from(error).state(NOTHING_WRITTEN))?;
-    warn_of_kinds(&backup, node, output);
-    let restored = node::restore(&settings, &backup)?;
+    let restored = node::restore(&settings, &backup, &node.clone().kinds())?;
+    restored.notes.iter().for_each(|note| output.note(note));
     let volume = settings.data_dir.display().to_string();
     let report = json!({
         "volume": volume,
@@ -52,28 +52,12 @@ pub(super) fn run(arguments: Arguments, node: &Builder, output: &Output) -> Resu
 
 const NOTHING_WRITTEN: &str = "nothing was written to the volume";
 
-/// Entities of a kind that this program does not have stay where they are, and nobody can ask them.
-fn warn_of_kinds(backup: &Backup, node: &Builder, output: &Output) {
-    let kinds = node.clone().kinds();
-    for (name, schema) in &backup.manifest().schemas {
-        match kinds.descriptions().find(|kind| kind.kind.as_str() == name) {
-            None => {
-                output.note(&format!("this program has no kind {name}; entities of it are restored unread"))
-            }
-            Some(kind) if u32::from(kind.reads_from) > *schema => output.note(&format!(
-                "the backup has {name} in schema {schema}, and this program reads it from {} on",
-                kind.reads_from
-            )),
-            Some(_) => {}
-        }
-    }
-}
-
 impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         let exit = match &error {
             RestoreError::OtherShards { .. }
             | RestoreError::NotInitiator { .. }
+            | RestoreError::TooNew { .. }
             | RestoreError::Identity(_) => Exit::Refused,
             _ => Exit::Failed,
         };

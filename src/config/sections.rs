@@ -142,6 +142,13 @@ sections! {
         /// Memory for blocks read from disk. Entities that are awake are not in it; give it what
         /// `limits.memory_budget_bytes` leaves of the node's memory, minus a fifth.
         cache_bytes: ByteSize = "64MiB",
+        /// How long one sync may take until the disk counts as hanging and the node ends, so that others lead. Above what the
+        /// disk needs when it is only busy, as storage that is shared over a network can be for long; below the patience of
+        /// clients. 1s or more.
+        sync_hangs_after: Duration = "5s",
+        /// The same for one write. It goes to memory of the operating system and waits seldom; what the engine is behind with
+        /// its own work is not counted. Not below `sync_hangs_after`.
+        write_hangs_after: Duration = "30s",
     }
 
     /// The port for clients.

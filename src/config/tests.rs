@@ -139,6 +139,9 @@ fn values_that_do_not_fit_together_are_refused() {
         ("processes.message_bytes_max", "8MiB", "8MiB must be at least 1KiB below 8MiB"),
         ("processes.message_bytes_max", "1KiB", "1KiB must be 4KiB to 64MiB"),
         ("processes.answers_bytes_max", "512KiB", "1MiB must not be above 512KiB"),
+        ("store.sync_hangs_after", "900ms", "900ms must be 1s or more"),
+        ("store.sync_hangs_after", "31s", "31s must not be above 30s"),
+        ("store.write_hangs_after", "4s", "5s must not be above 4s"),
     ] {
         let text = faults(&Sources::default().with_flags(env(key, value)));
         assert!(text.contains(fault), "{key}: {text}");

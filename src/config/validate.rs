@@ -2,6 +2,8 @@
 
 mod cluster;
 
+use std::time::Duration;
+
 use super::{Config, ConfigErrors, error::ConfigError, value::Value};
 
 /// Checks what a single value cannot know.
@@ -12,6 +14,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigErrors> {
         ports(config),
         endpoint(config),
         processes(config),
+        disk(config),
         cluster::faults(config),
     ]
     .into_iter()
@@ -99,6 +102,18 @@ fn processes(config: &Config) -> Vec<ConfigError> {
     let keys = "processes.message_bytes_max, processes.answers_bytes_max";
     let answers = at_most(keys, message, &config.processes.answers_bytes_max);
     size.into_iter().chain(room).chain(answers).collect()
+}
+
+/// Disks are looked at several times a second, and a machine that pauses is no disk that hangs.
+fn disk(config: &Config) -> Vec<ConfigError> {
+    const LEAST: Duration = Duration::from_secs(1);
+    let (sync, write) = (config.store.sync_hangs_after, config.store.write_hangs_after);
+    let hasty = (sync < LEAST).then(|| ConfigError::Conflict {
+        keys: "store.sync_hangs_after",
+        message: format!("{} must be 1s or more", sync.show()),
+    });
+    let order = at_most("store.sync_hangs_after, store.write_hangs_after", &sync, &write);
+    hasty.into_iter().chain(order).collect()
 }
 
 fn at_most<T: Value + PartialOrd>(keys: &'static str, small: &T, large: &T) -> Option<ConfigError> {

@@ -1,6 +1,6 @@
 //! Which kinds a node has.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use playhouse_cluster::collections::{Hasher, Map};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,7 @@ pub struct KindRegistry {
 #[derive(Clone)]
 struct Kind {
     description: Arc<KindDescription>,
+    reads: RangeInclusive<SchemaVersion>,
     table: fn(Hasher) -> Box<dyn Table>,
 }
 
@@ -88,7 +89,8 @@ impl KindRegistry {
             reads_from: *E::READS.start(),
             examples: E::command_examples(),
         });
-        self.kinds.push(Kind { description, table: |hasher| Box::new(TypedTable::<E>::new(hasher)) });
+        let table = |hasher| -> Box<dyn Table> { Box::new(TypedTable::<E>::new(hasher)) };
+        self.kinds.push(Kind { description, reads: E::READS, table });
         Ok(())
     }
 
@@ -101,6 +103,12 @@ impl KindRegistry {
     #[must_use]
     pub fn find(&self, kind: &KindName) -> Option<KindIndex> {
         self.by_name.get(kind).copied()
+    }
+
+    /// Which schema versions of a kind can be read.
+    #[must_use]
+    pub fn reads(&self, kind: KindIndex) -> RangeInclusive<SchemaVersion> {
+        self.kinds[usize::from(kind.0)].reads.clone()
     }
 
     /// What is known of a kind.

@@ -7,9 +7,10 @@
 mod desk;
 mod service;
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use playhouse_cluster::{
     consensus::{LogPosition, RaftId},
     membership::Which,
@@ -131,6 +132,14 @@ impl Copies {
     /// Gives a copy back.
     pub(super) async fn close(&self, id: CopyId) -> Result<(), CopyError> {
         self.ask(id.node, Ask::Close { number: id.number }).await.map(drop)
+    }
+
+    /// Keeps copies open that are read later. One that is not open any more is told when it is read.
+    pub(super) async fn keep(&self, ids: &[CopyId]) -> Result<(), CopyError> {
+        let mut numbers = BTreeMap::<_, Vec<_>>::new();
+        ids.iter().for_each(|id| numbers.entry(id.node).or_default().push(id.number));
+        let asked = numbers.into_iter().map(|(node, numbers)| self.ask(node, Ask::Keep { numbers }));
+        join_all(asked).await.into_iter().try_for_each(|told| told.map(drop))
     }
 
     /// Its voters, this node first.

@@ -15,6 +15,8 @@ use playhouse_cluster::store::{Health, Probe, StoreError};
 pub(super) use fuse::{FUSE_AFTER, Fuse};
 use patience::{LOOK_EVERY, Patience};
 
+use super::HangsAfter;
+
 /// Returns when the store failed.
 pub(super) async fn failed(mut health: watch::Receiver<Health>) -> StoreError {
     loop {
@@ -44,8 +46,8 @@ pub(super) async fn tell_failed(health: watch::Receiver<Health>, fatal: watch::S
 }
 
 /// Makes a disk that hangs a store that failed. Ends with the store.
-pub(super) async fn give_up_when_hanging(disk: Probe) {
-    let mut patience = Patience::default();
+pub(super) async fn give_up_when_hanging(disk: Probe, after: HangsAfter) {
+    let mut patience = Patience::new(after);
     while disk.is_open() {
         if let Some((call, waited)) = patience.look(&disk) {
             return disk.give_up(call, waited);

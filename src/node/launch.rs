@@ -175,14 +175,11 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let traces = context.traces()?;
     let mut settings = Settings { traces: traces.clone(), ..Settings::of(&config) };
     settings.links = links::links(&settings, &environment)?;
-    let start = Node::start(&settings, node.kinds(), metrics.clone(), environment.clone());
-    let node = tokio::select! {
-        node = start => node?,
+    let start = start(&settings, node, &metrics, &environment);
+    let (node, _fuse) = tokio::select! {
+        started = start => started?,
         () = signals.first() => return Ok(()),
     };
-    let fuse = Fuse::light(node.store_probe(), FUSE_AFTER, &environment, || std::process::exit(1));
-    let _fuse = fuse
-        .map_err(|source| LaunchError::Io { what: "start the thread playhouse-fuse".to_owned(), source })?;
     drop(meters.set(node.meters()));
     subject.set(&node);
     let (gateway_drain, gateway_drained) = drain();
@@ -224,6 +221,23 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     };
     finish(leave, budget, &mut signals).await?;
     failed.map_or(Ok(()), |reason| Err(LaunchError::Fatal { reason }))
+}
+
+/// Starts the node, with a fuse from the first call into its store on: it may wait for others for long.
+async fn start(
+    settings: &Settings,
+    node: Builder,
+    metrics: &Metrics,
+    environment: &Environment,
+) -> Result<(Node, Fuse), LaunchError> {
+    let (identity, store) = Node::open(settings, environment).await?;
+    let after = settings.hangs_after.longer(FUSE_AFTER);
+    let fuse = Fuse::light(store.probe(), after, environment, || std::process::exit(1));
+    let fuse = fuse
+        .map_err(|source| LaunchError::Io { what: "start the thread playhouse-fuse".to_owned(), source })?;
+    let (metrics, environment) = (metrics.clone(), environment.clone());
+    let node = Node::start_with(identity, store, settings, node.kinds(), metrics, environment).await?;
+    Ok((node, fuse))
 }
 
 /// Waits for the drain: at most the budget, or until a second signal.

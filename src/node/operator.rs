@@ -165,6 +165,15 @@ impl Operator {
         self.copies()?.close(id).await
     }
 
+    /// Keeps copies open that are read later.
+    ///
+    /// # Errors
+    ///
+    /// [`CopyError`]; to ask again is safe.
+    pub async fn keep_copies(&self, ids: &[CopyId]) -> Result<(), CopyError> {
+        self.copies()?.keep(ids).await
+    }
+
     fn copies(&self) -> Result<Copies, CopyError> {
         let rooms = self.rooms().ok_or(CopyError::Gone)?;
         Ok(Copies { council: rooms.council, own: rooms.own, desk: rooms.copies })

@@ -1,6 +1,7 @@
 //! What a node is told.
 
 mod cluster;
+mod disk;
 mod links;
 
 use std::{num::NonZeroU16, path::PathBuf, time::Duration};
@@ -13,6 +14,7 @@ use playhouse_cluster::{
 };
 
 pub use cluster::{Bootstrap, Peers, Place};
+pub use disk::HangsAfter;
 pub use links::Links;
 
 use crate::{
@@ -49,6 +51,8 @@ pub struct Settings {
     pub engine: EngineKind,
     /// Bounds of the store.
     pub store: store::Config,
+    /// How long a disk may not answer.
+    pub hangs_after: HangsAfter,
     /// Raft timing and log bounds.
     pub consensus: consensus::Config,
     /// Bounds of executors.
@@ -79,6 +83,7 @@ impl Settings {
             cluster_id: None,
             engine: EngineKind::Fjall,
             store: store::Config::default(),
+            hangs_after: HangsAfter::default(),
             consensus: consensus::Config::default(),
             shard: shard::Config::default(),
             mailbox: MailboxConfig::default(),
@@ -104,6 +109,7 @@ impl Settings {
         };
         settings.store.reserve_bytes = config.store.reserve_bytes.0;
         settings.store.cache_bytes = config.store.cache_bytes.0;
+        settings.hangs_after = HangsAfter::of(config);
         let (limits, shard) = (&config.limits, &mut settings.shard);
         settings.resident_bytes_max = size(limits.memory_budget_bytes.0);
         settings.mailbox.bytes_max = size(limits.mailbox_bytes_max.0);

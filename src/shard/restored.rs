@@ -4,7 +4,8 @@
 //! receiver keeps the highest number that it has executed. If the receiver was copied later than the sender, it has executed
 //! numbers that the sender would give out again, and would take new casts for old ones. So the sender goes on behind the
 //! highest number that anybody has executed. What the receiver has not executed, and the sender does not hold any more, is
-//! lost; nothing is executed twice.
+//! lost; no cast is delivered twice. But what caused a cast after the moment of its sender may happen again, and casts anew:
+//! nobody knows that it is the same.
 //!
 //! What gateways wait for ended with their cluster, so the positions of their streams and the replies that are kept for them are
 //! left out. Replies to requests with an idempotency key are part of the state.

@@ -1,6 +1,10 @@
 //! A backup is taken under load while a node is lost; another cluster begins with it.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use playhouse_client::{Client, Idempotency, IdempotencyKey, Options};
 use serde_json::{Value, json};
@@ -45,6 +49,7 @@ async fn a_backup_under_load_becomes_another_cluster() {
     let taken = ask(&old, &["backup", "--output", "json", "--to", path]).await;
     taken.assert_done();
     let summary: Value = serde_json::from_str(&taken.out).unwrap();
+    all_were_opened_before_one_was_read(&folder);
     assert_eq!(summary["shards"], 16);
     assert!(summary["pairs"].as_u64().unwrap() > 64, "{summary}");
     load.until_answers(100).await;
@@ -88,6 +93,19 @@ async fn a_backup_under_load_becomes_another_cluster() {
     assert_eq!(reply["value"], 6);
     drop(new);
     one_node_begins_with_it(&folder, &told, &ceiling).await;
+}
+
+/// What goes through between shards was cut for as long as the backup took, when they were opened one after the other.
+fn all_were_opened_before_one_was_read(folder: &Path) {
+    let manifest: Value = serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+    let files = manifest["files"].as_array().unwrap();
+    let written = fs::metadata(folder.join(files[0]["file"].as_str().unwrap())).unwrap().modified().unwrap();
+    // The clock of files ticks more coarsely.
+    let written = written + Duration::from_millis(20);
+    for file in files {
+        let taken = UNIX_EPOCH + Duration::from_millis(file["taken_ms"].as_u64().unwrap());
+        assert!(taken <= written, "{file} was opened after the first one was read");
+    }
 }
 
 /// The values that counters have now: no copy of earlier has more.

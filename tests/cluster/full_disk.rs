@@ -8,7 +8,7 @@ use crate::{
     CLIENTS, ONE_AT_A_TIME,
     load::Load,
     nodes::{NODES, Node, Nodes, free_ports, until},
-    privileges::Volume,
+    privileges::{Volume, not_tested},
     process::playhouse,
 };
 
@@ -25,7 +25,7 @@ async fn a_node_with_a_full_volume_hands_its_leaderships_to_others() {
     let mut nodes = Nodes::prepare(playhouse, &free_ports(NODES), &["store.reserve_bytes=40MiB"]);
     let volume = match Volume::mount(&nodes.nodes[1].data(), VOLUME) {
         Ok(volume) => volume,
-        Err(reason) => return println!("not tested, because a small volume cannot be made here: {reason}"),
+        Err(reason) => return not_tested("a small volume", &reason),
     };
     nodes.nodes.iter_mut().for_each(|node| node.start());
     nodes.until_whole().await;

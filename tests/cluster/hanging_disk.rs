@@ -8,7 +8,7 @@ use crate::{
     CLIENTS, ONE_AT_A_TIME,
     load::Load,
     nodes::{NODES, Nodes, free_ports, until},
-    privileges::Disk,
+    privileges::{Disk, not_tested},
     process::playhouse,
 };
 
@@ -24,9 +24,7 @@ async fn a_node_whose_disk_hangs_gives_its_leaderships_away_and_ends() {
     let image = nodes.folder().join("disk-of-node-1");
     let disk = match Disk::mount(&image, "400M", &nodes.nodes[1].data()) {
         Ok(disk) => disk,
-        Err(reason) => {
-            return println!("not tested, because a disk that hangs cannot be made here: {reason}");
-        }
+        Err(reason) => return not_tested("a disk that hangs", &reason),
     };
     nodes.nodes.iter_mut().for_each(|node| node.start());
     nodes.until_whole().await;

@@ -9,6 +9,7 @@ use crate::{
     load::Load,
     network::Network,
     nodes::{NODES, Nodes, until},
+    privileges::not_tested,
     process::playhouse,
 };
 
@@ -40,7 +41,7 @@ async fn a_node_that_is_cut_off_refuses_and_the_majority_goes_on() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let network = match Network::new(NODES) {
         Ok(network) => network,
-        Err(reason) => return println!("not tested, because a network cannot be made here: {reason}"),
+        Err(reason) => return not_tested("a network", &reason),
     };
     let mut nodes = Nodes::prepare(playhouse, &network.ports(), &[]);
     for (at, node) in nodes.nodes.iter_mut().enumerate() {

@@ -7,6 +7,20 @@ use std::{
     process::Command,
 };
 
+/// Set where everything must be tested: a machine that does not allow it fails then.
+const REQUIRED: &str = "PLAYHOUSE_REQUIRE_ROOT_TESTS";
+
+/// This machine does not allow `what`, for `reason`.
+///
+/// # Panics
+///
+/// When it must be tested.
+pub fn not_tested(what: &str, reason: &str) {
+    let is_required = std::env::var_os(REQUIRED).is_some_and(|set| !set.is_empty());
+    assert!(!is_required, "{REQUIRED} is set, but {what} cannot be made here: {reason}");
+    println!("not tested, because {what} cannot be made here: {reason}");
+}
+
 /// Runs a program; its last words if it fails.
 pub fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(program).args(arguments).output();

@@ -11,6 +11,12 @@ pub const RESERVED_PREFIX: &[u8] = &[u8::MAX; 8];
 /// How often a store without space looks again.
 pub(super) const SPACE_RETRY: Duration = Duration::from_millis(100);
 
+/// How often a writer looks again whose engine is behind.
+pub(super) const BACKLOG_POLL: Duration = Duration::from_millis(1);
+
+/// How often it makes sure meanwhile that the disk still answers.
+pub(super) const BACKLOG_SYNC_EVERY: Duration = Duration::from_secs(1);
+
 /// How the store bounds its memory and its disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {

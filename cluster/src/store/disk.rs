@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// A call into the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskCall {
-    /// A batch is handed over. An engine that is behind with its own work makes the writer wait here, too.
+    /// A batch is handed over, or the engine is asked whether it can take one.
     Write,
     /// What was written is made durable.
     Sync,

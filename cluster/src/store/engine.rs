@@ -23,6 +23,16 @@ pub trait Engine: Send + Sync + 'static {
     /// [`StoreError::Full`], where nothing of the batch was written.
     fn write(&self, batch: &Batch) -> Result<(), StoreError>;
 
+    /// Whether the engine is so far behind with its own work that a [`write`](Self::write) now would have to wait for it. The
+    /// writer looks again and again until it is not.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write): when that work failed, so that to wait would never end.
+    fn is_behind(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
     /// Makes every batch durable that was written before the call.
     ///
     /// # Errors

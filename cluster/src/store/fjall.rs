@@ -25,7 +25,6 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -47,9 +46,6 @@ const SEALED_BUFFERS_MAX: usize = 2;
 
 /// How many tables may wait to be merged before the writer waits. The crate blocks at thirty.
 const UNMERGED_TABLES_MAX: usize = 24;
-
-/// How often a writer that waits looks again.
-const BACKLOG_POLL: Duration = Duration::from_millis(1);
 
 /// The first lines of its module say how.
 pub struct Fjall {
@@ -112,18 +108,6 @@ impl Fjall {
         })
     }
 
-    /// Waits while the crate has too much to do, before it would block us out of sight.
-    fn wait_for_backlog(&self) -> Result<(), StoreError> {
-        while self.keyspace.sealed_memtable_count() > SEALED_BUFFERS_MAX
-            || self.keyspace.l0_table_count() > UNMERGED_TABLES_MAX
-        {
-            // Fails if the background work failed.
-            self.database.persist(PersistMode::Buffer).map_err(|error| self.fail(error))?;
-            std::thread::sleep(BACKLOG_POLL);
-        }
-        Ok(())
-    }
-
     fn fail(&self, error: fjall::Error) -> StoreError {
         translate(&self.folder, error)
     }
@@ -136,7 +120,6 @@ impl Fjall {
 
 impl Engine for Fjall {
     fn write(&self, batch: &Batch) -> Result<(), StoreError> {
-        self.wait_for_backlog()?;
         let mut items = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), batch.len() + 1);
         let mark = Mark { write: self.written.load(Relaxed) + 1, synced: self.synced.load(Relaxed) };
         items.insert(&self.keyspace, mark::key(), mark.encode());
@@ -149,6 +132,17 @@ impl Engine for Fjall {
         items.commit().map_err(|error| self.fail(error))?;
         self.written.store(mark.write, Relaxed);
         Ok(())
+    }
+
+    /// Before the crate would block its caller out of sight.
+    fn is_behind(&self) -> Result<bool, StoreError> {
+        let is_behind = self.keyspace.sealed_memtable_count() > SEALED_BUFFERS_MAX
+            || self.keyspace.l0_table_count() > UNMERGED_TABLES_MAX;
+        if is_behind {
+            // Fails if the background work failed.
+            self.database.persist(PersistMode::Buffer).map_err(|error| self.fail(error))?;
+        }
+        Ok(is_behind)
     }
 
     fn sync(&self) -> Result<(), StoreError> {

@@ -363,3 +363,84 @@ async fn who_waits_behind_a_sync_that_hangs_hears_when_it_is_given_up() {
     store.shutdown().await;
     assert_eq!(probe.begun(DiskCall::Sync), None);
 }
+
+/// An engine that is behind until it is told otherwise: each look says that it began, and waits for the answer.
+struct Busy {
+    inner: Arc<Gated>,
+    began: unbounded::UnboundedSender<()>,
+    answers: Mutex<mpsc::Receiver<bool>>,
+}
+
+impl Engine for Busy {
+    fn is_behind(&self) -> Result<bool, StoreError> {
+        self.began.send(()).unwrap_or_default();
+        Ok(self.answers.lock().recv().unwrap_or_default())
+    }
+
+    fn write(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.inner.write(batch)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.inner.sync()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.inner.get(key)
+    }
+
+    fn scan(&self, range: Range<&[u8]>, limit: usize) -> Result<Pairs, StoreError> {
+        self.inner.scan(range, limit)
+    }
+
+    fn last(&self, range: Range<&[u8]>) -> Result<Option<(Bytes, Bytes)>, StoreError> {
+        self.inner.last(range)
+    }
+
+    fn view(&self, range: Range<&[u8]>) -> Result<Arc<dyn View>, StoreError> {
+        self.inner.view(range)
+    }
+
+    fn name(&self) -> &'static str {
+        "busy"
+    }
+}
+
+/// The node of an engine that was behind for half a minute was killed although its disk was well: all of it was one write.
+#[tokio::test]
+async fn an_engine_that_is_behind_does_not_hang_and_a_disk_that_hangs_meanwhile_is_seen() {
+    let (inner, mut gate) = Gated::new();
+    let (answer, answers) = mpsc::channel();
+    let (begin, mut looks) = unbounded::unbounded_channel();
+    let store = start(Arc::new(Busy { inner, began: begin, answers: Mutex::new(answers) }));
+    let probe = store.probe();
+    let (sender, done) = tokio::sync::oneshot::channel();
+    store.commit_then(put("key", "value"), Box::new(|outcome| sender.send(outcome).unwrap()));
+
+    let mut last = None;
+    let mut looked = 0;
+    loop {
+        tokio::select! {
+            biased;
+            Some(()) = gate.began.recv() => break,
+            Some(()) = looks.recv() => {
+                let begun = probe.begun(DiskCall::Write);
+                assert!(begun > last, "a look is a call of its own");
+                last = begun;
+                looked += 1;
+                answer.send(true).unwrap();
+            }
+        }
+    }
+    assert!(looked > 1, "it looked once and synced");
+    assert_eq!(probe.begun(DiskCall::Write), None);
+    assert!(probe.begun(DiskCall::Sync).is_some(), "a disk that hangs is seen although nothing is written");
+    assert_eq!(store.get(b"key").unwrap(), None);
+
+    (0..2).for_each(|_| gate.permissions.send(()).unwrap());
+    answer.send(false).unwrap();
+    done.await.unwrap().unwrap();
+    assert_eq!(store.get(b"key").unwrap().unwrap(), "value");
+    drop((answer, gate));
+    store.shutdown().await;
+}

@@ -6,7 +6,7 @@ use crate::environment::watch;
 
 use super::{
     Config, Engine, Health, Statistics, StoreError,
-    config::SPACE_RETRY,
+    config::{BACKLOG_POLL, BACKLOG_SYNC_EVERY, SPACE_RETRY},
     disk::{Disk, DiskCall},
     queue::Queue,
     request::{Outcome, Round, Waiter, Woken},
@@ -52,11 +52,32 @@ impl Shared {
     }
 
     /// Calls the engine so that others see whether it returns.
-    fn call(&self, call: DiskCall, engine: impl FnOnce() -> Outcome) -> Outcome {
+    fn call<T>(
+        &self,
+        call: DiskCall,
+        engine: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.disk.begin(call, self.environment.now());
         let outcome = engine();
         self.disk.end(call);
         outcome
+    }
+
+    /// Waits while the engine is behind. That is no call that hangs, however long it takes: each look is a call of its own, and a
+    /// sync from time to time shows whether the disk still answers.
+    fn wait_for_backlog(&self) -> Outcome {
+        let mut synced = self.environment.now();
+        while self.call(DiskCall::Write, || self.engine.is_behind())? {
+            if let Health::Failed(error) = &*self.health.borrow() {
+                return Err(error.clone());
+            }
+            if self.environment.now().duration_since(synced) >= BACKLOG_SYNC_EVERY {
+                self.call(DiskCall::Sync, || self.engine.sync())?;
+                synced = self.environment.now();
+            }
+            std::thread::sleep(BACKLOG_POLL);
+        }
+        Ok(())
     }
 
     fn announce(&self, news: &Result<(), StoreError>) {
@@ -131,6 +152,7 @@ impl Writer {
             return Ok(());
         }
         let shared = &self.shared;
+        shared.wait_for_backlog()?;
         shared.call(DiskCall::Write, || {
             self.space.take(round.batch.bytes())?;
             shared.engine.write(&round.batch)

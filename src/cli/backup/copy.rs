@@ -1,9 +1,10 @@
-//! Fetches the shards, one after the other.
+//! Opens all shards at once, and fetches them one after the other.
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, io, iter, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use playhouse_client::ReadError;
 use serde::Deserialize;
 use serde_json::json;
@@ -17,6 +18,13 @@ use crate::{
 const ATTEMPTS_MAX: u32 = 20;
 /// How long to wait before it is begun again. All attempts together outlast several elections.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// How many shards are being opened at a time.
+const OPENING_MAX: usize = 32;
+/// How often copies are asked for that are not read yet; well below the time after which a node gives them up.
+const KEEP_EVERY: Duration = Duration::from_secs(15);
+/// How many copies one request names.
+const KEPT_TOGETHER_MAX: usize = 512;
 
 /// Where shards come from.
 pub(super) struct Source<'a> {
@@ -58,15 +66,34 @@ impl Source<'_> {
         self.attempt(shard, async || self.open_once(shard).await).await
     }
 
-    /// Copies a shard into the backup; `opened` may have been opened before. Every copy must be of the cluster of `first`.
+    /// Opens a copy of every shard; `first` is that of the first one.
+    pub(super) async fn open_others(&self, first: &OpenView) -> Result<Vec<OpenView>, Failure> {
+        let others = stream::iter(1..first.shards).map(|shard| self.open(shard)).buffered(OPENING_MAX);
+        let others: Vec<_> = others.try_collect().await?;
+        Ok(iter::once(first.clone()).chain(others).collect())
+    }
+
+    /// Keeps copies open that are not read yet. One that ends nevertheless is opened again when its turn comes.
+    pub(super) async fn keep(&self, opened: &[OpenView]) -> Infallible {
+        loop {
+            tokio::time::sleep(KEEP_EVERY).await;
+            for some in opened.chunks(KEPT_TOGETHER_MAX) {
+                let copies: Vec<_> = some.iter().map(|open| &open.copy).collect();
+                drop(self.desk.try_act::<serde_json::Value>("backup-keep", &json!({"copies": copies})).await);
+            }
+        }
+    }
+
+    /// Copies a shard into the backup, from the copy that was opened, or from another one if that is of no use any more. Every
+    /// copy must be of the cluster of `first`.
     pub(super) async fn copy(
         &self,
         shard: u32,
-        opened: Option<OpenView>,
+        opened: &OpenView,
         first: &OpenView,
         backup: &mut BackupWriter,
     ) -> Result<(), Failure> {
-        let mut opened = opened;
+        let mut opened = Some(opened.clone());
         self.attempt(shard, async || self.copy_attempt(shard, opened.take(), first, backup).await).await
     }
 

@@ -19,12 +19,13 @@ use tokio::{
 
 use super::{
     CopyError, CopyHead, CopyId,
-    service::{Ask, Told},
+    service::{ANSWER_WITHIN, Ask, Told},
 };
 use crate::{backup::Part, node::cluster::shards::Groups};
 
-/// How many copies may be open: each keeps what its shard has replaced since.
-const OPEN_MAX: usize = 8;
+/// How many copies of each shard may be open: each keeps what its shard has replaced since. One backup opens all of them at
+/// once, and one may follow another that was interrupted.
+const OPEN_PER_SHARD_MAX: usize = 2;
 /// How long a copy may be left alone.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// How much a part holds, unless one pair is larger.
@@ -43,10 +44,16 @@ struct Inner {
     groups: Groups,
     environment: Environment,
     open: Mutex<Open>,
+    open_max: usize,
     room: Arc<Semaphore>,
 }
 
-type Open = BTreeMap<u64, Copy>;
+#[derive(Default)]
+struct Open {
+    copies: BTreeMap<u64, Copy>,
+    /// No other one is opened: the node is over.
+    is_closed: bool,
+}
 
 struct Copy {
     state: Arc<PointInTime>,
@@ -55,14 +62,16 @@ struct Copy {
 }
 
 impl Desk {
-    pub(in crate::node) fn new(own: RaftId, groups: Groups, environment: Environment) -> Self {
-        let room = Arc::new(Semaphore::new(OPEN_MAX));
-        Self { inner: Arc::new(Inner { own, groups, environment, open: Mutex::default(), room }) }
+    pub(in crate::node) fn new(own: RaftId, shards: u32, groups: Groups, environment: Environment) -> Self {
+        let open_max = shards as usize * OPEN_PER_SHARD_MAX;
+        let room = Arc::new(Semaphore::new(open_max));
+        Self { inner: Arc::new(Inner { own, groups, environment, open: Mutex::default(), open_max, room }) }
     }
 
     /// The node is over: copies hold its store.
     pub(in crate::node) fn clear(&self) {
-        let open = std::mem::take(&mut *self.inner.open.lock());
+        let closed = Open { is_closed: true, ..Open::default() };
+        let open = std::mem::replace(&mut *self.inner.open.lock(), closed);
         drop(open);
     }
 
@@ -71,9 +80,13 @@ impl Desk {
             Ask::Open { shard } => self.open(shard).await,
             Ask::Read { number, after } => self.read(number, after.as_ref()).map(Told::Part),
             Ask::Close { number } => {
-                let closed = self.inner.open.lock().remove(&number);
+                let closed = self.inner.open.lock().copies.remove(&number);
                 drop(closed);
                 Ok(Told::Closed)
+            }
+            Ask::Keep { numbers } => {
+                self.touch(&numbers);
+                Ok(Told::Kept)
             }
         }
     }
@@ -89,7 +102,8 @@ impl Desk {
             Leadership::Stopped => return Ok(Told::NotLeader { leader: None }),
         };
         // Behind it the state has everything that anybody was told of before.
-        if group.read_barrier(term).await.is_err() {
+        let barrier = tokio::time::timeout(ANSWER_WITHIN, group.read_barrier(term)).await;
+        if !matches!(barrier, Ok(Ok(_))) {
             return Ok(Told::NotLeader { leader: None });
         }
         self.keep(&group).map(Told::Opened)
@@ -97,7 +111,7 @@ impl Desk {
 
     fn keep(&self, group: &RaftGroup) -> Result<CopyHead, CopyError> {
         let room = Arc::clone(&self.inner.room).try_acquire_owned();
-        let room = room.map_err(|_| CopyError::Full { open: OPEN_MAX })?;
+        let room = room.map_err(|_| CopyError::Full { open: self.inner.open_max })?;
         let state = group.point_in_time().map_err(|error| unreadable(&error))?;
         let number = self.inner.environment.random_u64();
         let head = CopyHead {
@@ -106,7 +120,13 @@ impl Desk {
             taken_ms: self.inner.environment.wall_ms(),
         };
         let copy = Copy { state: Arc::new(state), used: self.inner.environment.now(), _room: room };
-        self.inner.open.lock().insert(number, copy);
+        {
+            let mut open = self.inner.open.lock();
+            if open.is_closed {
+                return Err(CopyError::Gone);
+            }
+            open.copies.insert(number, copy);
+        }
         self.inner.environment.spawn(expire(Arc::downgrade(&self.inner), number));
         Ok(head)
     }
@@ -114,12 +134,21 @@ impl Desk {
     fn read(&self, number: u64, after: Option<&Bytes>) -> Result<Part, CopyError> {
         let state = {
             let mut open = self.inner.open.lock();
-            let copy = open.get_mut(&number).ok_or(CopyError::Gone)?;
+            let copy = open.copies.get_mut(&number).ok_or(CopyError::Gone)?;
             copy.used = self.inner.environment.now();
             Arc::clone(&copy.state)
         };
         let pairs = state.read(after, PART_PAIRS_MAX, PART_BYTES_MAX).map_err(|error| unreadable(&error))?;
         Ok(Part::pack(&pairs))
+    }
+
+    fn touch(&self, numbers: &[u64]) {
+        let (mut open, now) = (self.inner.open.lock(), self.inner.environment.now());
+        for number in numbers {
+            if let Some(copy) = open.copies.get_mut(number) {
+                copy.used = now;
+            }
+        }
     }
 }
 
@@ -134,9 +163,9 @@ async fn expire(desk: Weak<Inner>, number: u64) {
         tokio::time::sleep(IDLE_MAX).await;
         let Some(desk) = desk.upgrade() else { return };
         let mut open = desk.open.lock();
-        match open.get(&number) {
+        match open.copies.get(&number) {
             Some(copy) if copy.used + IDLE_MAX > desk.environment.now() => {}
-            Some(_) => drop(open.remove(&number)),
+            Some(_) => drop(open.copies.remove(&number)),
             None => return,
         }
     }
@@ -154,6 +183,8 @@ mod tests {
     use super::*;
 
     const SHARD: u32 = 3;
+    const SHARDS: u32 = 4;
+    const OPEN_MAX: usize = SHARDS as usize * OPEN_PER_SHARD_MAX;
 
     /// A desk on a node that leads one shard, which holds `pairs`.
     async fn desk(pairs: u32) -> (Desk, RaftGroup) {
@@ -176,7 +207,7 @@ mod tests {
         }
         let groups = Groups::default();
         groups.insert(&group, id);
-        (Desk::new(own, groups, environment), group)
+        (Desk::new(own, SHARDS, groups, environment), group)
     }
 
     async fn open(desk: &Desk) -> Result<u64, CopyError> {
@@ -225,6 +256,30 @@ mod tests {
         assert_eq!(read(&desk, copies[0], None).await, Err(CopyError::Gone));
         assert_eq!(read(&desk, copies[1], None).await.unwrap().len(), 1, "it is in use");
         tokio::time::sleep(IDLE_MAX * 3).await;
+        assert_eq!(desk.inner.room.available_permits(), OPEN_MAX);
+    }
+
+    /// Most shards of a backup wait for those that are read before them.
+    #[tokio::test(start_paused = true)]
+    async fn copies_that_are_kept_stay_open_unread() {
+        let (desk, _group) = desk(1).await;
+        let (kept, forgotten) = (open(&desk).await.unwrap(), open(&desk).await.unwrap());
+        for _ in 0..6 {
+            tokio::time::sleep(IDLE_MAX * 2 / 3).await;
+            let told = desk.answer(Ask::Keep { numbers: vec![kept, u64::MAX] }).await.unwrap();
+            assert!(matches!(told, Told::Kept), "{told:?}");
+        }
+        assert_eq!(read(&desk, forgotten, None).await, Err(CopyError::Gone));
+        assert_eq!(read(&desk, kept, None).await.unwrap().len(), 1);
+    }
+
+    /// One that was being opened when the node ended held the store of that node for ever.
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_is_over_opens_nothing() {
+        let (desk, group) = desk(1).await;
+        desk.clear();
+        assert_eq!(desk.keep(&group), Err(CopyError::Gone));
+        assert_eq!(open(&desk).await, Err(CopyError::Gone));
         assert_eq!(desk.inner.room.available_permits(), OPEN_MAX);
     }
 

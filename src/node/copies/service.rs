@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::{COPIES, CopyError, CopyHead, Desk};
 use crate::backup::Part;
 
-/// How long a peer may take to answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// How long a node may take to answer.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a node asks another.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub(super) enum Ask {
     Read { number: u64, after: Option<Bytes> },
     /// It is not needed any more.
     Close { number: u64 },
+    /// These will be read later.
+    Keep { numbers: Vec<u64> },
 }
 
 /// What it answers.
@@ -39,6 +41,8 @@ pub(super) enum Told {
     Part(Part),
     /// It is closed, or was.
     Closed,
+    /// Those of them that are open stay so for a while.
+    Kept,
 }
 
 impl Service for Desk {

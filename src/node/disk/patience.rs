@@ -5,21 +5,16 @@ use std::time::Duration;
 use playhouse_cluster::store::{DiskCall, Probe};
 use tokio::time::Instant;
 
-/// How long one sync may take. Keep it above what a disk needs that is only slow, and below the patience of clients.
-pub(super) const SYNC_WITHIN: Duration = Duration::from_secs(5);
-/// How long the engine may take to accept a batch: one that is behind with merging its files makes the writer wait without
-/// being broken.
-pub(super) const WRITE_WITHIN: Duration = Duration::from_secs(30);
+use crate::node::HangsAfter;
+
 /// How often is looked.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Looks at a disk again and again, until it has waited long enough.
-#[derive(Default)]
 pub(super) struct Patience {
     sync: Waiting,
     write: Waiting,
-    /// Added to what every call may take.
-    more: Duration,
+    hangs_after: HangsAfter,
 }
 
 /// One call, as it was seen.
@@ -33,21 +28,20 @@ struct Waiting {
 }
 
 impl Patience {
-    /// One that waits longer than others, by this.
-    pub(super) fn longer(more: Duration) -> Self {
-        Self { more, ..Self::default() }
+    pub(super) fn new(hangs_after: HangsAfter) -> Self {
+        Self { sync: Waiting::default(), write: Waiting::default(), hangs_after }
     }
 
     /// To be called every [`LOOK_EVERY`]. Says which call does not return, and for how long that was seen, once it has lasted
     /// too long.
     pub(super) fn look(&mut self, disk: &Probe) -> Option<(DiskCall, Duration)> {
         let mut late = |call: DiskCall| {
-            let (waiting, within) = match call {
-                DiskCall::Sync => (&mut self.sync, SYNC_WITHIN),
-                DiskCall::Write => (&mut self.write, WRITE_WITHIN),
+            let waiting = match call {
+                DiskCall::Sync => &mut self.sync,
+                DiskCall::Write => &mut self.write,
             };
             let waited = waiting.look(disk.begun(call));
-            (waited >= within + self.more).then_some((call, waited))
+            (waited >= self.hangs_after.limit(call)).then_some((call, waited))
         };
         // Both are looked at each time.
         let (sync, write) = (late(DiskCall::Sync), late(DiskCall::Write));

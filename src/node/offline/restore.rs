@@ -15,14 +15,15 @@ use playhouse_cluster::{
 
 use super::block_on;
 use crate::{
-    backup::{Backup, BackupError, ShardEntry},
+    backup::{Backup, BackupError, Manifest, ShardEntry},
+    entity::{KindRegistry, SchemaVersion},
     node::{Settings, open_store},
-    protocol::ShardId,
+    protocol::{KindName, ShardId},
     shard::Reconciliation,
 };
 
 /// What was written to the volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// How many shards.
     pub shards: u32,
@@ -30,6 +31,8 @@ pub struct Restored {
     pub pairs: u64,
     /// How many pairs of the backup were left out: replies that were kept for gateways of the old cluster.
     pub left_out: u64,
+    /// Which entities this program cannot read.
+    pub notes: Vec<String>,
 }
 
 /// The volume was not filled.
@@ -59,6 +62,20 @@ pub enum RestoreError {
         /// Whose it should be.
         initiator: String,
     },
+    /// A node that started with it could read none of these entities. Nothing was written.
+    #[error(
+        "the backup has {kind} in schema {schema}, and this program reads it only up to schema {to}; nothing was written. Restore with a program as new as the one that took it, release {release}"
+    )]
+    TooNew {
+        /// Which kind.
+        kind: String,
+        /// What the backup has.
+        schema: u32,
+        /// The newest that can be read.
+        to: SchemaVersion,
+        /// The release that took the backup.
+        release: String,
+    },
     /// Nothing was written.
     #[error("store.engine is memory: what is restored would be gone at once; nothing was written")]
     NotKept,
@@ -79,15 +96,19 @@ pub enum RestoreError {
     Io(#[from] io::Error),
 }
 
-/// Fills the volume of `settings` from a backup, which is read as a whole before anything is written.
+/// Fills the volume of `settings` from a backup, which is read as a whole before anything is written. `kinds` are those of the
+/// nodes that will run.
 ///
 /// # Errors
 ///
 /// [`RestoreError`]; each says what is on the volume now.
-pub fn restore(settings: &Settings, backup: &Backup) -> Result<Restored, RestoreError> {
+pub fn restore(settings: &Settings, backup: &Backup, kinds: &KindRegistry) -> Result<Restored, RestoreError> {
     check(settings, backup)?;
+    let notes = readable(backup.manifest(), kinds)?;
     let all = reconcile(backup)?;
-    block_on(|environment| async move { fill(settings, backup, &all, &environment).await })?
+    let pairs = block_on(|environment| async move { fill(settings, backup, &all, &environment).await })??;
+    let manifest = backup.manifest();
+    Ok(Restored { shards: manifest.shards, pairs, left_out: manifest.pairs() - pairs, notes })
 }
 
 fn check(settings: &Settings, backup: &Backup) -> Result<(), RestoreError> {
@@ -100,6 +121,29 @@ fn check(settings: &Settings, backup: &Backup) -> Result<(), RestoreError> {
         return Err(RestoreError::NotInitiator { name, initiator });
     }
     if settings.engine == EngineKind::Memory { Err(RestoreError::NotKept) } else { Ok(()) }
+}
+
+/// Entities of a kind that this program does not have stay where they are, and nobody can ask them: that is worth a note.
+fn readable(manifest: &Manifest, kinds: &KindRegistry) -> Result<Vec<String>, RestoreError> {
+    let mut notes = Vec::new();
+    for (kind, schema) in &manifest.schemas {
+        let known = KindName::new(kind.clone()).ok().and_then(|name| kinds.find(&name));
+        let Some(known) = known else {
+            notes.push(format!("this program has no kind {kind}; entities of it are restored unread"));
+            continue;
+        };
+        let (from, to) = kinds.reads(known).into_inner();
+        if u32::from(to) < *schema {
+            let release = manifest.release.clone();
+            return Err(RestoreError::TooNew { kind: kind.clone(), schema: *schema, to, release });
+        }
+        if u32::from(from) > *schema {
+            notes.push(format!(
+                "the backup has {kind} in schema {schema}, and this program reads it from {from} on"
+            ));
+        }
+    }
+    Ok(notes)
 }
 
 /// Reads everything once: damage is found before anything is written.
@@ -121,7 +165,7 @@ async fn fill(
     backup: &Backup,
     all: &Reconciliation,
     environment: &Environment,
-) -> Result<Restored, RestoreError> {
+) -> Result<u64, RestoreError> {
     let from = backup.manifest().cluster_id.parse().map_err(|_| RestoreError::NoCluster)?;
     let wanted = Wanted {
         name: settings.name.clone(),
@@ -136,8 +180,7 @@ async fn fill(
     }
     store.release().await;
     draft.finish()?;
-    let left_out = backup.manifest().pairs() - pairs;
-    Ok(Restored { shards: backup.manifest().shards, pairs, left_out })
+    Ok(pairs)
 }
 
 async fn fill_shard(
@@ -166,4 +209,46 @@ async fn fill_shard(
     let position = LogPosition { term: entry.term, index: entry.index };
     replica.finish(draft.raft_id(), position).await?;
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{backup::FORMAT, entity::Entity, kinds::Counter};
+
+    fn notes(kind: &str, schema: u32) -> Result<Vec<String>, RestoreError> {
+        let mut kinds = KindRegistry::default();
+        kinds.register::<Counter>().unwrap();
+        let manifest = Manifest {
+            format: FORMAT,
+            cluster_id: String::new(),
+            shards: 1,
+            release: "7.0.0".to_owned(),
+            schemas: [(kind.to_owned(), schema)].into(),
+            began_ms: 0,
+            ended_ms: 0,
+            files: Vec::new(),
+            checksum: String::new(),
+        };
+        readable(&manifest, &kinds)
+    }
+
+    /// It was restored without a word, and then every call failed.
+    #[test]
+    fn a_backup_of_a_newer_program_is_refused() {
+        let (from, to) = Counter::READS.into_inner();
+        let newer = u32::from(to) + 1;
+        let refused = notes(Counter::KIND, newer).unwrap_err().to_string();
+        assert!(refused.contains(&format!("in schema {newer}")) && refused.contains("7.0.0"), "{refused}");
+        for schema in [from, to] {
+            assert!(notes(Counter::KIND, schema.into()).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn kinds_that_cannot_be_read_are_told() {
+        assert!(notes("gone", 1).unwrap()[0].contains("no kind gone"));
+        let older = u32::from(*Counter::READS.start()) - 1;
+        assert!(notes(Counter::KIND, older).unwrap()[0].contains("this program reads it from"));
+    }
 }

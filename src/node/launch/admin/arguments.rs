@@ -62,6 +62,13 @@ pub(super) struct Copy {
     pub(super) copy: String,
 }
 
+/// Copies that are open.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Copies {
+    pub(super) copies: Vec<String>,
+}
+
 /// Reads them; nothing is an empty object.
 pub(super) fn read<T: DeserializeOwned>(given: Value) -> Result<T, AdminError> {
     let given = if given.is_null() { Value::Object(serde_json::Map::new()) } else { given };

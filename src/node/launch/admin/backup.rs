@@ -17,7 +17,7 @@ type Run = for<'a> fn(&'a Subject, Value) -> BoxFuture<'a, Result<Value, AdminEr
 
 /// All of them.
 pub(super) fn actions(subject: &Subject) -> Vec<Arc<dyn AdminAction>> {
-    const COPIES: [(&str, &str, Run); 3] = [
+    const COPIES: [(&str, &str, Run); 4] = [
         ("backup-open", "Opens a copy of a shard at one point in time; {\"shard\": 3}", |subject, given| {
             Box::pin(open(subject, given))
         }),
@@ -25,6 +25,11 @@ pub(super) fn actions(subject: &Subject) -> Vec<Arc<dyn AdminAction>> {
             "backup-read",
             "Reads the next pairs of a copy; {\"copy\": \"…\", \"after\": \"the last key, in base64\"}",
             |subject, given| Box::pin(read(subject, given)),
+        ),
+        (
+            "backup-keep",
+            "Keeps copies open that are read later; {\"copies\": [\"…\"]}",
+            |subject, given| Box::pin(keep(subject, given)),
         ),
         ("backup-close", "Gives a copy back; {\"copy\": \"…\"}", |subject, given| {
             Box::pin(close(subject, given))
@@ -92,6 +97,13 @@ async fn read(subject: &Subject, given: Value) -> Result<Value, AdminError> {
     let part = subject.operator()?.read_copy(id(&copy)?, after.map(Bytes::from)).await;
     let part = part.map_err(not_copied)?;
     Ok(json!({"body": BASE64.encode(&part.body), "checksum": format!("{:016x}", part.checksum)}))
+}
+
+async fn keep(subject: &Subject, given: Value) -> Result<Value, AdminError> {
+    let arguments::Copies { copies } = arguments::read(given)?;
+    let ids = copies.iter().map(|copy| id(copy)).collect::<Result<Vec<_>, _>>()?;
+    subject.operator()?.keep_copies(&ids).await.map_err(not_copied)?;
+    Ok(json!({}))
 }
 
 async fn close(subject: &Subject, given: Value) -> Result<Value, AdminError> {
