@@ -25,6 +25,8 @@ pub const GROUP: GroupId = GroupId(1);
 const LIMIT: Duration = Duration::from_secs(300);
 
 type Way = (RaftId, RaftId);
+/// What arrives, and where somebody waits for it.
+type Answer = (oneshot::Sender<Bytes>, Bytes);
 
 /// What becomes of a message on a way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub struct Mesh {
     /// Answers for which somebody waits for ever.
     silenced: Mutex<Vec<oneshot::Sender<Bytes>>>,
     /// Answers that wait on ways where they are held.
-    held: Mutex<BTreeMap<Way, Vec<(oneshot::Sender<Bytes>, Bytes)>>>,
+    held: Mutex<BTreeMap<Way, Vec<Answer>>>,
     pub counts: Mutex<Counts>,
 }
 
