@@ -17,7 +17,7 @@ const ALL: &str = "all";
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["shard", "all"])))]
 pub(super) struct Arguments {
-    /// The shard that goes on with the replica on this volume, while the rest of the cluster lives
+    /// One shard, while the rest of the cluster lives: refused, only --all is supported now
     #[arg(long, value_name = "NUMBER")]
     shard: Option<u32>,
 
