@@ -68,14 +68,16 @@ fn show(report: &LossReport, output: &Output) -> Result<(), Failure> {
     if output.format == Format::Json {
         return output.print(&json!({"recovery": entry, "unconfirmed": unconfirmed}), |_| String::new());
     }
-    let mut table = Table::new(["GROUP", "KEPT UP TO", "COMMITTED", "TERM", "VOTERS UNTIL NOW"]);
+    let mut table =
+        Table::new(["GROUP", "KEPT UP TO", "COMMITTED", "TERM", "STATE AS OF", "VOTERS UNTIL NOW"]);
     for group in &entry.groups {
-        let RecoveredGroup { shard, term, index, committed, voters } = group;
+        let RecoveredGroup { shard, term, index, committed, clock_ms, voters } = group;
         table.push([
             shard.map_or("system".to_owned(), |shard| format!("shard {shard}")),
             index.to_string(),
             committed.to_string(),
             term.to_string(),
+            clock_ms.map_or("never used".to_owned(), |at_ms| format!("{at_ms} ms")),
             voters.join(", "),
         ]);
     }

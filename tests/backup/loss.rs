@@ -40,6 +40,7 @@ async fn one_volume_goes_on_after_two_are_lost() {
     let look = run(survivor.offline(&consent[..4])).await;
     look.assert_refused(3, &["nothing was changed", "--i-accept-data-loss all"]);
     assert!(look.out.contains("shard 15") && look.out.contains("node-0, node-1, node-2"), "{look:?}");
+    assert!(look.out.contains("STATE AS OF") && look.out.contains(" ms "), "{look:?}");
     let refused = [
         (&["--all", "--lost=node-1"][..], "node-0, node-2", 3),
         (&["--all", "--lost=node-0", "--lost=node-9"], "no member is called node-9", 3),

@@ -28,7 +28,7 @@ use crate::{
         cluster::system::{KEY, SYSTEM},
         open_store,
     },
-    shard::{numbers_after_loss, numbers_key},
+    shard::{clock_of, numbers_after_loss, numbers_key},
 };
 
 /// What an operator wants.
@@ -256,7 +256,7 @@ impl Case {
         has_consent: bool,
     ) -> Result<LossReport, RecoverError> {
         let new_id = ClusterId(environment.random_u128());
-        let mut entry = self.entry(environment, new_id);
+        let mut entry = self.entry(environment, new_id)?;
         if has_consent {
             let batch = self.batch(&entry, new_id, environment.wall_ms())?;
             audit.add(&entry)?;
@@ -295,21 +295,9 @@ impl Case {
         Loss { survivor: self.own, lost: self.lost.clone(), recovered: recovered.collect(), cluster_id }
     }
 
-    fn entry(&self, environment: &Environment, new_id: ClusterId) -> AuditEntry {
-        let group = |(which, group): (&Which, &Recovery)| {
-            let survivor = group.survivor();
-            RecoveredGroup {
-                shard: match which {
-                    Which::System => None,
-                    Which::Shard(shard) => Some(*shard),
-                },
-                term: survivor.last.term,
-                index: survivor.last.index,
-                committed: survivor.committed.index,
-                voters: self.names(survivor.voters.iter().flatten()),
-            }
-        };
-        AuditEntry {
+    fn entry(&self, environment: &Environment, new_id: ClusterId) -> Result<AuditEntry, RecoverError> {
+        let groups = self.groups.iter().map(|(which, group)| self.entry_of(*which, group));
+        Ok(AuditEntry {
             at_ms: environment.wall_ms(),
             is_done: false,
             release: RELEASE.to_owned(),
@@ -317,8 +305,24 @@ impl Case {
             lost: self.names(&self.lost),
             cluster_id: self.state.cluster_id().to_string(),
             new_cluster_id: Some(new_id.to_string()),
-            groups: self.groups.iter().map(group).collect(),
-        }
+            groups: groups.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn entry_of(&self, which: Which, group: &Recovery) -> Result<RecoveredGroup, RecoverError> {
+        let (shard, clock_ms) = match which {
+            Which::System => (None, self.state.changed_ms()),
+            Which::Shard(shard) => (Some(shard), clock_of(group.latest(&numbers_key())?.as_deref())?),
+        };
+        let survivor = group.survivor();
+        Ok(RecoveredGroup {
+            shard,
+            term: survivor.last.term,
+            index: survivor.last.index,
+            committed: survivor.committed.index,
+            clock_ms: Some(clock_ms).filter(|clock_ms| *clock_ms > 0),
+            voters: self.names(survivor.voters.iter().flatten()),
+        })
     }
 
     fn names<'a>(&self, ids: impl IntoIterator<Item = &'a RaftId>) -> Vec<String> {
