@@ -17,7 +17,7 @@ const ALL: &str = "all";
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["shard", "all"])))]
 pub(super) struct Arguments {
-    /// The shard that goes on with the replica on this volume, while the rest of the cluster lives
+    /// One shard, while the rest of the cluster lives: refused, only --all is supported now
     #[arg(long, value_name = "NUMBER")]
     shard: Option<u32>,
 
@@ -68,14 +68,16 @@ fn show(report: &LossReport, output: &Output) -> Result<(), Failure> {
     if output.format == Format::Json {
         return output.print(&json!({"recovery": entry, "unconfirmed": unconfirmed}), |_| String::new());
     }
-    let mut table = Table::new(["GROUP", "KEPT UP TO", "COMMITTED", "TERM", "VOTERS UNTIL NOW"]);
+    let mut table =
+        Table::new(["GROUP", "KEPT UP TO", "COMMITTED", "TERM", "STATE AS OF", "VOTERS UNTIL NOW"]);
     for group in &entry.groups {
-        let RecoveredGroup { shard, term, index, committed, voters } = group;
+        let RecoveredGroup { shard, term, index, committed, clock_ms, voters } = group;
         table.push([
             shard.map_or("system".to_owned(), |shard| format!("shard {shard}")),
             index.to_string(),
             committed.to_string(),
             term.to_string(),
+            clock_ms.map_or("never used".to_owned(), |at_ms| format!("{at_ms} ms")),
             voters.join(", "),
         ]);
     }

@@ -1,13 +1,13 @@
 //! A majority of volumes is lost for good.
 
-use std::{collections::BTreeMap, fs};
+use std::fs;
 
 use serde_json::Value;
 
 use crate::{
     CLIENTS, ONE_AT_A_TIME, ask, copy_folder,
     load::Load,
-    nodes::{Member, Node, Nodes, PATIENCE, SHARDS, free_ports, until},
+    nodes::{Nodes, SHARDS, until},
     process::playhouse,
     run,
 };
@@ -40,11 +40,17 @@ async fn one_volume_goes_on_after_two_are_lost() {
     let look = run(survivor.offline(&consent[..4])).await;
     look.assert_refused(3, &["nothing was changed", "--i-accept-data-loss all"]);
     assert!(look.out.contains("shard 15") && look.out.contains("node-0, node-1, node-2"), "{look:?}");
+    assert!(look.out.contains("STATE AS OF") && look.out.contains(" ms "), "{look:?}");
     let refused = [
         (&["--all", "--lost=node-1"][..], "node-0, node-2", 3),
         (&["--all", "--lost=node-0", "--lost=node-9"], "no member is called node-9", 3),
         (&["--all", "--lost=node-2"], "node of this volume", 3),
-        (&["--shard=3", "--lost=node-0", "--lost=node-1"], "--all", 3),
+        (&["--shard=3", "--lost=node-0", "--lost=node-1"], "only --all is supported", 3),
+        (
+            &["--shard=3", "--lost=node-0", "--lost=node-1", "--i-accept-data-loss=3"],
+            "only --all is supported",
+            3,
+        ),
         (&["--all", "--lost=node-0", "--lost=node-1", "--i-accept-data-loss=3"], "does not name", 2),
     ];
     for (arguments, words, code) in refused {
@@ -91,67 +97,6 @@ async fn one_volume_goes_on_after_two_are_lost() {
     book.audit(&nodes, &[0, 2]).await;
 }
 
-/// Five nodes, of which each has some shards. Two are lost, and with them the majority of some shards, not of the system group.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shard_goes_on_alone_while_the_cluster_lives() {
-    let _alone = ONE_AT_A_TIME.lock().await;
-    let ports = free_ports(5);
-    let mut nodes = Nodes::prepare(playhouse, &ports, &[]);
-    for (at, ports) in ports.iter().enumerate().skip(3) {
-        let more = nodes.another(format!("node-{at}"), *ports);
-        nodes.nodes.push(more);
-    }
-    nodes.nodes.iter_mut().for_each(Node::start);
-    until_settled(&nodes).await;
-    let load = Load::start("spread", CLIENTS, || nodes.any());
-    load.until_answers(300).await;
-    let mut book = load.stop().await;
-    book.settle(&nodes.any()).await;
-    until_all_have_all(&nodes).await;
-
-    let lost = two_that_are_lost(&nodes).await;
-    let orphans = orphans(&nodes, &lost).await;
-    assert!(!orphans.is_empty(), "some shard had two of its voters on {lost:?}");
-    let names = lost.map(|at| format!("--lost=node-{at}"));
-    for at in lost {
-        nodes.nodes[at].kill().await;
-        fs::remove_dir_all(nodes.nodes[at].data()).unwrap();
-    }
-    for (voter, shards) in &orphans {
-        let node = &mut nodes.nodes[*voter];
-        node.kill().await;
-        for shard in shards {
-            recover(node, *shard, &names).await;
-        }
-        assert_eq!(
-            fs::read_to_string(node.data().join("recoveries")).unwrap().lines().count(),
-            2 * shards.len()
-        );
-        node.start();
-    }
-    for voter in orphans.keys() {
-        nodes.nodes[*voter].until_serving().await;
-    }
-    for at in lost {
-        nodes.nodes[at].start();
-    }
-    until_settled(&nodes).await;
-    book.audit(&nodes, &[0, 1, 2, 3, 4]).await;
-}
-
-/// How often in a row nothing must move: the next moves are planned only after the last ones are done.
-const QUIET_LOOKS: u32 = 12;
-
-/// One shard goes on with the replica of this node.
-async fn recover(node: &Node, shard: usize, lost: &[String; 2]) {
-    let (which, consent) = (format!("--shard={shard}"), format!("--i-accept-data-loss={shard}"));
-    let look = ["recover-shard", &which, &lost[0], &lost[1]];
-    run(node.offline(&look)).await.assert_refused(3, &["nothing was changed", "--i-accept-data-loss"]);
-    let recover = [&look[..], &[&consent]].concat();
-    run(node.offline(&recover)).await.assert_done();
-    run(node.offline(&recover)).await.assert_refused(3, &["has a majority", "nothing was changed"]);
-}
-
 async fn json(nodes: &Nodes, view: &str) -> Value {
     let printed = ask(nodes, &["--output", "json", view]).await;
     serde_json::from_str(&printed.out).unwrap_or_default()
@@ -159,22 +104,6 @@ async fn json(nodes: &Nodes, view: &str) -> Value {
 
 async fn cluster_id(nodes: &Nodes) -> String {
     json(nodes, "status").await["cluster"]["cluster_id"].as_str().unwrap().to_owned()
-}
-
-/// Everybody is up, every shard has a leader and three replicas, and nothing moves or is to move.
-async fn until_settled(nodes: &Nodes) {
-    let (mut quiet, mut status) = (0, Value::Null);
-    let settle = async {
-        while quiet < QUIET_LOOKS {
-            status = json(nodes, "status").await["cluster"].take();
-            let is_led = status["shards"]["without_leader"].as_array().is_some_and(Vec::is_empty);
-            let is_settled = status["is_settled"] == true && status["moves"]["under_way"] == 0;
-            let is_quiet = status["members"]["up"] == nodes.nodes.len() && is_settled && is_led;
-            quiet = if is_quiet { quiet + 1 } else { 0 };
-        }
-    };
-    let settled = tokio::time::timeout(PATIENCE, settle).await;
-    assert!(settled.is_ok(), "not settled: {status:#}\n{:#}", json(nodes, "shards").await);
 }
 
 /// No replica lacks anything.
@@ -189,42 +118,4 @@ async fn until_all_have_all(nodes: &Nodes) {
         shards.len() == SHARDS && shards.iter().all(has_all)
     })
     .await;
-}
-
-/// The voters of each shard, as numbers of nodes.
-async fn voters(nodes: &Nodes) -> Vec<Vec<usize>> {
-    let shards = json(nodes, "shards").await;
-    let number = |replica: &Value| replica["node"].as_str().unwrap()["node-".len()..].parse().unwrap();
-    let votes = |replica: &&Value| replica["votes"] == true;
-    let voters =
-        |shard: &Value| shard["replicas"].as_array().unwrap().iter().filter(votes).map(number).collect();
-    shards["shards"].as_array().unwrap().iter().map(voters).collect()
-}
-
-/// Two nodes that are the majority of some shard, of which at most one votes in the system group.
-async fn two_that_are_lost(nodes: &Nodes) -> [usize; 2] {
-    let members: Vec<Member> = nodes.nodes[0].members().await;
-    let votes = |at: usize| {
-        let name = format!("node-{at}");
-        members.iter().any(|member| member.name == name && member.is_system_voter)
-    };
-    let voters = voters(nodes).await;
-    let pairs = (0..5).flat_map(|a| (a + 1..5).map(move |b| [a, b]));
-    let is_good = |pair: &[usize; 2]| {
-        let has_both = |shard: &Vec<usize>| pair.iter().all(|at| shard.contains(at));
-        !pair.iter().all(|at| votes(*at)) && voters.iter().any(has_both)
-    };
-    pairs.into_iter().find(is_good).expect("16 shards are spread over 10 pairs")
-}
-
-/// Shards that lose their majority, by the voter that is left.
-async fn orphans(nodes: &Nodes, lost: &[usize; 2]) -> BTreeMap<usize, Vec<usize>> {
-    let mut orphans = BTreeMap::<_, Vec<_>>::new();
-    for (shard, voters) in voters(nodes).await.into_iter().enumerate() {
-        let left: Vec<_> = voters.into_iter().filter(|at| !lost.contains(at)).collect();
-        if let [only] = left[..] {
-            orphans.entry(only).or_default().push(shard);
-        }
-    }
-    orphans
 }

@@ -1,8 +1,8 @@
 //! Goes on with the replica of one volume after a majority was lost for good.
 //!
-//! Either one shard lost its majority while the system group lives: then that shard goes on with the replica on this volume, and
-//! the cluster learns of it from its leader. Or the system group lost its majority, too: then everything goes on with this
-//! volume, under a new cluster id, so that nothing of the old cluster can reach the new one.
+//! The system group lost its majority: then everything goes on with this volume, under a new cluster id, so that nothing of the
+//! old cluster can reach the new one. One shard alone cannot go on while the cluster lives: its id stays then, so other replicas
+//! of the shard, lost or not, could go on beside it or keep a different state.
 //!
 //! Without consent nothing is changed; what would be given up is told. With it, the record of recoveries is written first, then
 //! the identity of the volume, then all groups at once. Interrupted in between, the node starts with what it had, or not at all,
@@ -28,13 +28,13 @@ use crate::{
         cluster::system::{KEY, SYSTEM},
         open_store,
     },
-    shard::{numbers_after_loss, numbers_key},
+    shard::{clock_of, numbers_after_loss, numbers_key},
 };
 
 /// What an operator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossWanted {
-    /// The shard that goes on; `None`: everything, the system group included.
+    /// The shard that goes on, which is refused; `None`: everything, the system group included.
     pub shard: Option<u32>,
     /// The names of the members that never come back.
     pub lost: BTreeSet<String>,
@@ -87,12 +87,16 @@ pub enum RecoverError {
         /// Who is not.
         left: String,
     },
-    /// The system group is lost, too.
+    /// One shard cannot be recovered safely.
     #[error(
-        "the system group lost its majority as well, and no shard can go on without it; nothing was changed. Recover everything \
-         with --all"
+        "shard {shard} cannot go on alone: only --all is supported now, as the cluster would keep its id, and other replicas of the \
+         shard could go on at the same time, or keep a state that differs; nothing was changed. Bring a lost volume back, or restore \
+         a backup; if the system group lost its majority as well, recover everything with --all"
     )]
-    SystemLost,
+    OneShard {
+        /// Which.
+        shard: u32,
+    },
     /// Others have volumes that would not take part.
     #[error(
         "{names} would be left behind: the cluster goes on under a new id, with this volume alone; nothing was changed. Name all \
@@ -111,14 +115,6 @@ pub enum RecoverError {
         which: String,
         /// Whose volumes have one.
         voters: String,
-    },
-    /// There is no such shard.
-    #[error("there is no shard {shard}; there are {shards}; nothing was changed")]
-    NoSuchShard {
-        /// Which.
-        shard: u32,
-        /// How many there are.
-        shards: u32,
     },
     /// The record cannot be written.
     #[error(transparent)]
@@ -146,6 +142,9 @@ pub enum RecoverError {
 ///
 /// [`RecoverError`]; each says what was changed.
 pub fn recover(settings: &Settings, wanted: &LossWanted) -> Result<LossReport, RecoverError> {
+    if let Some(shard) = wanted.shard {
+        return Err(RecoverError::OneShard { shard });
+    }
     block_on(|environment| async move {
         let mut volume = StoppedVolume::open(&settings.data_dir)?;
         let audit = Audit::of(&settings.data_dir);
@@ -168,7 +167,6 @@ struct Case {
     state: ClusterState,
     lost: BTreeSet<RaftId>,
     groups: BTreeMap<Which, Recovery>,
-    is_whole: bool,
 }
 
 impl Case {
@@ -182,17 +180,13 @@ impl Case {
             name: volume.name().to_owned(),
             lost: BTreeSet::new(),
             groups: BTreeMap::from([(Which::System, system)]),
-            is_whole: wanted.shard.is_none(),
             state,
         };
         for name in &wanted.lost {
             let lost = case.lose(name)?;
             case.lost.insert(lost);
         }
-        match wanted.shard {
-            Some(shard) => case.one(shard).await?,
-            None => case.all().await?,
-        }
+        case.all().await?;
         Ok(case)
     }
 
@@ -207,23 +201,6 @@ impl Case {
             return Err(RecoverError::Own { name: name.to_owned() });
         }
         Ok(member.raft_id)
-    }
-
-    /// One shard goes on here; the rest of the cluster lives.
-    async fn one(&mut self, shard: u32) -> Result<(), RecoverError> {
-        let shards = self.state.shards();
-        if shard >= shards {
-            return Err(RecoverError::NoSuchShard { shard, shards });
-        }
-        let which = Which::Shard(shard);
-        self.add(which).await?;
-        self.check_lost(which)?;
-        match self.check_lost(Which::System) {
-            Err(RecoverError::HasQuorum { .. }) => {}
-            _ => return Err(RecoverError::SystemLost),
-        }
-        self.groups.remove(&Which::System);
-        Ok(())
     }
 
     /// Everything goes on here.
@@ -278,14 +255,12 @@ impl Case {
         environment: &Environment,
         has_consent: bool,
     ) -> Result<LossReport, RecoverError> {
-        let new_id = self.is_whole.then(|| ClusterId(environment.random_u128()));
-        let mut entry = self.entry(environment, new_id);
+        let new_id = ClusterId(environment.random_u128());
+        let mut entry = self.entry(environment, new_id)?;
         if has_consent {
             let batch = self.batch(&entry, new_id, environment.wall_ms())?;
             audit.add(&entry)?;
-            if let Some(cluster_id) = new_id {
-                volume.move_to_cluster(cluster_id)?;
-            }
+            volume.move_to_cluster(new_id)?;
             self.store.commit(batch).await?;
             entry.is_done = true;
             audit.add(&entry)?;
@@ -295,19 +270,14 @@ impl Case {
     }
 
     /// Everything that changes, for all groups at once.
-    fn batch(
-        &self,
-        entry: &AuditEntry,
-        new_id: Option<ClusterId>,
-        now_ms: u64,
-    ) -> Result<Batch, RecoverError> {
+    fn batch(&self, entry: &AuditEntry, new_id: ClusterId, now_ms: u64) -> Result<Batch, RecoverError> {
         let mut batch = Batch::new();
         for group in &entry.groups {
             let which = group.which();
             let mut changes = Batch::new();
-            if let (Which::System, Some(cluster_id)) = (which, new_id) {
+            if which == Which::System {
                 let next =
-                    self.state.after_loss(&self.loss(cluster_id), now_ms).map_err(RecoverError::Refused)?;
+                    self.state.after_loss(&self.loss(new_id), now_ms).map_err(RecoverError::Refused)?;
                 let encoded = next.encode().map_err(|error| RecoverError::Format(error.to_string()))?;
                 changes.put(KEY, encoded);
             }
@@ -325,30 +295,34 @@ impl Case {
         Loss { survivor: self.own, lost: self.lost.clone(), recovered: recovered.collect(), cluster_id }
     }
 
-    fn entry(&self, environment: &Environment, new_id: Option<ClusterId>) -> AuditEntry {
-        let group = |(which, group): (&Which, &Recovery)| {
-            let survivor = group.survivor();
-            RecoveredGroup {
-                shard: match which {
-                    Which::System => None,
-                    Which::Shard(shard) => Some(*shard),
-                },
-                term: survivor.last.term,
-                index: survivor.last.index,
-                committed: survivor.committed.index,
-                voters: self.names(survivor.voters.iter().flatten()),
-            }
-        };
-        AuditEntry {
+    fn entry(&self, environment: &Environment, new_id: ClusterId) -> Result<AuditEntry, RecoverError> {
+        let groups = self.groups.iter().map(|(which, group)| self.entry_of(*which, group));
+        Ok(AuditEntry {
             at_ms: environment.wall_ms(),
             is_done: false,
             release: RELEASE.to_owned(),
             node: self.name.clone(),
             lost: self.names(&self.lost),
             cluster_id: self.state.cluster_id().to_string(),
-            new_cluster_id: new_id.map(|id| id.to_string()),
-            groups: self.groups.iter().map(group).collect(),
-        }
+            new_cluster_id: Some(new_id.to_string()),
+            groups: groups.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn entry_of(&self, which: Which, group: &Recovery) -> Result<RecoveredGroup, RecoverError> {
+        let (shard, clock_ms) = match which {
+            Which::System => (None, self.state.changed_ms()),
+            Which::Shard(shard) => (Some(shard), clock_of(group.latest(&numbers_key())?.as_deref())?),
+        };
+        let survivor = group.survivor();
+        Ok(RecoveredGroup {
+            shard,
+            term: survivor.last.term,
+            index: survivor.last.index,
+            committed: survivor.committed.index,
+            clock_ms: Some(clock_ms).filter(|clock_ms| *clock_ms > 0),
+            voters: self.names(survivor.voters.iter().flatten()),
+        })
     }
 
     fn names<'a>(&self, ids: impl IntoIterator<Item = &'a RaftId>) -> Vec<String> {

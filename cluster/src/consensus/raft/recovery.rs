@@ -5,7 +5,9 @@
 //! start it elects itself, and commits all of it.
 //!
 //! What only the lost replicas had is gone. Should they come back with their volumes, they are a majority of what the group was
-//! before, and may go on as if nothing had happened: whoever recovers a group must see to it that they do not.
+//! before, and may go on as if nothing had happened, in any term: whoever recovers a group must see to it that they do not. Nor may
+//! another replica of the group that is left take part with what it has: it never compares what it has committed with what a
+//! leader sends, and would keep entries that the survivor has not. All others begin with empty volumes.
 
 use std::collections::BTreeSet;
 
@@ -26,8 +28,7 @@ use crate::{
     store::{Batch, Op, Store},
 };
 
-/// How far the term of a recovery is above all that the survivor has seen: an old replica that comes back loses every
-/// comparison, however many elections it went through.
+/// How far the term of a recovery is above all that the survivor has seen.
 const TERMS_ABOVE: u64 = 1 << 32;
 /// How many entries are read at once.
 const ENTRIES_PER_READ: u64 = 256;
