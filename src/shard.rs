@@ -37,6 +37,6 @@ pub use handover::Handover;
 pub use lost::{Lost, LostCommand};
 pub use mailbox::{Mailbox, MailboxConfig, MailboxError, NotAll};
 pub use records::DeadLetter;
-pub use restored::{Reconciliation, numbers_after_loss, numbers_key};
+pub use restored::{Reconciliation, clock_of, numbers_after_loss, numbers_key};
 pub use statistics::ShardStatistics;
 pub use timers::SetTimer;

@@ -68,14 +68,16 @@ fn show(report: &LossReport, output: &Output) -> Result<(), Failure> {
     if output.format == Format::Json {
         return output.print(&json!({"recovery": entry, "unconfirmed": unconfirmed}), |_| String::new());
     }
-    let mut table = Table::new(["GROUP", "KEPT UP TO", "COMMITTED", "TERM", "VOTERS UNTIL NOW"]);
+    let mut table =
+        Table::new(["GROUP", "KEPT UP TO", "COMMITTED", "TERM", "STATE AS OF", "VOTERS UNTIL NOW"]);
     for group in &entry.groups {
-        let RecoveredGroup { shard, term, index, committed, voters } = group;
+        let RecoveredGroup { shard, term, index, committed, clock_ms, voters } = group;
         table.push([
             shard.map_or("system".to_owned(), |shard| format!("shard {shard}")),
             index.to_string(),
             committed.to_string(),
             term.to_string(),
+            clock_ms.map_or("never used".to_owned(), moment),
             voters.join(", "),
         ]);
     }
@@ -95,6 +97,8 @@ fn words(entry: &AuditEntry, unconfirmed: u64) -> Vec<String> {
             "done, and recorded on the volume; start {}, and wait until it serves",
             entry.node
         ));
+    }
+    if entry.is_done && entry.new_cluster_id.is_some() {
         words.push(format!("then start {lost} with empty volumes: they get their replicas from it"));
     }
     if let Some(id) = &entry.new_cluster_id
@@ -106,6 +110,20 @@ fn words(entry: &AuditEntry, unconfirmed: u64) -> Vec<String> {
         ));
     }
     words
+}
+
+/// A time in UTC, by the rules of the Gregorian calendar: its cycle is 400 years long, and counted from the first of March.
+fn moment(at_ms: u64) -> String {
+    let (days, seconds) = (at_ms / 86_400_000 + 719_468, at_ms / 1_000 % 86_400);
+    let (cycle, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (year, month) =
+        if month < 10 { (cycle * 400 + year, month + 3) } else { (cycle * 400 + year + 1, month - 9) };
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 impl From<RecoverError> for Failure {
@@ -120,5 +138,18 @@ impl From<RecoverError> for Failure {
             _ => Exit::Refused,
         };
         Self::new(exit, super::failure::chain(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_told_in_utc() {
+        let told = [0, 951_782_400_000, 1_709_251_199_999, 1_763_683_200_000, 4_107_542_400_000].map(moment);
+        let days = ["1970-01-01T00:00:00Z", "2000-02-29T00:00:00Z", "2024-02-29T23:59:59Z"];
+        assert_eq!(told[..3], days);
+        assert_eq!(told[3..], ["2025-11-21T00:00:00Z", "2100-03-01T00:00:00Z"]);
     }
 }

@@ -95,6 +95,16 @@ pub fn numbers_after_loss(stored: Option<&[u8]>) -> Result<Bytes, StoreError> {
     Ok(encode(&meta))
 }
 
+/// How far the clock of a shard was, in milliseconds since the Unix epoch, by its stored numbers. 0: nothing ever happened.
+///
+/// # Errors
+///
+/// When `stored` cannot be read.
+pub fn clock_of(stored: Option<&[u8]>) -> Result<u64, StoreError> {
+    let meta: Option<Meta> = stored.map(|bytes| decode("the numbers of the shard", bytes)).transpose()?;
+    Ok(meta.map_or(0, |meta| meta.clock_ms))
+}
+
 /// No shard sends so many casts in the part of its history that a lost majority had and nobody else.
 const LOST_CASTS_MAX: u64 = 1 << 32;
 
@@ -147,6 +157,7 @@ mod tests {
         let stored = encode(&Meta { outbox_last: 9, clock_ms: 7, ..Meta::default() });
         let after = meta(&numbers_after_loss(Some(&stored)).unwrap());
         assert_eq!((after.outbox_last, after.clock_ms), (9 + LOST_CASTS_MAX, 7));
+        assert_eq!((clock_of(Some(&stored)).unwrap(), clock_of(None).unwrap()), (7, 0));
         assert_eq!(meta(&numbers_after_loss(None).unwrap()).outbox_last, LOST_CASTS_MAX);
         assert!(numbers_after_loss(Some(b"")).is_err());
     }

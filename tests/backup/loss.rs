@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
+use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::{
@@ -117,9 +118,26 @@ async fn a_shard_goes_on_alone_while_the_cluster_lives() {
         nodes.nodes[at].kill().await;
         fs::remove_dir_all(nodes.nodes[at].data()).unwrap();
     }
+    let (voter, shards) = orphans.first_key_value().unwrap();
+    let node = &mut nodes.nodes[*voter];
+    node.kill().await;
+    let early =
+        [&["recover-shard", &format!("--shard={}", shards[0])][..], &names.each_ref().map(String::as_str)]
+            .concat();
+    run(node.offline(&early))
+        .await
+        .assert_refused(3, &["would still accept the old volumes", "nothing was changed"]);
+    node.start_again().await;
+
+    for at in lost {
+        nodes.nodes[at].start();
+    }
+    until_all_are_up(&nodes).await;
     for (voter, shards) in &orphans {
         let node = &mut nodes.nodes[*voter];
         node.kill().await;
+        let one = [&["recover-shard", &format!("--shard={}", shards[0])][..], &[&names[0]]].concat();
+        run(node.offline(&one)).await.assert_refused(3, &["nothing was changed"]);
         for shard in shards {
             recover(node, *shard, &names).await;
         }
@@ -127,16 +145,21 @@ async fn a_shard_goes_on_alone_while_the_cluster_lives() {
             fs::read_to_string(node.data().join("recoveries")).unwrap().lines().count(),
             2 * shards.len()
         );
-        node.start();
-    }
-    for voter in orphans.keys() {
-        nodes.nodes[*voter].until_serving().await;
-    }
-    for at in lost {
-        nodes.nodes[at].start();
+        node.start_again().await;
+        until_all_are_up(&nodes).await;
     }
     until_settled(&nodes).await;
     book.audit(&nodes, &[0, 1, 2, 3, 4]).await;
+}
+
+/// Every name is up, as far as the node knows that goes on: a lost volume is former for it then.
+async fn until_all_are_up(nodes: &Nodes) {
+    until("all nodes know all members as up", async || {
+        let views = join_all(nodes.nodes.iter().map(Node::members)).await;
+        let is_up = |member: &Member| member.state == "up";
+        views.iter().all(|members| members.len() == nodes.nodes.len() && members.iter().all(is_up))
+    })
+    .await;
 }
 
 /// How often in a row nothing must move: the next moves are planned only after the last ones are done.

@@ -46,6 +46,10 @@ pub struct RecoveredGroup {
     pub index: u64,
     /// The index of the last entry that is known to have been committed. Those between were acknowledged, or not.
     pub committed: u64,
+    /// How old what is kept is: its clock at that entry, in milliseconds since the Unix epoch. Nothing: nothing ever happened,
+    /// or an earlier release recorded it.
+    #[serde(default)]
+    pub clock_ms: Option<u64>,
     /// Its voters until then, by name.
     pub voters: Vec<String>,
 }
@@ -170,6 +174,7 @@ mod tests {
                 term: 1,
                 index: 9,
                 committed: 8,
+                clock_ms: Some(1_000),
                 voters: vec!["a".to_owned(), "b".to_owned()],
             }],
         }

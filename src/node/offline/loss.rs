@@ -1,7 +1,9 @@
 //! Goes on with the replica of one volume after a majority was lost for good.
 //!
 //! Either one shard lost its majority while the system group lives: then that shard goes on with the replica on this volume, and
-//! the cluster learns of it from its leader. Or the system group lost its majority, too: then everything goes on with this
+//! the cluster learns of it from its leader. Nothing but this volume may hold a replica that could go on by itself: every other
+//! voter, by the log and by the configuration, is said to be lost, and the cluster has already agreed that its volume never comes
+//! back. Or the system group lost its majority, too: then everything goes on with this
 //! volume, under a new cluster id, so that nothing of the old cluster can reach the new one.
 //!
 //! Without consent nothing is changed; what would be given up is told. With it, the record of recoveries is written first, then
@@ -28,7 +30,7 @@ use crate::{
         cluster::system::{KEY, SYSTEM},
         open_store,
     },
-    shard::{numbers_after_loss, numbers_key},
+    shard::{clock_of, numbers_after_loss, numbers_key},
 };
 
 /// What an operator wants.
@@ -112,6 +114,30 @@ pub enum RecoverError {
         /// Whose volumes have one.
         voters: String,
     },
+    /// Others have replicas of the shard that could go on, too.
+    #[error(
+        "{names} would be left behind: {which} has replicas there as well, and goes on with one only; nothing was changed. Choose \
+         one volume, name all others as lost, and give each of those an empty volume"
+    )]
+    OthersLeft {
+        /// Which group.
+        which: String,
+        /// Who.
+        names: String,
+    },
+    /// The cluster would let a lost volume come back.
+    #[error(
+        "the cluster, as far as this volume knows, would still accept the old volumes of {names}, and {which} could go on there \
+         at the same time; nothing was changed. Start this node and give each of those names an empty volume: when `playhouse \
+         status` shows them as up, the cluster never accepts the old ones again. Then stop this node, and give the same command \
+         again"
+    )]
+    NotFenced {
+        /// Which group.
+        which: String,
+        /// Whose.
+        names: String,
+    },
     /// There is no such shard.
     #[error("there is no shard {shard}; there are {shards}; nothing was changed")]
     NoSuchShard {
@@ -185,18 +211,57 @@ impl Case {
             is_whole: wanted.shard.is_none(),
             state,
         };
-        for name in &wanted.lost {
-            let lost = case.lose(name)?;
-            case.lost.insert(lost);
-        }
         match wanted.shard {
-            Some(shard) => case.one(shard).await?,
-            None => case.all().await?,
+            Some(shard) => case.one(shard, &wanted.lost).await?,
+            None => case.all(&wanted.lost).await?,
         }
         Ok(case)
     }
 
-    fn lose(&self, name: &str) -> Result<RaftId, RecoverError> {
+    /// One shard goes on here; the rest of the cluster lives.
+    async fn one(&mut self, shard: u32, lost: &BTreeSet<String>) -> Result<(), RecoverError> {
+        let shards = self.state.shards();
+        if shard >= shards {
+            return Err(RecoverError::NoSuchShard { shard, shards });
+        }
+        let which = Which::Shard(shard);
+        for name in lost {
+            self.check_name(name)?;
+        }
+        self.add(which).await?;
+        let others = self.others(which);
+        self.lost = self.lost_of(&others, lost);
+        self.check_lost(which)?;
+        match self.check_lost(Which::System) {
+            Err(RecoverError::HasQuorum { .. }) => {}
+            _ => return Err(RecoverError::SystemLost),
+        }
+        self.check_fenced(which, &others)?;
+        self.groups.remove(&Which::System);
+        Ok(())
+    }
+
+    /// Everything goes on here, under an id that no other volume knows.
+    async fn all(&mut self, lost: &BTreeSet<String>) -> Result<(), RecoverError> {
+        for name in lost {
+            self.lost.insert(self.check_name(name)?);
+        }
+        self.check_lost(Which::System)?;
+        let stays = |raft_id: &RaftId| *raft_id == self.own || self.lost.contains(raft_id);
+        let members = self.state.members().values();
+        let behind = members.filter(|member| member.state != MemberState::Left && !stays(&member.raft_id));
+        let names: Vec<_> = behind.map(|member| member.name.as_str()).collect();
+        if !names.is_empty() {
+            return Err(RecoverError::LeftBehind { names: names.join(", ") });
+        }
+        for shard in 0..self.state.shards() {
+            self.add(Which::Shard(shard)).await?;
+        }
+        Ok(())
+    }
+
+    /// The member that has the name now. It is not this one.
+    fn check_name(&self, name: &str) -> Result<RaftId, RecoverError> {
         let names = || self.state.members().values().map(|member| member.name.as_str());
         let unknown = || RecoverError::Unknown {
             name: name.to_owned(),
@@ -209,35 +274,38 @@ impl Case {
         Ok(member.raft_id)
     }
 
-    /// One shard goes on here; the rest of the cluster lives.
-    async fn one(&mut self, shard: u32) -> Result<(), RecoverError> {
-        let shards = self.state.shards();
-        if shard >= shards {
-            return Err(RecoverError::NoSuchShard { shard, shards });
-        }
-        let which = Which::Shard(shard);
-        self.add(which).await?;
-        self.check_lost(which)?;
-        match self.check_lost(Which::System) {
-            Err(RecoverError::HasQuorum { .. }) => {}
-            _ => return Err(RecoverError::SystemLost),
-        }
-        self.groups.remove(&Which::System);
-        Ok(())
+    /// Every other volume that has, or may soon have, a replica with a vote: by the log here, and by the configuration, of which
+    /// one may know of moves that the other has not seen.
+    fn others(&self, which: Which) -> BTreeSet<RaftId> {
+        let logged = self.groups[&which].survivor().voters.iter().flatten();
+        let replicas = self.state.replicas(which);
+        let mapped = replicas.into_iter().flat_map(|it| &it.voters);
+        let wanted = replicas.and_then(|it| it.wanted.as_ref()).into_iter().flat_map(|it| &it.voters);
+        logged.chain(mapped).chain(wanted).copied().filter(|id| *id != self.own).collect()
     }
 
-    /// Everything goes on here.
-    async fn all(&mut self) -> Result<(), RecoverError> {
-        self.check_lost(Which::System)?;
-        let stays = |raft_id: &RaftId| *raft_id == self.own || self.lost.contains(raft_id);
-        let members = self.state.members().values();
-        let behind = members.filter(|member| member.state != MemberState::Left && !stays(&member.raft_id));
-        let names: Vec<_> = behind.map(|member| member.name.as_str()).collect();
-        if !names.is_empty() {
-            return Err(RecoverError::LeftBehind { names: names.join(", ") });
+    /// The volumes that are lost with these names: those that the names had before, and those that they have now if they are
+    /// among `others`. The name of a lost volume may belong to an empty one by now, which is not lost. What this very name had
+    /// before is gone as well.
+    fn lost_of(&self, others: &BTreeSet<RaftId>, names: &BTreeSet<String>) -> BTreeSet<RaftId> {
+        let is_named = |name: &String| names.contains(name) || *name == self.name;
+        let former = self.state.former().iter().filter(|former| is_named(&former.name));
+        let named = |id: &&RaftId| self.state.member(**id).is_some_and(|member| is_named(&member.name));
+        former.map(|former| former.raft_id).chain(others.iter().filter(named).copied()).collect()
+    }
+
+    /// No other volume can go on with the group: each is lost, and the cluster knows that.
+    fn check_fenced(&self, which: Which, others: &BTreeSet<RaftId>) -> Result<(), RecoverError> {
+        let left: Vec<_> = others.difference(&self.lost).collect();
+        if !left.is_empty() {
+            let names = self.names(left).join(", ");
+            return Err(RecoverError::OthersLeft { which: which.to_string(), names });
         }
-        for shard in 0..self.state.shards() {
-            self.add(Which::Shard(shard)).await?;
+        let is_former = |id: &RaftId| self.state.former().iter().any(|former| former.raft_id == *id);
+        let unfenced: Vec<_> = others.iter().filter(|id| !is_former(id)).collect();
+        if !unfenced.is_empty() {
+            let names = self.names(unfenced).join(", ");
+            return Err(RecoverError::NotFenced { which: which.to_string(), names });
         }
         Ok(())
     }
@@ -256,10 +324,12 @@ impl Case {
         Ok(())
     }
 
-    /// Whether the majority of a group is lost, by the voters that its own log says.
+    /// Whether the majority of a group is lost: by the voters that its own log says, or, for a shard, by those of the
+    /// configuration, if the log misses the last moves. A group of one lacks nobody.
     fn check_lost(&self, which: Which) -> Result<(), RecoverError> {
         let survivor = self.groups[&which].survivor();
-        if survivor.is_lost_without(&self.lost) {
+        let is_alone = survivor.voters == [BTreeSet::from([self.own])];
+        if survivor.is_lost_without(&self.lost) || !is_alone && self.is_lost_by_map(which) {
             return Ok(());
         }
         let (lost, left): (Vec<_>, Vec<_>) =
@@ -271,6 +341,13 @@ impl Case {
         })
     }
 
+    fn is_lost_by_map(&self, which: Which) -> bool {
+        let Some(replicas) = self.state.replicas(which).filter(|_| which != Which::System) else {
+            return false;
+        };
+        replicas.voters.difference(&self.lost).count() * 2 <= replicas.voters.len()
+    }
+
     async fn recover(
         &self,
         volume: &mut StoppedVolume,
@@ -279,7 +356,7 @@ impl Case {
         has_consent: bool,
     ) -> Result<LossReport, RecoverError> {
         let new_id = self.is_whole.then(|| ClusterId(environment.random_u128()));
-        let mut entry = self.entry(environment, new_id);
+        let mut entry = self.entry(environment, new_id)?;
         if has_consent {
             let batch = self.batch(&entry, new_id, environment.wall_ms())?;
             audit.add(&entry)?;
@@ -315,7 +392,7 @@ impl Case {
                 let stored = self.groups[&which].latest(&numbers_key())?;
                 changes.put(numbers_key(), numbers_after_loss(stored.as_deref())?);
             }
-            self.groups[&which].write(self.own, &changes, &mut batch);
+            self.groups[&which].write(self.own, &changes, &mut batch)?;
         }
         Ok(batch)
     }
@@ -325,21 +402,14 @@ impl Case {
         Loss { survivor: self.own, lost: self.lost.clone(), recovered: recovered.collect(), cluster_id }
     }
 
-    fn entry(&self, environment: &Environment, new_id: Option<ClusterId>) -> AuditEntry {
-        let group = |(which, group): (&Which, &Recovery)| {
-            let survivor = group.survivor();
-            RecoveredGroup {
-                shard: match which {
-                    Which::System => None,
-                    Which::Shard(shard) => Some(*shard),
-                },
-                term: survivor.last.term,
-                index: survivor.last.index,
-                committed: survivor.committed.index,
-                voters: self.names(survivor.voters.iter().flatten()),
-            }
-        };
-        AuditEntry {
+    fn entry(
+        &self,
+        environment: &Environment,
+        new_id: Option<ClusterId>,
+    ) -> Result<AuditEntry, RecoverError> {
+        let groups = self.groups.iter().map(|(which, group)| self.entry_of(*which, group));
+        let groups = groups.collect::<Result<_, RecoverError>>()?;
+        Ok(AuditEntry {
             at_ms: environment.wall_ms(),
             is_done: false,
             release: RELEASE.to_owned(),
@@ -347,12 +417,30 @@ impl Case {
             lost: self.names(&self.lost),
             cluster_id: self.state.cluster_id().to_string(),
             new_cluster_id: new_id.map(|id| id.to_string()),
-            groups: self.groups.iter().map(group).collect(),
-        }
+            groups,
+        })
+    }
+
+    fn entry_of(&self, which: Which, group: &Recovery) -> Result<RecoveredGroup, RecoverError> {
+        let (shard, clock_ms) = match which {
+            Which::System => (None, self.state.changed_ms()),
+            Which::Shard(shard) => (Some(shard), clock_of(group.latest(&numbers_key())?.as_deref())?),
+        };
+        let survivor = group.survivor();
+        Ok(RecoveredGroup {
+            shard,
+            term: survivor.last.term,
+            index: survivor.last.index,
+            committed: survivor.committed.index,
+            clock_ms: Some(clock_ms).filter(|clock_ms| *clock_ms > 0),
+            voters: self.names(survivor.voters.iter().flatten()),
+        })
     }
 
     fn names<'a>(&self, ids: impl IntoIterator<Item = &'a RaftId>) -> Vec<String> {
-        let name = |id: &RaftId| self.state.member(*id).map(|member| member.name.clone());
+        let former = |id: &RaftId| self.state.former().iter().find(|former| former.raft_id == *id);
+        let member = |id: &RaftId| self.state.member(*id).map(|member| member.name.clone());
+        let name = |id: &RaftId| member(id).or_else(|| former(id).map(|former| former.name.clone()));
         let mut names: Vec<_> =
             ids.into_iter().map(|id| name(id).unwrap_or_else(|| format!("{:016x}", id.0))).collect();
         names.sort();

@@ -1,11 +1,16 @@
 //! A group that lost its majority for good goes on with one replica: by force, offline, and with what that replica has.
 //!
-//! Everything in the log of the survivor stays, acknowledged or not: what it holds may have been acknowledged, and it
-//! cannot know. Behind it comes an entry that makes the survivor the only voter, in a term far above every other. At its next
-//! start it elects itself, and commits all of it.
+//! Everything in the log of the survivor counts, acknowledged or not: what it holds may have been acknowledged, and it cannot
+//! know. All of it is applied, and the log ends: the survivor is the only voter, at a position far behind every other, with no
+//! entry before it. At its next start it elects itself.
+//!
+//! Other replicas of the group may have committed more than the survivor, or something else. A follower never compares what it
+//! has committed with what a leader sends, so nothing is sent to them but a snapshot: there is no entry that they could have, and
+//! the snapshot is behind all that they have committed.
 //!
 //! What only the lost replicas had is gone. Should they come back with their volumes, they are a majority of what the group was
-//! before, and may go on as if nothing had happened: whoever recovers a group must see to it that they do not.
+//! before, and may go on as if nothing had happened. The high term does not protect from that: among themselves they elect in any
+//! term. Whoever recovers a group must see to it that they do not come back.
 
 use std::collections::BTreeSet;
 
@@ -16,21 +21,25 @@ use super::{
     grave::Grave,
     group::OpenError,
     log::Log,
-    machine::{Applied, decode_changes, encode_changes},
+    machine::{Applied, decode_changes},
     point_in_time::{LogPosition, alone, log_id, stored},
     sequence::{Outcome, Sequence},
-    types::{Changes, Entry, Vote, encode},
+    types::{Entry, Membership, Vote, encode},
 };
 use crate::{
     consensus::{GroupId, RaftId, keys::Keys},
     store::{Batch, Op, Store},
 };
 
-/// How far the term of a recovery is above all that the survivor has seen: an old replica that comes back loses every
+/// How far the term of a recovery is above all that the survivor has seen: an old replica that comes back alone loses every
 /// comparison, however many elections it went through.
 const TERMS_ABOVE: u64 = 1 << 32;
+/// How far the index of a recovery is behind the last entry of the survivor: behind all that any other replica can have.
+const ENTRIES_AHEAD: u64 = 1 << 32;
 /// How many entries are read at once.
 const ENTRIES_PER_READ: u64 = 256;
+/// How many keys of the log are read at once.
+const KEYS_PER_SCAN: usize = 1_024;
 
 /// What the replica of a group holds, in a store that no node uses now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,10 +105,10 @@ impl Recovery {
         &self.survivor
     }
 
-    /// The log index of the entry that makes this replica the only voter.
+    /// The log index at which this replica goes on as the only voter.
     #[must_use]
     pub fn index(&self) -> u64 {
-        self.survivor.last.index + 1
+        self.survivor.last.index.saturating_add(ENTRIES_AHEAD)
     }
 
     /// The value that `key` will have once everything in the log is applied.
@@ -124,26 +133,58 @@ impl Recovery {
         Ok(value)
     }
 
-    /// Writes into `batch` what makes `own` the only voter, and adds `changes` behind everything else. `batch` must be
-    /// committed, and nothing else of the group be written before.
-    pub fn write(&self, own: RaftId, changes: &Batch, batch: &mut Batch) {
+    /// Writes into `batch` what makes `own` the only voter, with everything in the log applied, and `changes` behind it.
+    /// `batch` must be committed, and nothing else of the group be written before.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn write(&self, own: RaftId, changes: &Batch, batch: &mut Batch) -> Result<(), OpenError> {
         let keys = Keys::new(self.group);
         let seen = self.log.vote().map_or(0, |vote| vote.leader_id.term).max(self.survivor.last.term);
         let term = seen.saturating_add(TERMS_ABOVE);
-        let at = |index| log_id(LogPosition { term, index });
-        if let Some(last) = self.applied.last.filter(|last| self.log.last().is_none_or(|end| end < *last)) {
-            // A snapshot came, and the log was not cut to it yet: an entry behind it would leave a hole.
-            batch.put(keys.purged(), encode(&last));
-        }
-        let index = self.index();
-        let member = Entry::new(at(index), EntryPayload::Membership(alone(own)));
-        batch.put(keys.entry(index), encode(&member));
-        if !changes.is_empty() {
-            let changes = Changes { number: 1, bytes: encode_changes(changes) };
-            let entry = Entry::new(at(index + 1), EntryPayload::Normal(changes));
-            batch.put(keys.entry(index + 1), encode(&entry));
-        }
+        let last = log_id(LogPosition { term, index: self.index() });
+        let sequence = self.apply_log(batch)?;
+        changes.ops().iter().for_each(|op| self.apply(op.clone(), batch));
+        self.remove_log(batch)?;
+        let membership = Membership::new(Some(last), alone(own));
+        let applied = Applied { last: Some(last), membership, generation: self.applied.generation, sequence };
+        batch.put(keys.applied(), encode(&applied));
+        batch.put(keys.purged(), encode(&last));
+        batch.remove(keys.committed());
         batch.put(keys.vote(), encode(&Vote::new(term, own.0)));
+        Ok(())
+    }
+
+    /// Adds what the entries change that are not applied yet.
+    fn apply_log(&self, batch: &mut Batch) -> Result<Sequence, OpenError> {
+        let mut sequence = self.applied.sequence;
+        self.for_each_entry(|entry| {
+            let changes = self.changes(entry, &mut sequence)?;
+            changes.into_iter().for_each(|op| self.apply(op, batch));
+            Ok(())
+        })?;
+        Ok(sequence)
+    }
+
+    fn apply(&self, op: Op, batch: &mut Batch) {
+        let state_key = |key: &[u8]| Keys::new(self.group).state_key(self.applied.generation, key);
+        batch.push(match op {
+            Op::Put(key, value) => Op::Put(state_key(&key), value),
+            Op::Remove(key) => Op::Remove(state_key(&key)),
+        });
+    }
+
+    /// Removes every entry: one that stayed below the new end would be removed later, with each index between.
+    fn remove_log(&self, batch: &mut Batch) -> Result<(), OpenError> {
+        let mut range = Keys::new(self.group).log();
+        loop {
+            let found = self.store.keys(&range.start..&range.end, KEYS_PER_SCAN);
+            let found = found.map_err(stored(self.group))?;
+            let Some(last) = found.last() else { return Ok(()) };
+            range.start = [&last[..], &[0]].concat().into();
+            found.into_iter().for_each(|key| batch.remove(key));
+        }
     }
 
     /// Looks at each entry that is not applied yet, in order.

@@ -88,7 +88,7 @@ async fn one_replica_of_three_goes_on_with_all_that_it_has_and_gets_new_ones() {
     assert_eq!(recovery.latest(&20_u64.to_be_bytes()).unwrap().unwrap().len(), 100);
     let (mut changes, mut batch) = (Batch::new(), Batch::new());
     changes.put(99_u64.to_be_bytes().to_vec(), &b"after the loss"[..]);
-    recovery.write(own, &changes, &mut batch);
+    recovery.write(own, &changes, &mut batch).unwrap();
     drop(recovery);
     assert_eq!(
         Recovery::open(&store, GROUP).await.unwrap().unwrap().survivor(),
@@ -131,10 +131,53 @@ async fn what_nobody_confirmed_is_kept() {
     let recovery = Recovery::open(&store, GROUP).await.unwrap().unwrap();
     assert!(recovery.survivor().last > recovery.survivor().committed, "{:?}", recovery.survivor());
     let mut batch = Batch::new();
-    recovery.write(own, &Batch::new(), &mut batch);
+    recovery.write(own, &Batch::new(), &mut batch).unwrap();
     store.commit(batch).await.unwrap();
     let (survivor, _) = leader(&[mesh.start_on(own.0, node.disk.clone(), &config()).await]).await;
     assert_eq!(survivor.group.get(&4_u64.to_be_bytes()).unwrap().unwrap().len(), 10);
+}
+
+/// A follower does not compare what it has committed with what a leader sends. Entries directly behind the log of the survivor
+/// were taken for those that it had at the same places.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_was_ahead_of_the_survivor_takes_its_state() {
+    let mesh = mesh();
+    let nodes = mesh.found(5, &config()).await;
+    let (node, term) = leader(&nodes).await;
+    apply(&node.group, term, 1..=20, 100).await;
+    let mut others = nodes.iter().filter(|other| other.group.own() != node.group.own());
+    let (survivor, ahead) = (others.next().unwrap().clone(), others.next().unwrap().clone());
+    until("it has everything", || state(&survivor.group) == state(&node.group)).await;
+    let (own, other) = (survivor.group.own(), ahead.group.own());
+    mesh.isolate(own.0, Cut::Refused);
+    apply(&node.group, term, 21..=40, 100).await;
+    until("the other is ahead", || state(&ahead.group) == state(&node.group)).await;
+    for lost in nodes.iter().filter(|lost| lost.group.own() != other) {
+        mesh.forget(lost.group.own().0);
+        lost.group.shutdown().await;
+    }
+
+    let store = stopped(&survivor).await;
+    let recovery = Recovery::open(&store, GROUP).await.unwrap().unwrap();
+    let kept = recovery.survivor().last.index;
+    let mut batch = Batch::new();
+    recovery.write(own, &Batch::new(), &mut batch).unwrap();
+    store.commit(batch).await.unwrap();
+    let again = Recovery::open(&store, GROUP).await.unwrap().unwrap();
+    assert_eq!(again.survivor().last.index, kept + (1 << 32), "no log of another replica reaches it");
+    drop((again, store));
+
+    mesh.heal();
+    let survivor = mesh.start_on(own.0, survivor.disk.clone(), &config()).await;
+    let (survivor, later) = leader(&[survivor]).await;
+    assert_eq!(state(&survivor.group).len(), 20);
+    apply(&survivor.group, later, 1..=30, 7).await;
+    survivor.group.add_learner(other, Duration::from_secs(1)).await.unwrap();
+    until("the other takes its state", || state(&ahead.group) == state(&survivor.group)).await;
+    apply(&survivor.group, later, 31..=35, 7).await;
+    until("the other follows", || state(&ahead.group) == state(&survivor.group)).await;
+    assert_eq!(state(&ahead.group).len(), 35);
+    assert!(term_of(&survivor.group).is_some());
 }
 
 /// While voters are changed both sets have to agree.
