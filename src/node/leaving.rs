@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use playhouse_cluster::{
-    consensus::{Group, GroupId, Leadership},
+    consensus::{Group, GroupId, Leadership, RaftGroup},
     membership::{Command, Member},
 };
 
@@ -33,7 +33,8 @@ impl Node {
         while self.leads_movable() && self.has_heirs() && self.environment.now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let left = self.router.led_shards();
+        // Not what the router knows: executors end a moment after their leadership.
+        let left = self.groups.all().iter().filter(|(_, group)| leads(group)).count();
         if left > 0 && self.has_heirs() {
             tracing::warn!(
                 left,
@@ -52,10 +53,8 @@ impl Node {
 
     /// Whether this node leads a group that has other voters.
     fn leads_movable(&self) -> bool {
-        let movable = |(_, group): (GroupId, playhouse_cluster::consensus::RaftGroup)| {
-            let leads = matches!(*group.leadership().borrow(), Leadership::Leader { .. });
-            leads && group.replicas().borrow().voters.len() > 1
-        };
+        let movable =
+            |(_, group): (GroupId, RaftGroup)| leads(&group) && group.replicas().borrow().voters.len() > 1;
         self.groups.all().into_iter().any(movable)
     }
 
@@ -131,4 +130,8 @@ impl Node {
             tracing::warn!("a handler does not return; the files stay open until the process ends");
         }
     }
+}
+
+fn leads(group: &RaftGroup) -> bool {
+    matches!(*group.leadership().borrow(), Leadership::Leader { .. })
 }
