@@ -33,9 +33,14 @@ fn one_voter_per_member_until_there_are_enough() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// Without zones the loads are within one, a join moves what the new member gets and a leave what the old one had.
+    /// Without zones the loads are within one, a join moves what the new member gets and a leave what the old one had. Where the
+    /// members with room hold the other replicas of a shard that moves, another one makes way first, at most one per member.
     #[test]
-    fn a_join_and_a_leave_move_no_more_than_they_must(shards in 1..40u32, rf in 1..5u8, members in 1..8usize) {
+    fn a_join_and_a_leave_move_no_more_than_they_must(
+        shards in 1..40u32,
+        rf in proptest::sample::select(vec![1u8, 3, 5]),
+        members in 1..8usize,
+    ) {
         let mut cluster = Simulation::grown(shards, rf, &vec!["a"; members]);
         cluster.is_even();
         let before = cluster.moved;
@@ -51,7 +56,8 @@ proptest! {
         let moves = if members >= usize::from(rf) { had } else { shards as usize };
         cluster.command(Command::Leave { names: [cluster.name(0)].into(), force: true });
         cluster.settle();
-        prop_assert_eq!(cluster.moved - before, moves);
+        let moved = cluster.moved - before;
+        prop_assert!((moves..=moves + members).contains(&moved), "{} moves instead of {}", moved, moves);
         prop_assert_eq!(cluster.member(0).state, MemberState::Left);
         cluster.is_even();
     }
