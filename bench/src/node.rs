@@ -125,7 +125,8 @@ impl TestNode {
         Self::start_given(Threads::AsRun, |environment| {
             let settings = Settings::of(&resolved.config);
             let links = links(&settings, environment);
-            Settings { links: Some(links), ..settings }
+            // References to processes are one per operating system process, and this one starts several nodes.
+            Settings { links: Some(links), processes: None, ..settings }
         })
     }
 
