@@ -104,18 +104,19 @@ impl Copies {
             let mut asked = node;
             // A replica that does not lead may know who does; what it knows may be old.
             for _ in 0..2 {
-                match self.ask(asked, Ask::Open { shard }).await {
+                let known = match self.ask(asked, Ask::Open { shard }).await {
                     Ok(Told::Opened(head)) => return Ok(head),
-                    Ok(Told::NotLeader { leader: Some(leader) }) => asked = leader,
-                    Ok(Told::NotLeader { leader: None }) => break,
+                    Ok(Told::NotLeader { leader }) => leader,
                     Ok(_) => return Err(unexpected()),
                     Err(CopyError::Unreachable { reason: why }) => {
                         reason = why;
                         break;
                     }
                     Err(error) => return Err(error),
-                }
+                };
                 "its replicas name each other, or nobody".clone_into(&mut reason);
+                let Some(leader) = known else { break };
+                asked = leader;
             }
         }
         Err(CopyError::NoLeader { shard, reason })

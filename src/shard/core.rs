@@ -417,7 +417,8 @@ impl Core {
         Ok(())
     }
 
-    fn lost(&mut self, lost: Lost) {
+    /// Commands that the mailbox had no room for become dead letters.
+    pub(super) fn lost(&mut self, lost: Lost) {
         let at_ms = self.meta.clock_ms;
         for LostCommand { kind, key, body } in lost.kept {
             let target = EntityId { kind: self.kinds.description(kind).kind.clone(), key };

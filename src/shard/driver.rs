@@ -113,7 +113,7 @@ impl Observer for Watcher {
     }
 }
 
-type Barrier = BoxFuture<'static, (Vec<Effect>, Result<(), ProposeError>)>;
+type Barrier = BoxFuture<'static, Result<(), ProposeError>>;
 
 struct Running {
     core: Core,
@@ -121,6 +121,8 @@ struct Running {
     services: ShardServices,
     news: Arc<News>,
     barriers: FuturesOrdered<Barrier>,
+    /// What waits for each barrier.
+    reads: VecDeque<Vec<Effect>>,
     /// What the replies take that wait for barriers.
     barrier_bytes: usize,
     /// When each proposal on its way was made.
@@ -171,6 +173,7 @@ pub async fn run(executor: Executor, services: ShardServices, hasher: &Hasher) -
         services,
         news: Arc::default(),
         barriers: FuturesOrdered::new(),
+        reads: VecDeque::new(),
         barrier_bytes: 0,
         made: VecDeque::new(),
         backlog: VecDeque::new(),
@@ -238,7 +241,7 @@ impl Running {
             }
             _ = handover.changed() => {}
             () = self.news.waiting.notified() => {}
-            Some((effects, outcome)) = next_barrier(&mut self.barriers) => self.passed(effects, outcome),
+            Some(outcome) = next_barrier(&mut self.barriers) => self.passed(&outcome),
             () = self.executor.mailbox.wait(), if takes_messages => {}
             () = tokio::time::sleep_until(wake_at) => {}
         }
@@ -391,19 +394,20 @@ impl Running {
         if !reads.is_empty() {
             let (group, term) = (Arc::clone(&self.executor.group), self.executor.term);
             self.barrier_bytes += reads.iter().map(Effect::bytes).sum::<usize>();
-            self.barriers.push_back(Box::pin(async move { (reads, barrier(&*group, term).await) }));
+            self.reads.push_back(reads);
+            self.barriers.push_back(Box::pin(async move { barrier(&*group, term).await }));
         }
     }
 
     /// Lets out reads whose barrier is behind them. A busy executor never parks, so this is asked every turn.
     fn pass_barriers(&mut self) {
-        while let Some(Some((effects, outcome))) = futures_util::FutureExt::now_or_never(self.barriers.next())
-        {
-            self.passed(effects, outcome);
+        while let Some(Some(outcome)) = futures_util::FutureExt::now_or_never(self.barriers.next()) {
+            self.passed(&outcome);
         }
     }
 
-    fn passed(&mut self, effects: Vec<Effect>, outcome: Result<(), ProposeError>) {
+    fn passed(&mut self, outcome: &Result<(), ProposeError>) {
+        let effects = self.reads.pop_front().unwrap_or_default();
         self.barrier_bytes -= effects.iter().map(Effect::bytes).sum::<usize>();
         match outcome {
             Ok(()) => self.act(effects),
@@ -492,11 +496,20 @@ impl Running {
     }
 
     fn finish(self) {
-        let Self { core, executor, backlog, mut barriers, .. } = self;
-        refuse_all(backlog.into_iter().chain(executor.mailbox.close()), &executor);
-        while let Some(Some((effects, _))) = futures_util::FutureExt::now_or_never(barriers.next()) {
-            effects.into_iter().for_each(|effect| effect.refuse(CallError::NotCommitted));
-        }
+        let Self { mut core, executor, backlog, reads, meter, .. } = self;
+        let mut lost = Vec::new();
+        let left = backlog.into_iter().chain(executor.mailbox.close()).filter_map(|message| match message {
+            Message::Lost(some) => {
+                lost.push(some);
+                None
+            }
+            message => Some(message),
+        });
+        refuse_all(left, &executor);
+        // They are counted; there is no term any more in which they could be kept.
+        lost.into_iter().for_each(|some| core.lost(*some));
+        meter.dead_letters(core.take_dead_letters());
+        reads.into_iter().flatten().for_each(|effect| effect.refuse(CallError::NotCommitted));
         for (effect, known) in core.end() {
             effect.refuse(known);
         }
@@ -517,9 +530,7 @@ async fn barrier(group: &dyn Group, term: Term) -> Result<(), ProposeError> {
 }
 
 /// The next barrier that was passed; never returns while there is none.
-async fn next_barrier(
-    barriers: &mut FuturesOrdered<Barrier>,
-) -> Option<(Vec<Effect>, Result<(), ProposeError>)> {
+async fn next_barrier(barriers: &mut FuturesOrdered<Barrier>) -> Option<Result<(), ProposeError>> {
     if barriers.is_empty() {
         return std::future::pending().await;
     }

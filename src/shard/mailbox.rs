@@ -206,7 +206,9 @@ impl Mailbox {
         let mut queue = self.shared.queue.lock();
         queue.is_closed = true;
         queue.bytes = 0;
-        std::mem::take(&mut queue.messages)
+        let mut left = std::mem::take(&mut queue.messages);
+        left.extend(queue.lost.take().map(Message::Lost));
+        left
     }
 }
 

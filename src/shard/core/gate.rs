@@ -76,13 +76,15 @@ impl Effect {
         let carried = match self {
             Self::Reply(_, Ok(reply)) => reply.body.len(),
             Self::View(_, Ok(view)) => view.state.len(),
-            Self::Page(_, page) => page.entities.len() * size_of::<(Key, u64)>(),
+            Self::Page(_, page) => {
+                page.entities.iter().map(|(key, _)| size_of::<(Key, u64)>() + key.as_str().len()).sum()
+            }
+            Self::Publish { items, .. } => items.iter().map(|(_, item)| item.len()).sum(),
             Self::DeadLetters(_, letters) => letters.iter().map(|letter| letter.body.bytes.len()).sum(),
             Self::Cast(Cast { body, .. }) | Self::CastOnce { body, .. } => body.bytes.len(),
             Self::Reply(_, Err(_))
             | Self::View(_, Err(_))
             | Self::Spawn { .. }
-            | Self::Publish { .. }
             | Self::StartSubscription(_) => 0,
         };
         EFFECT_BYTES + carried
@@ -107,9 +109,10 @@ pub(super) struct Gate {
     /// Of the open proposal.
     open: Vec<Effect>,
     in_flight: VecDeque<InFlight>,
+    /// What saw nothing but committed state, and waits for a barrier.
     reads: Vec<Effect>,
     free: Vec<Effect>,
-    /// What the effects of proposals take, the open one's included.
+    /// What all of them take.
     held_bytes: usize,
     committed: ProposalNumber,
     applied: ProposalNumber,
@@ -119,6 +122,9 @@ struct InFlight {
     number: ProposalNumber,
     keys: Vec<Bytes>,
     effects: Vec<Effect>,
+    /// What saw it on its way. Its commit is no proof that this node led when they saw it: what commits it may be an
+    /// acknowledgement from before, while another leader has committed more since. So a barrier comes after the commit.
+    seen: Vec<Effect>,
 }
 
 impl Gate {
@@ -130,39 +136,46 @@ impl Gate {
 
     /// An effect of a `Volatile` entity.
     pub(super) fn pass(&mut self, effect: Effect) {
+        self.held_bytes += effect.bytes();
         self.free.push(effect);
     }
 
-    /// A reply that saw the state of proposal `saw` (0: stored); `open` is the number of the open proposal.
+    /// A reply that saw the state of proposal `saw` (0: stored); `open` is the number of the open proposal, which is not yet
+    /// appended, so that its commit proves what a barrier would.
     pub(super) fn hold_until(&mut self, saw: ProposalNumber, open: ProposalNumber, effect: Effect) {
         if saw >= open {
             return self.hold(effect);
         }
+        self.held_bytes += effect.bytes();
         let mut in_flight = self.in_flight.iter_mut().filter(|_| saw > self.committed);
         match in_flight.find(|sealed| sealed.number >= saw) {
-            Some(sealed) => {
-                self.held_bytes += effect.bytes();
-                sealed.effects.push(effect);
-            }
+            Some(sealed) => sealed.seen.push(effect),
             None => self.reads.push(effect),
         }
     }
 
     pub(super) fn sealed(&mut self, number: ProposalNumber, keys: Vec<Bytes>) {
         let effects = std::mem::take(&mut self.open);
-        self.in_flight.push_back(InFlight { number, keys, effects });
+        self.in_flight.push_back(InFlight { number, keys, effects, seen: Vec::new() });
     }
 
-    /// Effects of all proposals up to `number`: a commit covers everything before it.
+    /// Effects of all proposals up to `number`: a commit covers everything before it. What saw them becomes a read.
     pub(super) fn committed(&mut self, number: ProposalNumber) -> Vec<Effect> {
         self.committed = self.committed.max(number);
-        let reached = self.in_flight.iter_mut().take_while(|sealed| sealed.number <= number);
-        let effects: Vec<_> = reached.flat_map(|sealed| std::mem::take(&mut sealed.effects)).collect();
+        let mut effects = Vec::new();
+        for sealed in self.in_flight.iter_mut().take_while(|sealed| sealed.number <= number) {
+            effects.append(&mut sealed.effects);
+            self.reads.append(&mut sealed.seen);
+        }
+        self.leave(effects)
+    }
+
+    fn leave(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
         self.held_bytes -= effects.iter().map(Effect::bytes).sum::<usize>();
         effects
     }
 
-    /// What waits for commits takes about so many bytes.
+    /// What waits takes about so many bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
@@ -195,28 +208,39 @@ impl Gate {
         self.in_flight.len()
     }
 
+    /// What needs a barrier from now on.
     pub(super) fn take_reads(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.reads)
+        let reads = std::mem::take(&mut self.reads);
+        self.leave(reads)
     }
 
+    /// What waits for nothing.
     pub(super) fn take_free(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.free)
+        let free = std::mem::take(&mut self.free);
+        self.leave(free)
     }
 
     /// The proposal was refused before it was appended: what waits for it never happened.
     pub(super) fn never_happened(&mut self, number: ProposalNumber) -> Vec<Effect> {
         let sealed = self.in_flight.iter_mut().find(|sealed| sealed.number == number);
-        let effects = sealed.map_or_else(Vec::new, |sealed| std::mem::take(&mut sealed.effects));
-        self.held_bytes -= effects.iter().map(Effect::bytes).sum::<usize>();
-        effects
+        let effects = sealed.map_or_else(Vec::new, InFlight::take);
+        self.leave(effects)
     }
 
     /// Everything that still waits, with what is known of it.
     pub(super) fn end(mut self) -> Vec<(Effect, CallError)> {
-        let sealed = self.in_flight.drain(..).flat_map(|sealed| sealed.effects);
+        let sealed = self.in_flight.iter_mut().flat_map(InFlight::take);
         let unknown = sealed.map(|effect| (effect, CallError::OutcomeUnknown));
         let never = self.open.into_iter().chain(self.reads).chain(self.free);
         unknown.chain(never.map(|effect| (effect, CallError::NotCommitted))).collect()
+    }
+}
+
+impl InFlight {
+    fn take(&mut self) -> Vec<Effect> {
+        let mut effects = std::mem::take(&mut self.effects);
+        effects.append(&mut self.seen);
+        effects
     }
 }
 
@@ -241,8 +265,10 @@ mod tests {
         gate.hold_until(0, 3, effect().0); // Saw what is stored.
         gate.hold_until(3, 3, effect().0); // Saw the open one.
         assert_eq!(gate.take_reads().len(), 1);
-        assert_eq!(gate.committed(1).len(), 2);
+        assert_eq!(gate.committed(1).len(), 1);
+        assert_eq!(gate.take_reads().len(), 1, "another leader may have committed more since");
         assert_eq!(gate.committed(2).len(), 1);
+        assert!(gate.take_reads().is_empty());
         gate.hold_until(2, 3, effect().0);
         assert_eq!(gate.take_reads().len(), 1, "what is committed needs only a barrier");
         assert_eq!(gate.end().len(), 1);
@@ -252,15 +278,22 @@ mod tests {
     fn what_waits_is_weighed_until_it_leaves() {
         let mut gate = Gate::default();
         gate.hold_until(0, 1, effect().0);
-        assert_eq!(gate.held_bytes(), 0, "a read of what is stored waits for no proposal");
+        gate.pass(effect().0);
+        assert_eq!(gate.held_bytes(), 2 * EFFECT_BYTES);
+        gate.take_reads();
+        gate.take_free();
+        assert_eq!(gate.held_bytes(), 0);
         gate.hold(effect().0);
         gate.sealed(1, Vec::new());
         gate.hold_until(1, 2, effect().0);
         gate.hold(effect().0);
         assert_eq!(gate.held_bytes(), 3 * EFFECT_BYTES);
         gate.committed(1);
+        assert_eq!(gate.held_bytes(), 2 * EFFECT_BYTES);
+        gate.take_reads();
         assert_eq!(gate.held_bytes(), EFFECT_BYTES);
         gate.sealed(2, Vec::new());
+        gate.hold_until(2, 3, effect().0);
         gate.never_happened(2);
         assert_eq!(gate.held_bytes(), 0);
     }

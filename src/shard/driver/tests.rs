@@ -1,12 +1,21 @@
 //! One executor over a group that commits at once.
 
-use playhouse_cluster::store::{Batch, Engine, Memory};
-use tokio::time::sleep;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use playhouse_cluster::{
+    consensus::GroupId,
+    store::{Batch, Engine, Memory, Pairs},
+};
+use tokio::{sync::oneshot, time::sleep};
 
 use super::*;
 use crate::{
+    entity::Entity,
+    kinds::Counter,
+    protocol::Key,
     shard::{
         CastOutcome, MailboxConfig,
+        envelope::{Envelope, ReplyTo},
         keys::{self, Family},
         records::{OutboxCast, encode},
     },
@@ -29,8 +38,10 @@ impl Outgoing for Nowhere {
 }
 
 fn services(environment: &Environment) -> ShardServices {
+    let mut kinds = KindRegistry::default();
+    kinds.register::<Counter>().unwrap();
     ShardServices {
-        kinds: Arc::default(),
+        kinds: Arc::new(kinds),
         config: Config::default(),
         outgoing: Arc::new(Nowhere),
         environment: environment.clone(),
@@ -55,22 +66,9 @@ fn store_with_a_cast() -> (Arc<Memory>, bytes::Bytes) {
 /// refused, and the old leader would run against the one that was chosen.
 #[tokio::test(start_paused = true)]
 async fn a_paused_executor_proposes_nothing_when_it_has_said_that_it_is_quiet() {
-    let environment = Environment::simulated(1);
     let (memory, key) = store_with_a_cast();
-    let (mailbox, handover) = (Mailbox::new(MailboxConfig::default()), Handover::default());
-    let (stop, stopped) = watch::channel(false);
-    let executor = Executor {
-        shard: ShardId(0),
-        term: TERM,
-        group: Arc::new(Solo::new(Arc::clone(&memory), TERM)),
-        mailbox: mailbox.clone(),
-        statistics: watch::channel(ShardStatistics::default()).0,
-        stopped,
-        handover: handover.clone(),
-    };
-    let services = services(&environment);
-    let hasher = environment.hasher();
-    let running = environment.spawn(async move { run(executor, services, &hasher).await });
+    let running = Started::over(Arc::new(Solo::new(Arc::clone(&memory), TERM)), MailboxConfig::default());
+    let (mailbox, handover) = (&running.mailbox, &running.handover);
 
     sleep(Duration::from_millis(5)).await;
     mailbox.push(Message::CastDone { number: 1, outcome: CastOutcome::Executed }).ok().unwrap();
@@ -81,6 +79,179 @@ async fn a_paused_executor_proposes_nothing_when_it_has_said_that_it_is_quiet() 
     handover.resume();
     sleep(Duration::from_millis(100)).await;
     assert!(memory.get(&key).unwrap().is_none(), "then it is written");
-    stop.send_replace(true);
-    running.await.unwrap().unwrap();
+    running.end().await;
+}
+
+/// An executor that runs.
+struct Started {
+    mailbox: Mailbox,
+    handover: Handover,
+    metrics: Metrics,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<Result<(), StoreError>>,
+}
+
+impl Started {
+    fn over(group: Arc<dyn Group>, mailbox: MailboxConfig) -> Self {
+        let environment = Environment::simulated(1);
+        let (mailbox, handover) = (Mailbox::new(mailbox), Handover::default());
+        let (stop, stopped) = watch::channel(false);
+        let executor = Executor {
+            shard: ShardId(0),
+            term: TERM,
+            group,
+            mailbox: mailbox.clone(),
+            statistics: watch::channel(ShardStatistics::default()).0,
+            stopped,
+            handover: handover.clone(),
+        };
+        let (services, hasher) = (services(&environment), environment.hasher());
+        let metrics = services.metrics.clone();
+        let task = environment.spawn(async move { run(executor, services, &hasher).await });
+        Self { mailbox, handover, metrics, stop, task }
+    }
+
+    /// Sends a counter a command.
+    fn send(&self, command: &str) -> oneshot::Receiver<Result<Reply, CallError>> {
+        let (reply, answer) = oneshot::channel();
+        self.mailbox.push(Message::Command(envelope(command, ReplyTo::Caller(reply)))).ok().unwrap();
+        answer
+    }
+
+    async fn end(self) {
+        self.stop.send_replace(true);
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn envelope(command: &str, reply: ReplyTo) -> Envelope {
+    Envelope {
+        kind: KindIndex(0),
+        key: Key::new("visits").unwrap(),
+        body: Body::json(command.to_owned()).into(),
+        reply,
+        position: None,
+        deadline: None,
+        more: None,
+    }
+}
+
+/// A group whose majority answers when it is told to.
+struct Slow {
+    memory: Arc<Memory>,
+    leadership: watch::Sender<Leadership>,
+    proposed: Mutex<Vec<Box<dyn Observer>>>,
+    /// Barriers that were asked for, and whether they may pass.
+    barriers: watch::Sender<(usize, bool)>,
+}
+
+impl Slow {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            memory: Memory::new(),
+            leadership: watch::Sender::new(Leadership::Leader { term: TERM }),
+            proposed: Mutex::default(),
+            barriers: watch::Sender::new((0, false)),
+        })
+    }
+
+    fn commit(&self) {
+        for mut observer in self.proposed.lock().drain(..) {
+            observer.progress(Progress::Committed);
+            observer.progress(Progress::Applied);
+        }
+    }
+
+    fn pass(&self, may_pass: bool) {
+        self.barriers.send_modify(|barriers| barriers.1 = may_pass);
+    }
+
+    fn asked(&self) -> usize {
+        self.barriers.borrow().0
+    }
+}
+
+impl Group for Slow {
+    fn id(&self) -> GroupId {
+        GroupId(0)
+    }
+
+    fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.subscribe()
+    }
+
+    fn propose(&self, _: Term, _: u64, changes: Batch, observer: Box<dyn Observer>) -> BoxFuture<'_, ()> {
+        self.memory.write(&changes).unwrap();
+        self.proposed.lock().push(observer);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn read_barrier(&self, _: Term) -> BoxFuture<'_, Result<(), ProposeError>> {
+        Box::pin(async move {
+            self.barriers.send_modify(|barriers| barriers.0 += 1);
+            drop(self.barriers.subscribe().wait_for(|barriers| barriers.1).await);
+            Ok(())
+        })
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.memory.get(key)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Pairs, StoreError> {
+        self.memory.scan(from..to, limit)
+    }
+}
+
+/// What commits a proposal may be from before another leader committed more, so who saw it on its way may have seen old state.
+#[tokio::test(start_paused = true)]
+async fn a_read_that_saw_a_proposal_on_its_way_passes_a_barrier_after_the_commit() {
+    let group = Slow::new();
+    let running = Started::over(group.clone(), MailboxConfig::default());
+    let write = running.send(r#"{"add": 1}"#);
+    sleep(Duration::from_millis(1)).await;
+    let mut read = running.send(r#"{"get": {}}"#);
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(group.asked(), 0, "what it saw is not committed");
+    group.commit();
+    assert!(write.await.unwrap().is_ok());
+    sleep(Duration::from_millis(1)).await;
+    assert!((&mut read).now_or_never().is_none(), "no majority has said that this is still the leader");
+    assert_eq!(group.asked(), 1);
+    group.pass(true);
+    assert!(read.await.unwrap().is_ok());
+    running.end().await;
+}
+
+/// They did not happen, and whoever waits is told so.
+#[tokio::test(start_paused = true)]
+async fn reads_that_wait_for_a_barrier_are_refused_at_the_end_of_the_term() {
+    let group = Slow::new();
+    let running = Started::over(group.clone(), MailboxConfig::default());
+    let reads: Vec<_> = (0..2)
+        .map(|_| async {
+            let read = running.send(r#"{"get": {}}"#);
+            sleep(Duration::from_millis(1)).await;
+            read
+        })
+        .collect();
+    let reads = futures_util::future::join_all(reads).await;
+    assert!(group.asked() > 0);
+    running.end().await;
+    for read in reads {
+        assert_eq!(read.await.unwrap(), Err(CallError::NotCommitted));
+    }
+}
+
+/// Nobody waits for them, so the count is the only trace.
+#[tokio::test(start_paused = true)]
+async fn what_found_no_room_is_counted_although_the_term_ends_first() {
+    let group = Slow::new();
+    let running = Started::over(group.clone(), MailboxConfig::default());
+    let metrics = running.metrics.clone();
+    for _ in 0..100 {
+        running.mailbox.lose(envelope(r#"{"add": 1}"#, ReplyTo::Nobody));
+    }
+    running.end().await;
+    assert_eq!(metrics.dead_letters.with_label_values(&[Counter::KIND]).get(), 100);
 }

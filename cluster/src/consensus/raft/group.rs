@@ -148,6 +148,7 @@ impl RaftGroup {
         let cutter = Cutter { raft: raft.clone(), growth, sending, floor, kept: config.log_entries_kept };
         environment.spawn(cutter.run());
         let (own_raft, known) = (raft.clone(), replicas.clone());
+        let barrier = Barrier::new(ways, raft.clone(), environment.clone());
         let abdication = Abdication { raft: own_raft, own, replicas: known, after: config.resign_after };
         environment.spawn(abdication.run());
         let inner = Inner {
@@ -158,7 +159,7 @@ impl RaftGroup {
             raft,
             state: RwLock::new(Some(state)),
             leadership,
-            barrier: Barrier::new(ways, replicas.clone()),
+            barrier,
             replicas,
             applied,
             refusals: Arc::default(),

@@ -6,35 +6,47 @@
 //! answer to the request before it confirms it too, and with it a leadership that ended between the two. So each round here asks by
 //! itself, and counts only answers to what it asked. (The algorithm is ReadIndex of Ongaro's dissertation on Raft, section 6.4.)
 
-use std::{
-    collections::BTreeSet,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
-use tokio::sync::Mutex;
+use openraft::{
+    async_runtime::watch::WatchReceiver,
+    raft::{AppendEntriesRequest, AppendEntriesResponse},
+};
+use parking_lot::Mutex;
 
-use super::Replicas;
+use super::replicas::sets_of;
 use crate::{
     consensus::{
         Lane, RaftId, Term,
         raft::{
             network::Question,
-            types::{Types, Vote, encode},
+            types::{Raft, Types, Vote, encode},
             way::{Network, Way},
         },
     },
-    environment::watch,
+    environment::{Environment, watch},
 };
 
 /// Confirms leaderships of one group, one round at a time: whoever comes during a round shares the next one.
-pub(super) struct Barrier {
+pub(super) struct Barrier(Arc<Rounds>);
+
+/// The rounds, which go on by themselves: who waits for one may be busy with something else.
+struct Rounds {
     network: Network,
-    replicas: watch::Receiver<Replicas>,
+    raft: Raft,
+    environment: Environment,
+    state: Mutex<State>,
+    ended: watch::Sender<Round>,
+}
+
+#[derive(Default)]
+struct State {
     /// How many rounds have begun.
-    begun: AtomicU64,
-    last: Mutex<Round>,
+    begun: u64,
+    is_running: bool,
+    /// The term of the next round, if anybody waits for it.
+    wanted: Option<Term>,
 }
 
 /// What came of a round.
@@ -46,25 +58,61 @@ struct Round {
 }
 
 impl Barrier {
-    pub(super) fn new(network: Network, replicas: watch::Receiver<Replicas>) -> Self {
-        Self { network, replicas, begun: AtomicU64::new(0), last: Mutex::default() }
+    pub(super) fn new(network: Network, raft: Raft, environment: Environment) -> Self {
+        let ended = watch::Sender::new(Round::default());
+        Self(Arc::new(Rounds { network, raft, environment, state: Mutex::default(), ended }))
     }
 
     /// Whether a majority says, in answer to what is sent after this was called, that it follows this replica in `term`.
     pub(super) async fn pass(&self, term: Term) -> bool {
-        let wanted = self.begun.load(Ordering::SeqCst) + 1;
-        let mut last = self.last.lock().await;
-        if last.number >= wanted && last.term == term {
-            return last.passed;
+        if is_quorum(&self.0.sets(), &self.0.own()) {
+            return true;
         }
-        let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        *last = Round { number, term, passed: self.round(term).await };
-        last.passed
+        let mut ended = self.0.ended.subscribe();
+        let wanted = self.0.want(term);
+        let round = ended.wait_for(|round| round.number >= wanted).await;
+        round.is_ok_and(|round| round.term == term && round.passed)
+    }
+}
+
+impl Rounds {
+    /// The number of the first round that begins from now on. It is for the newest of the terms that are wanted.
+    fn want(self: &Arc<Self>, term: Term) -> u64 {
+        let mut state = self.state.lock();
+        state.wanted = state.wanted.max(Some(term));
+        if !std::mem::replace(&mut state.is_running, true) {
+            let rounds = Arc::clone(self);
+            self.environment.spawn(async move { rounds.run().await });
+        }
+        state.begun + 1
+    }
+
+    async fn run(&self) {
+        while let Some((number, term)) = self.begin() {
+            let passed = self.round(term).await;
+            self.ended.send_replace(Round { number, term, passed });
+        }
+    }
+
+    fn begin(&self) -> Option<(u64, Term)> {
+        let mut state = self.state.lock();
+        let wanted = state.wanted.take();
+        state.is_running = wanted.is_some();
+        state.begun += u64::from(wanted.is_some());
+        wanted.map(|term| (state.begun, term))
+    }
+
+    fn own(&self) -> BTreeSet<RaftId> {
+        BTreeSet::from([self.network.own])
+    }
+
+    /// The voters as consensus itself knows them now, before and after a change that is under way.
+    fn sets(&self) -> Vec<BTreeSet<RaftId>> {
+        sets_of(&self.raft.server_metrics().borrow_watched().membership_config)
     }
 
     async fn round(&self, term: Term) -> bool {
-        let sets = self.replicas.borrow().sets.clone();
-        let mut agreed = BTreeSet::from([self.network.own]);
+        let (sets, mut agreed) = (self.sets(), self.own());
         let others = sets.iter().flatten().filter(|id| **id != self.network.own);
         let mut answers: FuturesUnordered<_> =
             others.collect::<BTreeSet<_>>().into_iter().map(|other| self.ask(*other, term)).collect();

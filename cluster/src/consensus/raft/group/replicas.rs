@@ -152,17 +152,18 @@ pub(super) async fn announce_replicas(raft: Raft, announce: watch::Sender<Replic
     }
 }
 
+pub(super) fn sets_of(membership: &Membership) -> Vec<BTreeSet<RaftId>> {
+    let sets = membership.membership().get_joint_config().iter();
+    sets.map(|set| set.iter().copied().map(RaftId).collect()).collect()
+}
+
 fn replicas_of(effective: &Membership, committed: &Membership) -> Replicas {
     let membership = effective.membership();
     Replicas {
         voters: membership.voter_ids().map(RaftId).collect(),
         learners: membership.learner_ids().map(RaftId).collect(),
         is_joint: membership.get_joint_config().len() > 1,
-        sets: membership
-            .get_joint_config()
-            .iter()
-            .map(|set| set.iter().copied().map(RaftId).collect())
-            .collect(),
+        sets: sets_of(effective),
         is_committed: effective.log_id() == committed.log_id() && effective.log_id().is_some(),
         at: effective.log_id().as_ref().map_or(0, |id| id.index()),
     }
