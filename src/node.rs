@@ -17,6 +17,7 @@ mod replicas;
 mod report;
 mod settings;
 mod standing;
+mod stop;
 mod supervise;
 #[cfg(test)]
 mod traced;
@@ -58,7 +59,10 @@ use self::cluster::{
     shards::{Groups, Parts, Shards},
     steward::Steward,
 };
-use self::wiring::{Way, open_peering, open_router, placement_config, reporter, tell_stopped};
+use self::{
+    stop::Stop,
+    wiring::{Way, open_peering, open_router, placement_config, reporter, tell_stopped},
+};
 use crate::{
     entity::{Entity, KindRegistry},
     protocol::Key,
@@ -85,7 +89,7 @@ pub struct Node {
     statistics: Vec<watch::Receiver<ShardStatistics>>,
     draining: watch::Sender<bool>,
     has_reached: watch::Receiver<bool>,
-    stop: watch::Sender<bool>,
+    stop: Stop,
     fatal: watch::Receiver<Option<String>>,
     over: Over,
 }
@@ -269,7 +273,7 @@ impl Node {
         control: &Control,
         over: Over,
     ) -> Self {
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = Stop::new();
         let (tell_fatal, fatal) = watch::channel(None);
         environment.spawn(disk::tell_failed(store.health(), tell_fatal.clone()));
         let leadership = council.system.group().leadership();

@@ -69,3 +69,24 @@ async fn a_stopped_node_gives_its_volume_back_whoever_still_holds_a_handle() {
     drop(standing);
     again.stop(std::time::Duration::from_secs(5)).await;
 }
+
+/// Each task of a node ends with it, on whichever threads it runs: one that looks again and again for a word that nobody can say
+/// any more would keep its thread for ever.
+#[test]
+#[allow(clippy::disallowed_methods)] // The thread that waits must be none of the node's.
+fn nothing_runs_on_when_a_node_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (core, executors) = (runtime(), runtime());
+    let environment = Environment::real(core.handle().clone(), executors.handle().clone());
+    let settings = Settings::new("playhouse-0", folder.path());
+    let node = core.block_on(Node::builder().start(&settings, environment)).unwrap();
+    drop(node);
+    let (tell, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop((core, executors));
+        tell.send(())
+    });
+    ended.recv_timeout(std::time::Duration::from_secs(30)).expect("the threads of the node end");
+}

@@ -62,7 +62,7 @@ impl Node {
     /// But others hear at once that this node is gone, although its process may hang in its disk for long.
     async fn abandon(self) {
         self.router.drain();
-        self.stop.send_replace(true);
+        self.stop.tell();
         if let Some(peering) = &self.council.peering {
             drop(tokio::time::timeout(LINKS_WITHIN, peering.stop()).await);
         }
@@ -82,7 +82,7 @@ impl Node {
             return self.abandon().await;
         }
         // Before anything of the node is dropped: its tasks end by this.
-        self.stop.send_replace(true);
+        self.stop.tell();
         let peering = self.council.peering.clone();
         tokio::select! {
             biased;
@@ -103,7 +103,7 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let left = self.router.unanswered();
-        if left > 0 && self.has_heirs() {
+        if left > 0 {
             tracing::warn!(left, "the drain budget is over; these requests get no answer");
         }
     }

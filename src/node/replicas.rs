@@ -18,6 +18,7 @@ use playhouse_cluster::{
 
 use super::{
     meters,
+    stop::Stop,
     supervise::{CurrentHandover, Supervisor},
 };
 use crate::{
@@ -77,7 +78,7 @@ struct Cluster {
     mesh: Arc<Mesh>,
     replicas: Vec<Replica>,
     environment: Environment,
-    _stop: watch::Sender<bool>,
+    _stop: Stop,
 }
 
 const ONE: NonZeroU16 = NonZeroU16::new(1).unwrap();
@@ -86,7 +87,7 @@ impl Cluster {
     async fn start(config: Config) -> Self {
         let environment = Environment::simulated(1);
         let mesh = Arc::new(Mesh::default());
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = Stop::new();
         let mut replicas = Vec::new();
         for number in 1..=3 {
             let replica = Replica::start(number, &mesh, &config, &environment, &stopped).await;

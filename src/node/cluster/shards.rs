@@ -22,6 +22,7 @@ use super::{
 use crate::{
     node::{
         StartError,
+        stop::Stop,
         supervise::{CurrentHandover, Supervisor},
     },
     protocol::ShardId,
@@ -88,7 +89,7 @@ pub(in crate::node) struct Shards {
 
 struct Replica {
     group: RaftGroup,
-    stop: watch::Sender<bool>,
+    stop: Stop,
     tasks: Vec<JoinHandle<()>>,
     /// Since when it is not wanted.
     unwanted_since: Option<tokio::time::Instant>,
@@ -176,7 +177,7 @@ impl Shards {
     async fn close_all(self) {
         // All at once: each may wait for a step of its mover.
         for replica in self.open.values() {
-            replica.stop.send_replace(true);
+            replica.stop.tell();
         }
         for (shard, replica) in self.open {
             self.parts.groups.remove(GroupId(u32::from(shard)));
@@ -188,7 +189,7 @@ impl Shards {
 impl Replica {
     /// No task of it runs any more when it returns.
     async fn close(self) {
-        self.stop.send_replace(true);
+        self.stop.tell();
         for task in self.tasks {
             drop(task.await);
         }
@@ -211,7 +212,7 @@ async fn open(parts: Arc<Parts>, shard: u16, state: &ClusterState) -> Result<Rep
         group.elect().await?;
     }
     parts.groups.insert(&group, id);
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = Stop::new();
     let handover = CurrentHandover::default();
     let supervisor = Supervisor {
         shard: ShardId(shard),
