@@ -8,7 +8,11 @@ mod network;
 mod simulated_network;
 pub mod watch;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use futures_util::future::Either;
 use parking_lot::Mutex;
@@ -34,6 +38,8 @@ struct Inner {
     random: Mutex<SmallRng>,
     /// Hash seed of maps whose keys are chosen by clients.
     hash_seed: u64,
+    /// From where [`aligned_here`] counts.
+    origin: Instant,
     /// Where consensus, link, gateway and ops run.
     core: Handle,
     /// Where shard executors run, apart from `core`, so that a looping handler cannot cost a lease.
@@ -93,7 +99,8 @@ impl Environment {
         host: Option<Host>,
     ) -> Self {
         let hash_seed = random.next_u64();
-        let inner = Inner { wall, random: Mutex::new(random), hash_seed, core, executors, host };
+        let origin = Instant::now();
+        let inner = Inner { wall, random: Mutex::new(random), hash_seed, origin, core, executors, host };
         Self { inner: Arc::new(inner), network: Arc::new(Tcp) }
     }
 
@@ -236,6 +243,25 @@ where
 #[must_use]
 pub fn random_here() -> u64 {
     CURRENT.try_with(Environment::random_u64).unwrap_or_else(|_| SmallRng::from_os_rng().next_u64())
+}
+
+/// Real tasks of libraries have no environment; their process has one node.
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// How long to wait instead of `wait`, up to `step` more, to end at one of the moments that all tasks of this node share; for
+/// libraries that cannot be given an environment. Hundreds of timers that end together wake a thread once.
+#[must_use]
+pub fn aligned_here(wait: Duration, step: Duration) -> Duration {
+    // Nodes of one simulation begin together, and machines do not.
+    let simulated = |environment: &Environment| {
+        environment.inner.origin.elapsed() + Duration::from_millis(environment.inner.hash_seed % 1_000)
+    };
+    let now = CURRENT.try_with(simulated).unwrap_or_else(|_| BEGAN.elapsed());
+    let over = (now + wait).as_nanos() % step.as_nanos().max(1);
+    match u64::try_from(over) {
+        Ok(over @ 1..) => wait + step.saturating_sub(Duration::from_nanos(over)),
+        _ => wait,
+    }
 }
 
 #[cfg(test)]

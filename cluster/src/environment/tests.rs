@@ -90,3 +90,20 @@ async fn tasks_and_random_numbers_are_inherited() {
     let scoped = async |seed| Environment::simulated(seed).scope(draw()).await.unwrap().unwrap();
     assert_eq!(scoped(5).await, drawn(5).await);
 }
+
+#[tokio::test(start_paused = true)]
+async fn aligned_waits_of_a_node_end_together_and_those_of_another_do_not() {
+    let step = Duration::from_millis(40);
+    let ends = |seed| async move {
+        let waits = (1..=40).map(|ms| aligned_here(Duration::from_millis(ms), step));
+        Environment::simulated(seed).scope(async { waits.collect::<Vec<_>>() }).await
+    };
+    let (of_one, of_other) = (ends(5).await, ends(6).await);
+    for (ms, wait) in (1..=40).zip(&of_one) {
+        let asked = Duration::from_millis(ms);
+        assert!(asked <= *wait && *wait < asked + step, "{asked:?} became {wait:?}");
+    }
+    let distinct = |waits: &[Duration]| waits.iter().collect::<std::collections::BTreeSet<_>>().len();
+    assert!(distinct(&of_one) <= 2, "{of_one:?}");
+    assert_ne!(of_one, of_other);
+}
