@@ -56,8 +56,8 @@ sections! {
         name: String = "playhouse-0",
         /// Where identity and state are kept. One directory per node, on a disk that survives the process.
         data_dir: PathBuf = "/var/lib/playhouse",
-        /// Into how many shards all entities are divided. Fixed when the volume is first used; another number refuses
-        /// to start. 128 serves up to about 40 nodes; more shards cost memory and idle traffic.
+        /// Into how many shards all entities are divided, 4,096 at most. Fixed when the volume is first used; another number
+        /// refuses to start. 128 serves up to about 40 nodes; more shards cost memory and idle traffic.
         shards: NonZeroU16 = "128",
     }
 
@@ -71,8 +71,8 @@ sections! {
         zone: Option<String> = "",
         /// On which track of a rollout the node is: stable, canary, blue or green.
         track: Track = "stable",
-        /// How many replicas each shard has: 1, 3 or 5. With fewer members than that each member has one. 1 loses what
-        /// a lost volume held.
+        /// How many replicas each shard has: 1, 3 or 5. Fixed when the cluster is formed, whatever is set later. With fewer
+        /// members than that each member has one. 1 loses what a lost volume held.
         replication_factor: ReplicationFactor = "3",
         /// How long a member may be down before its replicas are made anew elsewhere. Above the time that a restart or
         /// a move to another machine takes.
@@ -81,7 +81,7 @@ sections! {
 
     /// How the cluster is formed, once, when every volume is empty. The same on every node; later nodes join what exists.
     Bootstrap as bootstrap {
-        /// The names of the nodes that form the cluster, separated by commas; an odd number of them. The initiator and a
+        /// The names of the nodes that form the cluster, separated by commas; an odd number, 15 at most. The initiator and a
         /// majority of the others must be there once, with empty volumes: all of three names, four of five. The node itself
         /// need not be among them. Unset: `node.name` alone is the cluster.
         members: Names = "",
