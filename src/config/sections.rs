@@ -134,8 +134,9 @@ sections! {
 
     /// How state is kept on disk.
     Store as store {
-        /// Which engine: fjall or sled. Fixed when the volume is first used. sled may lose what was acknowledged when power is lost:
-        /// it needs `cluster.replication_factor` 3 or more and several `bootstrap.members`.
+        /// Which engine: fjall or sled; memory keeps nothing and is for tests only. Fixed when the volume is first used. sled
+        /// may lose what was acknowledged when power is lost: it needs `cluster.replication_factor` 3 or more and several
+        /// `bootstrap.members`.
         engine: Engine = "fjall",
         /// How much of the volume stays free. Below it the node is not ready and writes wait unacknowledged until space
         /// returns; an engine cannot survive a volume that is full to the last byte. Keep it above 32 MiB.
