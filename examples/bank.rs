@@ -1,7 +1,7 @@
 //! A bank: accounts, and transfers that never lose or make money.
 //!
 //! ```text
-//! cargo run --example bank -- dev             # a node with the kinds `account` and `transfer`; the CLI of `playhouse`
+//! cargo run --example bank -- dev             # nodes with the kinds `account` and `transfer`; the CLI of `playhouse`
 //! cargo run --example bank -- call account ann '{"open": {"balance": 100}}'
 //! cargo run --example bank -- call account bob '{"open": {"balance": 100}}'
 //! cargo run --example bank -- call transfer t1 '{"start": {"from": "ann", "to": "bob", "amount": 30}}'
@@ -9,7 +9,7 @@
 //! cargo run --example bank -- rush            # 1,000 transfers among 50 accounts, then the audit
 //! ```
 //!
-//! Kill the node with `kill -9` during `rush`, start it again, and run `rush` again: the sum is the same.
+//! Kill nodes with `kill -9` during `rush`, start them again, and run `rush` again: the sum is the same.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // It talks to a person.
 

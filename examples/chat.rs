@@ -1,7 +1,7 @@
 //! A chat: rooms, people, presence.
 //!
 //! ```text
-//! cargo run --example chat -- dev             # a node with the kinds `person` and `chatroom`; the CLI of `playhouse`
+//! cargo run --example chat -- dev             # nodes with the kinds `person` and `chatroom`; the CLI of `playhouse`
 //! cargo run --example chat -- talk lobby ann  # in two terminals, as two people
 //! cargo run --example chat -- talk lobby bob
 //! ```

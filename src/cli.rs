@@ -3,8 +3,8 @@
 //! Comes in: arguments, environment, files and standard input. Leaves: text or JSON on standard output, what went
 //! wrong on standard error, and an exit code that scripts can rely on (`docs/cli.md`).
 //!
-//! `run` and `dev` start nodes. Every other command speaks HTTP through [`playhouse_client`]; none of them looks inside a
-//! node. Each is one file
+//! `run` and `dev` start nodes. `config` reads settings; `backup verify`, `restore` and `recover-shard` work on files while no
+//! node does. Every other command speaks HTTP through [`playhouse_client`]; none of them looks inside a node. Each is one file
 //! with its `Arguments` and a `run` that returns an [`Exit`] or a `Failure`.
 
 mod backup;

@@ -6,16 +6,16 @@
 //! |---|---|---|
 //! | [`protocol`] | ids, requests, replies, errors, codec | – |
 //! | [`entity`] | the trait that people implement, its context, wake and passivate | `protocol` |
-//! | `shard` | the executor of one led shard, with its output gate | `entity`, `protocol`, `cluster` |
-//! | [`router`] | entity → shard → leader | `shard`, `protocol`, `cluster` |
-//! | [`gateway`] | HTTP, WebSocket, problem+json, OpenAPI | `router`, `protocol` |
-//! | [`kinds`] | the kinds that ship with the node | `entity` |
+//! | `shard` | the executor of one led shard, with its output gate | `entity`, `protocol`, `telemetry`, `cluster` |
+//! | [`router`] | entity → shard → leader | `shard`, `entity`, `protocol`, `cluster` |
+//! | [`gateway`] | HTTP, WebSocket, problem+json, OpenAPI | `router`, `entity`, `protocol`, `telemetry` |
+//! | [`kinds`] | the kinds that ship with the node | `entity`, `protocol` |
 //! | [`telemetry`] | metrics, traces, logs, each declared once | – |
-//! | [`backup`] | a copy of all shards as files, checked | – |
+//! | [`backup`] | a copy of all shards as files, checked | `cluster` |
 //! | [`config`] | parsed once, validated, immutable | – |
 //! | `node` | the only place that assembles, spawns and drains | everything |
 //! | [`testing`] | a stage for kinds: the executor core under a clock that the test holds | `shard` and below |
-//! | [`cli`] | `run` and `dev` start a node, all else over HTTP | `client`, `backup`, `config`, `node` |
+//! | [`cli`] | `run` and `dev` start nodes; most else over HTTP, the rest on files | `client`, `backup`, `config`, `node` |
 
 pub mod backup;
 pub mod cli;

@@ -29,7 +29,7 @@ pub struct Ops {
 /// How a node is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Health {
-    /// `ok` when all is well.
+    /// `up` when all is well; else `stuck`, `starting` or `unready`.
     pub status: String,
     /// The node's release.
     pub version: String,
@@ -50,7 +50,7 @@ pub struct Health {
 pub struct Check {
     /// What it is called.
     pub name: String,
-    /// `ok` when it is well.
+    /// `passed` when it is well, else `failed`.
     pub status: String,
     /// For people.
     #[serde(default)]

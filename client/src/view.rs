@@ -13,7 +13,7 @@ pub struct EntityView<S> {
     pub key: String,
     /// Its shard.
     pub shard: u16,
-    /// The node that answered for the shard, if the server says so.
+    /// The node that answered, if the server says so. It need not lead the shard.
     #[serde(default)]
     pub node: Option<String>,
     /// How many times it has changed; 0 when nobody has written it yet.

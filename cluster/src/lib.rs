@@ -4,7 +4,7 @@
 //!
 //! | room | what it is for |
 //! |---|---|
-//! | [`environment`] | the only source of clock, random numbers, tasks and threads |
+//! | [`environment`] | the only source of clock, random numbers, tasks, threads and connections |
 //! | [`identity`] | node name, Raft id, incarnation and cluster id, kept on the volume |
 //! | [`store`] | ordered bytes on disk: atomic batches, one sync for everything that waits |
 //! | [`consensus`] | Raft groups behind our own small trait |

@@ -56,8 +56,8 @@ sections! {
         name: String = "playhouse-0",
         /// Where identity and state are kept. One directory per node, on a disk that survives the process.
         data_dir: PathBuf = "/var/lib/playhouse",
-        /// Into how many shards all entities are divided. Fixed when the volume is first used; another number refuses
-        /// to start. 128 serves up to about 40 nodes; more shards cost memory and idle traffic.
+        /// Into how many shards all entities are divided, 4,096 at most. Fixed when the volume is first used; another number
+        /// refuses to start. 128 serves up to about 40 nodes; more shards cost memory and idle traffic.
         shards: NonZeroU16 = "128",
     }
 
@@ -71,8 +71,8 @@ sections! {
         zone: Option<String> = "",
         /// On which track of a rollout the node is: stable, canary, blue or green.
         track: Track = "stable",
-        /// How many replicas each shard has: 1, 3 or 5. With fewer members than that each member has one. 1 loses what
-        /// a lost volume held.
+        /// How many replicas each shard has: 1, 3 or 5. Fixed when the cluster is formed, whatever is set later. With fewer
+        /// members than that each member has one. 1 loses what a lost volume held.
         replication_factor: ReplicationFactor = "3",
         /// How long a member may be down before its replicas are made anew elsewhere. Above the time that a restart or
         /// a move to another machine takes.
@@ -81,9 +81,9 @@ sections! {
 
     /// How the cluster is formed, once, when every volume is empty. The same on every node; later nodes join what exists.
     Bootstrap as bootstrap {
-        /// The names of the nodes that form the cluster, separated by commas; an odd number of them. A majority must be
-        /// reachable, with empty volumes. The node itself need not be among them. Unset: `node.name` alone is the
-        /// cluster.
+        /// The names of the nodes that form the cluster, separated by commas; an odd number, 15 at most. The initiator and a
+        /// majority of the others must be there once, with empty volumes: all of three names, four of five. The node itself
+        /// need not be among them. Unset: `node.name` alone is the cluster.
         members: Names = "",
         /// The one of them that forms it, such as the first. Unset is allowed with one name only.
         initiator: Option<String> = "",
@@ -97,7 +97,8 @@ sections! {
         /// Read again when it changes. Needed as soon as there are other nodes.
         cookie_file: Option<PathBuf> = "",
         /// A file with another cookie that is accepted, too, while cookies are exchanged: first give every node the next
-        /// one here, then exchange both files, then unset this.
+        /// one here, then exchange both files, then have the next one in both. The files are read again when they change;
+        /// to set or unset it takes a restart.
         cookie_file_next: Option<PathBuf> = "",
         /// Whether links are encrypted: on or off. `off` still proves the cookie, but who is on the way can read and
         /// change everything; for trusted networks and measurements. Links are encrypted unless both nodes say `off`.
@@ -133,8 +134,9 @@ sections! {
 
     /// How state is kept on disk.
     Store as store {
-        /// Which engine. Fixed when the volume is first used. sled may lose what was acknowledged when power is lost:
-        /// it needs `cluster.replication_factor` 3 or more and several `bootstrap.members`.
+        /// Which engine: fjall or sled; memory keeps nothing and is for tests only. Fixed when the volume is first used. sled
+        /// may lose what was acknowledged when power is lost: it needs `cluster.replication_factor` 3 or more and several
+        /// `bootstrap.members`.
         engine: Engine = "fjall",
         /// How much of the volume stays free. Below it the node is not ready and writes wait unacknowledged until space
         /// returns; an engine cannot survive a volume that is full to the last byte. Keep it above 32 MiB.
@@ -155,8 +157,8 @@ sections! {
     Gateway as gateway {
         /// Where to listen.
         listen: SocketAddr = "0.0.0.0:8080",
-        /// A file with one bearer token per line, all valid at once, read again when it changes. Unset: everybody who
-        /// reaches the port may do everything.
+        /// A file with one bearer token per line, 16 characters or more, all valid at once, read again when it changes.
+        /// Unset: everybody who reaches the port may do everything.
         token_file: Option<PathBuf> = "",
         /// How many connections may be open; more are refused with 503. Each costs about 13 KB while idle. Keep it below the
         /// limit of open files.
@@ -183,8 +185,8 @@ sections! {
     Ops as ops {
         /// Where to listen. Not reachable by clients.
         listen: SocketAddr = "0.0.0.0:9090",
-        /// A file with one admin token per line, read again when it changes. Unset: nobody may give commands (in
-        /// `dev`: only this machine).
+        /// A file with one admin token per line, 16 characters or more, read again when it changes. Unset: nobody may ask
+        /// about the cluster or command it (in `dev`: only this machine).
         admin_token_file: Option<PathBuf> = "",
         /// How long a check of a probe may take. Below the `timeoutSeconds` of the probes.
         check_timeout: Duration = "2s",
@@ -215,9 +217,9 @@ sections! {
 
     /// Log lines on stderr.
     Log as log {
-        /// How they look.
+        /// How they look: auto, json or human. auto is human on a terminal, else json.
         format: LogFormat = "auto",
-        /// Which are written.
+        /// Which are written: off, error, warn, info, debug or trace, or a list such as `warn,playhouse=debug`.
         level: LogFilter = "info",
     }
 

@@ -127,7 +127,7 @@ pub trait Entity: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
         Err(UpcastError { found, reason: "this kind declares no way to read its events".to_owned() })
     }
 
-    /// JSON Schema of the commands, for OpenAPI and `playhouse kinds`.
+    /// Commands to try, as JSON, for OpenAPI and `playhouse kinds`.
     fn command_examples() -> Vec<serde_json::Value> {
         Vec::new()
     }

@@ -106,7 +106,7 @@ impl Router {
         Ok(Subscription { router: self.clone(), id, seen, items })
     }
 
-    /// The newest dead letters of all shards that this node leads, with their shard.
+    /// The newest dead letters of all shards, whoever leads them, with their shard.
     ///
     /// # Errors
     ///

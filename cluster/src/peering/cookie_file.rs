@@ -3,8 +3,8 @@
 //! Comes in: the path of one file, or of two while cookies are exchanged. Leaves: the cookies that count now. A file that
 //! cannot be used is an error at the start; later the last good cookie of that file stays, whatever becomes of it.
 //!
-//! To exchange the cookie without a pause: give every node the next one as second file, then exchange the files, then
-//! take the second away; each step on every node before the next one.
+//! To exchange the cookie without a pause: give every node the next one in the second file, then exchange the files, then write
+//! the next one into both; each step on every node before the next one. A file that is taken away refuses nobody: see above.
 //!
 //! The cookie itself is never shown: not in errors, not in the log, not by `Debug`.
 
