@@ -128,6 +128,9 @@ fn a_bad_value_says_which_key_what_was_given_and_what_is_allowed() {
 fn values_that_do_not_fit_together_are_refused() {
     for (key, value, fault) in [
         ("gateway.body_bytes_max", "8MiB", "8MiB must not be above 4MiB"),
+        ("node.shards", "4097", "4097 is above 4096"),
+        ("peer.seeds", "10.0.0.10:4370", "bootstrap.members: is unset, but peer.seeds"),
+        ("peer.discovery_name", "playhouse-peers", "bootstrap.members: is unset, but peer.seeds"),
         ("limits.state_bytes_max", "5MiB", "5MiB must not be above 4MiB"),
         ("limits.reply_bytes_max", "5MiB", "5MiB must not be above 4MiB"),
         ("gateway.request_timeout_max", "10m", "10m must be below 10m"),

@@ -2,6 +2,8 @@
 
 mod cluster;
 
+pub use cluster::SHARDS_MAX;
+
 use std::time::Duration;
 
 use super::{Config, ConfigErrors, error::ConfigError, value::Value};

@@ -101,6 +101,12 @@ pub enum LaunchError {
          has one name or cluster.replication_factor is 1; use fjall"
     )]
     NotDurable,
+    /// What the engine acknowledged is lost at every restart, while the volume says that it is not new.
+    #[error(
+        "store.engine = memory keeps nothing: a node that restarts would vote as if it had never acknowledged anything; use \
+         fjall, or `playhouse dev --nodes 1` to try without a disk"
+    )]
+    NotKept,
     /// A second signal came while the node was draining. What was acknowledged is on the volume.
     #[error("stopped at once by a second signal; requests under way got no answer")]
     Impatient,
@@ -129,8 +135,12 @@ pub fn launch(launch: Launch) -> Result<(), LaunchError> {
 
 /// An engine that loses what it acknowledged needs other replicas, or a person who only tries it.
 fn check_durable(config: &Config, profile: Profile) -> Result<(), LaunchError> {
-    let is_fragile = config.store.engine == Engine::Sled && !config.is_replicated();
-    if profile == Profile::Run && is_fragile { Err(LaunchError::NotDurable) } else { Ok(()) }
+    let is_serious = profile == Profile::Run;
+    match config.store.engine {
+        Engine::Memory if is_serious || !config.is_alone() => Err(LaunchError::NotKept),
+        Engine::Sled if is_serious && !config.is_replicated() => Err(LaunchError::NotDurable),
+        _ => Ok(()),
+    }
 }
 
 fn install_logs(config: &Config) {
@@ -276,7 +286,7 @@ mod tests {
         let is_refused = |flags: &[(&str, &str)], profile| {
             let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
             let config = resolve(&Sources::default().with_flags(flags)).unwrap().config;
-            matches!(check_durable(&config, profile), Err(LaunchError::NotDurable))
+            check_durable(&config, profile).is_err()
         };
         let sled = ("store.engine", "sled");
         let one = ("cluster.replication_factor", "1");
@@ -286,5 +296,12 @@ mod tests {
         assert!(!is_refused(&[], Profile::Run));
         assert!(!is_refused(&[sled, members, initiator, cookie], Profile::Run));
         assert!(is_refused(&[sled, members, initiator, cookie, one], Profile::Run));
+        let memory = ("store.engine", "memory");
+        assert!(is_refused(&[memory], Profile::Run));
+        assert!(!is_refused(&[memory], Profile::Dev));
+        assert!(
+            is_refused(&[memory, members, initiator, cookie], Profile::Dev),
+            "its peers would believe its votes"
+        );
     }
 }

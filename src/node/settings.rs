@@ -23,6 +23,9 @@ use crate::{
     telemetry::traces::Traces,
 };
 
+/// What the configuration allows fits into the configuration of a cluster.
+const _: () = assert!(crate::config::SHARDS_MAX as u32 <= playhouse_cluster::membership::SHARDS_MAX);
+
 /// What a node is told about itself.
 #[derive(Clone, Debug)]
 pub struct Settings {

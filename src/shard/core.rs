@@ -15,7 +15,7 @@ use playhouse_cluster::{
 use tokio::time::Instant;
 
 pub use gate::Effect;
-use gate::Gate;
+use gate::{Gate, StartSubscription};
 
 use super::{
     envelope::{Cast, CastOutcome, Message},
@@ -321,12 +321,20 @@ impl Core {
     pub fn act_for_subscribers(&mut self, effect: Effect) {
         match effect {
             Effect::Publish { kind, key, items } => self.subscribers.publish(kind, &key, &items),
-            Effect::StartSubscription(start) => {
-                if start.reply.send(Ok(start.missed.after)).is_ok() {
-                    self.subscribers.start(start.kind, &start.key, start.number, start.missed);
-                }
-            }
+            Effect::StartSubscription(start) => self.start(*start),
             _ => debug_assert!(false, "the driver acts on all other effects"),
+        }
+    }
+
+    fn start(&mut self, start: StartSubscription) {
+        let StartSubscription { kind, key, number, missed, reply } = start;
+        if missed.after > missed.last {
+            self.subscribers.remove(kind, &key, number);
+            let (after, last) = (missed.after, missed.last);
+            let reason = format!("revision {after} was asked for, and the last one is {last}");
+            drop(reply.send(Err(CallError::Subscription { reason })));
+        } else if reply.send(Ok(missed.after)).is_ok() {
+            self.subscribers.start(kind, &key, number, missed);
         }
     }
 

@@ -74,7 +74,7 @@ pub(super) fn clear(pending: &mut Pending, of: Of<'_>) -> Result<(), StoreError>
 
 /// What a new subscriber has missed.
 pub(super) struct Missed {
-    /// Everything behind this revision is told, or a gap is.
+    /// Everything behind this revision is told, or a gap is. It may be one that does not exist.
     pub(super) after: u64,
     pub(super) gap: Option<u64>,
     pub(super) items: Items,
@@ -86,9 +86,9 @@ pub(super) struct Missed {
 /// Reads what came after revision `after`; `None`: nothing was missed.
 pub(super) fn missed(pending: &Pending, of: Of<'_>, after: Option<u64>) -> Result<Missed, StoreError> {
     let (so_far, proposal) = read(pending, of)?;
-    let after = after.unwrap_or(so_far.last).min(so_far.last);
-    let first = so_far.first_kept.max(after + 1);
-    let gap = (first > after + 1).then_some(first);
+    let after = after.unwrap_or(so_far.last);
+    let first = so_far.first_kept.max(after.saturating_add(1));
+    let gap = (first > after.saturating_add(1)).then_some(first);
     let from = keys::entity_number(Family::Item, of, first);
     let to = keys::entity_number(Family::Item, of, u64::MAX);
     let pairs = pending.scan(&from, &to, usize::MAX)?;
@@ -132,7 +132,8 @@ impl Subscribers {
         }
     }
 
-    fn remove(&mut self, kind: KindIndex, key: &Key, number: u64) {
+    /// Takes a listener away.
+    pub(super) fn remove(&mut self, kind: KindIndex, key: &Key, number: u64) {
         let entity = (kind, key.clone());
         if let Some(listeners) = self.by_entity.get_mut(&entity) {
             listeners.retain(|listener| listener.number != number);

@@ -51,7 +51,7 @@ pub enum StoreError {
 
     /// A checksum or a length is wrong. The file is left as it is.
     #[error(
-        "{path} is damaged: {reason}; nothing was deleted. Restore this volume from a backup, or give the node an empty one and let its peers fill it"
+        "{path} is damaged: {reason}; nothing was deleted. Give the node an empty volume and let its peers fill it; a node without peers begins again from a backup"
     )]
     Corrupt {
         /// Which file or folder.
@@ -62,7 +62,7 @@ pub enum StoreError {
 
     /// The files were written in another format. They are left as they are.
     #[error(
-        "{path} has format {found}, this release reads {supported}; nothing was changed. Start the release that wrote it, or export and import"
+        "{path} has format {found}, this release reads {supported}; nothing was changed. Start the release that wrote it"
     )]
     ForeignFormat {
         /// Which file.

@@ -67,8 +67,8 @@ fn the_initiator_is_one_of_the_members() {
 fn whoever_expects_others_needs_a_cookie() {
     for others in [
         &THREE[..2],
-        &[("peer.seeds", "playhouse-1:4370")],
-        &[("peer.discovery_name", "peers")],
+        &[THREE[0], THREE[1], ("peer.seeds", "playhouse-1:4370")],
+        &[("bootstrap.members", "playhouse-0"), ("peer.discovery_name", "peers")],
         &[("bootstrap.members", "playhouse-5")],
     ] {
         let fault = resolved(others).unwrap_err();

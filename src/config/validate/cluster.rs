@@ -2,8 +2,34 @@
 
 use super::super::{Config, error::ConfigError};
 
+/// More shards a configuration of a cluster cannot hold.
+pub const SHARDS_MAX: u16 = 4_096;
+
 pub(super) fn faults(config: &Config) -> Vec<ConfigError> {
-    [initiator(config), cookie(config), next_cookie(config)].into_iter().flatten().collect()
+    [shards(config), founders(config), initiator(config), cookie(config), next_cookie(config)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn shards(config: &Config) -> Option<ConfigError> {
+    let shards = config.node.shards.get();
+    (shards > SHARDS_MAX).then_some(()).and_then(|()| {
+        conflict("node.shards", format!("{shards} is above {SHARDS_MAX}; it cannot be changed later"))
+    })
+}
+
+/// A node that knows of others and not who forms the cluster would form one of its own.
+fn founders(config: &Config) -> Option<ConfigError> {
+    let is_missing = config.bootstrap.members.as_slice().is_empty() && !config.is_alone();
+    is_missing.then_some(()).and_then(|()| {
+        conflict(
+            "bootstrap.members",
+            "is unset, but peer.seeds or peer.discovery_name tell of other nodes; name those that form the cluster, the \
+             same on every node"
+                .to_owned(),
+        )
+    })
 }
 
 /// Exactly one node forms the cluster, and all agree which.

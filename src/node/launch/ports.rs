@@ -248,7 +248,8 @@ fn standing(
         async move {
             match stage {
                 Stage::Serving { standing, .. } => look(&standing).map_err(|unfit| unfit.to_string()),
-                Stage::Starting | Stage::Draining => Err(Unfit::NotMember.to_string()),
+                Stage::Starting => Err(Unfit::NotMember.to_string()),
+                Stage::Draining => Err("this node stops".to_owned()),
             }
         }
     })

@@ -255,3 +255,20 @@ async fn what_found_no_room_is_counted_although_the_term_ends_first() {
     running.end().await;
     assert_eq!(metrics.dead_letters.with_label_values(&[Counter::KIND]).get(), 100);
 }
+
+/// It would hear nothing until the entity comes to that revision, and miss what is published on the way.
+#[tokio::test(start_paused = true)]
+async fn a_revision_that_an_entity_has_not_reached_cannot_be_subscribed_behind() {
+    let group = Slow::new();
+    group.pass(true);
+    let running = Started::over(group, MailboxConfig::default());
+    let (reply, answer) = oneshot::channel();
+    let (subscriber, mut items) = tokio::sync::mpsc::channel(1);
+    let key = Key::new("visits").unwrap();
+    let subscribe = Message::Subscribe { kind: KindIndex(0), key, after: Some(5), subscriber, reply };
+    running.mailbox.push(subscribe).ok().unwrap();
+    let refused = answer.await.unwrap().unwrap_err();
+    assert_eq!(refused.to_string(), "cannot subscribe: revision 5 was asked for, and the last one is 0");
+    assert_eq!(items.recv().await, None, "no subscription is left");
+    running.end().await;
+}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Subject, refused};
 use crate::{
     gateway::ops::{AdminAction, AdminError},
-    protocol::{Content, ShardId},
+    protocol::{CallError, Content, ShardId},
     shard::DeadLetter,
 };
 
@@ -37,7 +37,14 @@ impl AdminAction for DeadLetters {
         Box::pin(async move {
             let limit = limit(&arguments)?;
             let letters = self.subject.router()?.dead_letters(limit, TIMEOUT).await;
-            let letters = letters.map_err(|error| refused(error.code(), &error.to_string()))?;
+            let letters = letters.map_err(|error| match error {
+                CallError::Unavailable { .. } | CallError::DeadlineExceeded | CallError::Draining => {
+                    let message =
+                        format!("the dead letters of some shard cannot be read now: {error}; ask again");
+                    AdminError::Unavailable { message }
+                }
+                error => refused(error.code(), &error.to_string()),
+            })?;
             Ok(json!({"dead_letters": letters.iter().map(show).collect::<Vec<_>>()}))
         })
     }
