@@ -96,7 +96,7 @@ impl fmt::Display for AuditEntry {
 }
 
 impl RecoveredGroup {
-    pub(super) fn which(&self) -> Which {
+    fn which(&self) -> Which {
         self.shard.map_or(Which::System, Which::Shard)
     }
 }
