@@ -84,8 +84,8 @@ pub enum RecoverError {
     #[error(
         "as far as this volume knows, the cluster would still accept the old volumes of {names}, and {which} could go on there at \
          the same time; nothing was changed. Start this node, and a node with an empty volume under each of those names: when \
-         `playhouse nodes`, asked here, shows them as up, the cluster never accepts the old volumes again. Then stop this node, \
-         and give the same command again"
+         `playhouse nodes`, asked here, shows them as up with other Raft ids, the cluster never accepts the old volumes again. Then \
+         stop this node, and give the same command again"
     )]
     NotFenced {
         /// Which group.
