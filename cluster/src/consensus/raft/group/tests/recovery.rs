@@ -6,7 +6,7 @@ use super::{
     super::super::{LogPosition, PointInTime, Recovery, Restoration, Survivor},
     *,
 };
-use crate::store;
+use crate::{consensus::keys::Keys, store};
 
 /// Everything of a copy, read in small parts.
 fn read(copy: &PointInTime) -> Pairs {
@@ -112,6 +112,16 @@ async fn one_replica_of_three_goes_on_with_all_that_it_has_and_gets_new_ones() {
     survivor.group.add_learner(RaftId(4), Duration::from_secs(1)).await.unwrap();
     apply(&survivor.group, later, 1..=5, 10).await;
     until("it has everything", || state(&fourth.group) == state(&survivor.group)).await;
+    assert!(first_entry(&survivor).is_some_and(|index| index < 1 << 32), "what is left of the old log");
+    survivor.group.snapshot().await.unwrap();
+    until("it is removed", || first_entry(&survivor).is_none_or(|index| index > 1 << 32)).await;
+}
+
+/// The index of the first entry on disk, whether it still counts or not.
+fn first_entry(node: &Node) -> Option<u64> {
+    let range = Keys::new(GROUP).log();
+    let first = node.store.keys(&range.start..&range.end, 1).unwrap();
+    first.first().and_then(|key| Keys::index(key))
 }
 
 /// A replica with a log that was never committed as far as it knows keeps it: it may have been acknowledged.
