@@ -17,7 +17,7 @@ const ALL: &str = "all";
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true).args(["shard", "all"])))]
 pub(super) struct Arguments {
-    /// One shard, while the rest of the cluster lives: refused, only --all is supported now
+    /// The shard that goes on with the replica on this volume, while the rest of the cluster lives
     #[arg(long, value_name = "NUMBER")]
     shard: Option<u32>,
 
@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     all: bool,
 
-    /// A node whose volume never comes back; repeat it
+    /// A node whose volume never comes back, whatever volume has its name now; repeat it
     #[arg(long, value_name = "NODE", required = true)]
     lost: Vec<String>,
 
@@ -97,17 +97,16 @@ fn words(entry: &AuditEntry, unconfirmed: u64) -> Vec<String> {
             "done, and recorded on the volume; start {}, and wait until it serves",
             entry.node
         ));
-        words.push(format!("then start {lost} with empty volumes: they get their replicas from it"));
-    }
-    if let Some(id) = &entry.new_cluster_id
-        && entry.is_done
-    {
-        words.push(format!(
-            "the cluster {} goes on as {id}: change cluster.id where it is set",
-            entry.cluster_id
-        ));
+        words.extend(entry.new_cluster_id.iter().flat_map(|id| under_a_new_id(entry, &lost, id)));
     }
     words
+}
+
+fn under_a_new_id(entry: &AuditEntry, lost: &str, id: &str) -> [String; 2] {
+    [
+        format!("then start {lost} with empty volumes: they get their replicas from it"),
+        format!("the cluster {} goes on as {id}: change cluster.id where it is set", entry.cluster_id),
+    ]
 }
 
 impl From<RecoverError> for Failure {

@@ -127,22 +127,24 @@ pub(super) fn reporter(
 
 /// What was forced upon the volume, for the log and for reports: the last of it.
 pub(super) fn recoveries(data_dir: &Path) -> Vec<String> {
-    let all = match Audit::of(data_dir).read() {
+    let all = match Audit::of(data_dir).read_outcomes() {
         Ok(all) => all,
         Err(error) => {
             tracing::error!(%error, "the record of recoveries cannot be read");
             return vec![error.to_string()];
         }
     };
-    let last = &all[all.len().saturating_sub(RECOVERIES_SHOWN_MAX)..];
+    let (earlier, last) = all.split_at(all.len().saturating_sub(RECOVERIES_SHOWN_MAX));
     for entry in last {
         tracing::warn!(recovery = %entry, "this volume went on without a majority once");
     }
-    last.iter().map(ToString::to_string).collect()
+    let count = earlier.len();
+    let more = (count > 0).then(|| format!("{count} more before, in the file `recoveries` on the volume"));
+    more.into_iter().chain(last.iter().map(ToString::to_string)).collect()
 }
 
-/// How many steps of recoveries are told.
-const RECOVERIES_SHOWN_MAX: usize = 8;
+/// How many recoveries are told.
+const RECOVERIES_SHOWN_MAX: usize = 32;
 
 /// Without its replica of the system group a node follows nothing any more.
 pub(super) async fn tell_stopped(

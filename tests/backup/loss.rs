@@ -1,13 +1,14 @@
 //! A majority of volumes is lost for good.
 
-use std::fs;
+use std::{collections::BTreeMap, fs, path::Path};
 
+use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::{
     CLIENTS, ONE_AT_A_TIME, ask, copy_folder,
     load::Load,
-    nodes::{Nodes, SHARDS, until},
+    nodes::{Member, Node, Nodes, PATIENCE, SHARDS, free_ports, until},
     process::playhouse,
     run,
 };
@@ -45,12 +46,14 @@ async fn one_volume_goes_on_after_two_are_lost() {
         (&["--all", "--lost=node-1"][..], "node-0, node-2", 3),
         (&["--all", "--lost=node-0", "--lost=node-9"], "no member is called node-9", 3),
         (&["--all", "--lost=node-2"], "node of this volume", 3),
-        (&["--shard=3", "--lost=node-0", "--lost=node-1"], "only --all is supported", 3),
+        (&["--shard=3", "--lost=node-0", "--lost=node-1"], "everything with --all", 3),
         (
             &["--shard=3", "--lost=node-0", "--lost=node-1", "--i-accept-data-loss=3"],
-            "only --all is supported",
+            "everything with --all",
             3,
         ),
+        (&["--shard=16", "--lost=node-0", "--lost=node-1"], "there is no shard 16", 3),
+        (&["--shard=3", "--lost=node-0"], "has a majority", 3),
         (&["--all", "--lost=node-0", "--lost=node-1", "--i-accept-data-loss=3"], "does not name", 2),
     ];
     for (arguments, words, code) in refused {
@@ -97,6 +100,140 @@ async fn one_volume_goes_on_after_two_are_lost() {
     book.audit(&nodes, &[0, 2]).await;
 }
 
+/// How many nodes the cluster has of which each has some shards.
+const SPREAD: usize = 5;
+
+/// Five nodes, of which each has some shards. Two are lost, and with them the majority of some shards, not of the system group.
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_go_on_alone_while_the_cluster_lives() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let mut nodes = spread().await;
+    let load = Load::start("spread", CLIENTS, || nodes.any());
+    load.until_answers(300).await;
+    let mut book = load.stop().await;
+    book.settle(&nodes.any()).await;
+    until_all_have_all(&nodes).await;
+
+    let before = nodes.nodes[0].members().await;
+    let (lost, orphans) = two_that_are_lost(&nodes, &before).await;
+    let names = lost.map(|at| format!("--lost=node-{at}"));
+    let old = nodes.nodes[lost[0]].data().with_extension("old");
+    for at in lost {
+        nodes.nodes[at].kill().await;
+    }
+    fs::rename(nodes.nodes[lost[0]].data(), &old).unwrap();
+    fs::remove_dir_all(nodes.nodes[lost[1]].data()).unwrap();
+    let (voter, shards) = orphans.first_key_value().unwrap();
+    let node = &mut nodes.nodes[*voter];
+    node.kill().await;
+    let early = node.offline(&consent(shards[0], &names));
+    run(early).await.assert_refused(3, &["would still accept the old volumes", "nothing was changed"]);
+    assert!(!node.data().join("recoveries").exists());
+    node.start();
+
+    for at in lost {
+        nodes.nodes[at].start();
+    }
+    until_replaced(&nodes, &lost, &before).await;
+    for (voter, shards) in &orphans {
+        let node = &mut nodes.nodes[*voter];
+        node.kill().await;
+        let one = node.offline(&["recover-shard", &format!("--shard={}", shards[0]), &names[0]]);
+        run(one).await.assert_refused(3, &["has a majority", "nothing was changed"]);
+        for shard in shards {
+            recover(node, *shard, &names).await;
+        }
+        let record = fs::read_to_string(node.data().join("recoveries")).unwrap();
+        assert_eq!(record.lines().count(), 2 * shards.len(), "{record}");
+        node.start();
+        until_led(&nodes, shards).await;
+    }
+    until_settled(&nodes).await;
+    join_all(nodes.nodes.iter().map(Node::until_ready)).await;
+    book.audit(&nodes, &[0, 1, 2, 3, 4]).await;
+    let status = ask(&nodes, &["status"]).await;
+    for (voter, shards) in &orphans {
+        let of_node = format!("recovered node-{voter}: ");
+        let told: Vec<_> = status.out.lines().filter_map(|line| line.strip_prefix(&of_node)).collect();
+        let expected = shards.iter().map(|shard| format!("shard {shard} behind entry "));
+        let is_told = |(line, start): (&&str, String)| line.starts_with(&start) && line.contains("went on");
+        assert!(told.len() == shards.len() && told.iter().zip(expected).all(is_told), "{shards:?}: {told:?}");
+    }
+    returns_in_vain(&mut nodes, lost[0], &old).await;
+    let rest: Vec<_> = (0..SPREAD).filter(|at| *at != lost[0]).collect();
+    nodes.until_led_by(&rest).await;
+    book.audit(&nodes, &rest).await;
+}
+
+/// A node with a volume that was given up is refused. If it never voted in the system group, nobody tells it who leads there,
+/// and it waits to be let in.
+async fn returns_in_vain(nodes: &mut Nodes, at: usize, old: &Path) {
+    let node = &mut nodes.nodes[at];
+    node.kill().await;
+    fs::remove_dir_all(node.data()).unwrap();
+    fs::rename(old, node.data()).unwrap();
+    let told = |node: &Node, words| node.log().matches(words).count();
+    let waited = told(node, "the cluster could not decide");
+    node.start();
+    until("the old volume is refused, or waits", async || {
+        !node.is_running() || told(node, "the cluster could not decide") > waited
+    })
+    .await;
+    assert!(!node.is_ready().await);
+    assert!(node.is_running() || told(node, "was replaced or has left and never comes back") > 0);
+}
+
+/// A cluster of five.
+async fn spread() -> Nodes {
+    let ports = free_ports(SPREAD);
+    let mut nodes = Nodes::prepare(playhouse, &ports, &[]);
+    for (at, ports) in ports.iter().enumerate().skip(nodes.nodes.len()) {
+        let more = nodes.another(format!("node-{at}"), *ports);
+        nodes.nodes.push(more);
+    }
+    nodes.nodes.iter_mut().for_each(Node::start);
+    until_settled(&nodes).await;
+    nodes
+}
+
+fn consent(shard: usize, lost: &[String; 2]) -> [String; 5] {
+    let [first, second] = lost.clone();
+    let (which, consent) = (format!("--shard={shard}"), format!("--i-accept-data-loss={shard}"));
+    ["recover-shard".to_owned(), which, first, second, consent]
+}
+
+/// One shard goes on with the replica of this node.
+async fn recover(node: &Node, shard: usize, lost: &[String; 2]) {
+    let all = consent(shard, lost);
+    let look = run(node.offline(&all[..4])).await;
+    look.assert_refused(3, &["nothing was changed", "--i-accept-data-loss"]);
+    assert!(look.out.contains(&format!("shard {shard} ")), "{look:?}");
+    run(node.offline(&all)).await.assert_done();
+    run(node.offline(&all)).await.assert_refused(3, &["has a majority", "nothing was changed"]);
+}
+
+/// Each node that is left knows that the names of those that are lost have other volumes than `before`, which are up.
+async fn until_replaced(nodes: &Nodes, lost: &[usize; 2], before: &[Member]) {
+    let is_lost = |name: &String| lost.iter().any(|at| nodes.nodes[*at].name == *name);
+    let is_new = |member: &Member| before.iter().all(|old| old.raft_id != member.raft_id);
+    let is_there = |member: &&Member| is_lost(&member.name) && is_new(member) && member.state == "up";
+    let left = || nodes.nodes.iter().filter(|node| !is_lost(&node.name));
+    until("all know the new volumes", async || {
+        let views = join_all(left().map(Node::members)).await;
+        views.iter().all(|members| members.iter().filter(is_there).count() == lost.len())
+    })
+    .await;
+}
+
+/// These shards have leaders.
+async fn until_led(nodes: &Nodes, shards: &[usize]) {
+    until("they are led again", async || {
+        let all = json(nodes, "shards").await;
+        shards.iter().all(|shard| all["shards"][*shard]["leader"].is_string())
+    })
+    .await;
+}
+
 async fn json(nodes: &Nodes, view: &str) -> Value {
     let printed = ask(nodes, &["--output", "json", view]).await;
     serde_json::from_str(&printed.out).unwrap_or_default()
@@ -118,4 +255,61 @@ async fn until_all_have_all(nodes: &Nodes) {
         shards.len() == SHARDS && shards.iter().all(has_all)
     })
     .await;
+}
+
+/// How often in a row nothing must move: the next moves are planned only after the last ones are done.
+const QUIET_LOOKS: u32 = 12;
+
+/// Everybody is up, every shard has a leader and three replicas, and nothing moves or is to move.
+async fn until_settled(nodes: &Nodes) {
+    let (mut quiet, mut status) = (0, Value::Null);
+    let settle = async {
+        while quiet < QUIET_LOOKS {
+            status = json(nodes, "status").await["cluster"].take();
+            let is_led = status["shards"]["without_leader"].as_array().is_some_and(Vec::is_empty);
+            let is_settled = status["is_settled"] == true && status["moves"]["under_way"] == 0;
+            let is_quiet = status["members"]["up"] == nodes.nodes.len() && is_settled && is_led;
+            quiet = if is_quiet { quiet + 1 } else { 0 };
+        }
+    };
+    let settled = tokio::time::timeout(PATIENCE, settle).await;
+    assert!(settled.is_ok(), "not settled: {status:#}\n{:#}", json(nodes, "shards").await);
+}
+
+/// The voters of each shard, as numbers of nodes.
+async fn voters(nodes: &Nodes) -> Vec<Vec<usize>> {
+    let shards = json(nodes, "shards").await;
+    let number = |replica: &Value| replica["node"].as_str().unwrap()["node-".len()..].parse().unwrap();
+    let votes = |replica: &&Value| replica["votes"] == true;
+    let voters =
+        |shard: &Value| shard["replicas"].as_array().unwrap().iter().filter(votes).map(number).collect();
+    shards["shards"].as_array().unwrap().iter().map(voters).collect()
+}
+
+/// Shards that lose their majority, by the voter that is left.
+type Orphans = BTreeMap<usize, Vec<usize>>;
+
+/// Two nodes of which at most one votes in the system group, and which are the majority of as many shards as possible.
+async fn two_that_are_lost(nodes: &Nodes, members: &[Member]) -> ([usize; 2], Orphans) {
+    let is_system_voter = |at: &usize| {
+        let name = format!("node-{at}");
+        members.iter().any(|member| member.name == name && member.is_system_voter)
+    };
+    let voters = voters(nodes).await;
+    let pairs = (0..SPREAD).flat_map(|a| (a + 1..SPREAD).map(move |b| [a, b]));
+    let pairs = pairs.filter(|pair| !pair.iter().all(is_system_voter));
+    let all = pairs.map(|pair| (pair, orphans(&voters, &pair)));
+    let most = all.max_by_key(|(_, orphans)| (orphans.len(), orphans.values().map(Vec::len).sum::<usize>()));
+    most.filter(|(_, orphans)| !orphans.is_empty()).expect("16 shards are spread over 10 pairs")
+}
+
+fn orphans(voters: &[Vec<usize>], lost: &[usize; 2]) -> Orphans {
+    let mut orphans = Orphans::new();
+    for (shard, voters) in voters.iter().enumerate() {
+        let left: Vec<_> = voters.iter().filter(|at| !lost.contains(at)).collect();
+        if let [only] = left[..] {
+            orphans.entry(*only).or_default().push(shard);
+        }
+    }
+    orphans
 }

@@ -4,7 +4,7 @@
 #![allow(dead_code)] // Each test uses a part of it.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -360,7 +360,7 @@ impl Node {
     }
 
     /// The program with a command about the volume of this node.
-    pub fn offline(&self, arguments: &[&str]) -> Command {
+    pub fn offline(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut all: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         all.extend(self.volume_arguments());
         (self.program)(&all)

@@ -95,8 +95,14 @@ impl fmt::Display for AuditEntry {
     }
 }
 
+impl AuditEntry {
+    fn is_ended_by(&self, step: &Self) -> bool {
+        !self.is_done && Self { is_done: true, ..self.clone() } == *step
+    }
+}
+
 impl RecoveredGroup {
-    pub(super) fn which(&self) -> Which {
+    fn which(&self) -> Which {
         self.shard.map_or(Which::System, Which::Shard)
     }
 }
@@ -129,6 +135,18 @@ impl Audit {
             serde_json::from_str(line).map_err(damaged)
         });
         entries.collect()
+    }
+
+    /// Each recovery once, by its last step, the oldest first.
+    pub(in crate::node) fn read_outcomes(&self) -> Result<Vec<AuditEntry>, AuditError> {
+        let mut outcomes: Vec<AuditEntry> = Vec::new();
+        for step in self.read()? {
+            if outcomes.last().is_some_and(|last| last.is_ended_by(&step)) {
+                outcomes.pop();
+            }
+            outcomes.push(step);
+        }
+        Ok(outcomes)
     }
 
     /// Adds a step; it is on disk when this returns.
@@ -188,6 +206,15 @@ mod tests {
         audit.add(&entry(1, false)).unwrap();
         audit.add(&entry(2, true)).unwrap();
         assert_eq!(audit.read().unwrap(), [entry(1, false), entry(2, true)]);
+    }
+
+    #[test]
+    fn a_recovery_that_was_done_is_told_once_and_one_that_was_not_is_told_as_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::of(folder.path());
+        let steps = [entry(1, false), entry(2, false), entry(2, true), entry(3, false), entry(3, true)];
+        steps.iter().for_each(|step| audit.add(step).unwrap());
+        assert_eq!(audit.read_outcomes().unwrap(), [entry(1, false), entry(2, true), entry(3, true)]);
     }
 
     #[test]

@@ -1,27 +1,33 @@
 //! Goes on with the replica of one volume after a majority was lost for good.
 //!
-//! The system group lost its majority: then everything goes on with this volume, under a new cluster id, so that nothing of the
-//! old cluster can reach the new one. One shard alone cannot go on while the cluster lives: its id stays then, so other replicas
-//! of the shard, lost or not, could go on beside it or keep a different state.
+//! Either one shard lost its majority while the system group lives: then that shard goes on with the replica on this volume, and
+//! the cluster learns of it from its leader. The cluster keeps its id, so no other volume may hold a replica that could go on by
+//! itself: the cluster has already agreed that it never accepts those again. Or the system group lost its majority, too: then
+//! everything goes on with this volume, under a new cluster id, so that nothing of the old cluster can reach the new one.
 //!
-//! Without consent nothing is changed; what would be given up is told. With it, the record of recoveries is written first, then
-//! the identity of the volume, then all groups at once. Interrupted in between, the node starts with what it had, or not at all,
-//! and the same command finishes it.
+//! Without consent nothing is changed; what would be given up is told. With it, the record of recoveries is written first, then,
+//! for everything, the identity of the volume, then all groups at once. Interrupted in between, the node starts with what it had,
+//! or not at all, and the same command finishes it.
+
+mod error;
+mod knowledge;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
+    num::NonZeroUsize,
 };
 
 use playhouse_cluster::{
-    consensus::{GroupId, OpenError, RaftId, Recovery},
+    consensus::{GroupId, RaftId, Recovery},
     environment::Environment,
-    identity::{ClusterId, IdentityError, StoppedVolume},
-    membership::{ClusterState, Loss, MemberState, Refusal, Which},
-    store::{Batch, Store, StoreError},
+    identity::{ClusterId, StoppedVolume},
+    membership::{ClusterState, Loss, Which},
+    store::{Batch, Store},
 };
 
-use super::{Audit, AuditEntry, AuditError, RecoveredGroup, block_on};
+pub use self::error::RecoverError;
+use self::knowledge::Knowledge;
+use super::{Audit, AuditEntry, RecoveredGroup, block_on};
 use crate::{
     node::{
         RELEASE, Settings,
@@ -31,12 +37,15 @@ use crate::{
     shard::{clock_of, numbers_after_loss, numbers_key},
 };
 
+/// What all groups together may not have applied yet, in bytes: it is applied at once.
+const APPLIED_BYTES_MAX: NonZeroUsize = NonZeroUsize::new(1 << 30).expect("it is not zero");
+
 /// What an operator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossWanted {
-    /// The shard that goes on, which is refused; `None`: everything, the system group included.
+    /// The shard that goes on; `None`: everything, the system group included.
     pub shard: Option<u32>,
-    /// The names of the members that never come back.
+    /// The names of the members whose volumes never come back.
     pub lost: BTreeSet<String>,
     /// Whether to do it, and not only to tell what would be given up.
     pub has_consent: bool,
@@ -51,105 +60,19 @@ pub struct LossReport {
     pub unconfirmed: u64,
 }
 
-/// Nothing was recovered.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecoverError {
-    /// The volume cannot be used. Nothing was changed.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// The volume was never part of a cluster.
-    #[error("the volume belongs to no cluster, or does not know its configuration; nothing was changed")]
-    NoCluster,
-    /// A name means nobody.
-    #[error("no member is called {name}; the members are {members}; nothing was changed")]
-    Unknown {
-        /// Which name.
-        name: String,
-        /// Who there is.
-        members: String,
-    },
-    /// The volume itself cannot be lost.
-    #[error("{name} is the node of this volume, which is to go on; nothing was changed")]
-    Own {
-        /// Its name.
-        name: String,
-    },
-    /// The majority is there.
-    #[error(
-        "{which} has a majority without {lost}: {left}; nothing was changed. Start them, and it goes on by itself"
-    )]
-    HasQuorum {
-        /// Which group.
-        which: String,
-        /// Who is said to be lost.
-        lost: String,
-        /// Who is not.
-        left: String,
-    },
-    /// One shard cannot be recovered safely.
-    #[error(
-        "shard {shard} cannot go on alone: only --all is supported now, as the cluster would keep its id, and other replicas of the \
-         shard could go on at the same time, or keep a state that differs; nothing was changed. Bring a lost volume back, or restore \
-         a backup; if the system group lost its majority as well, recover everything with --all"
-    )]
-    OneShard {
-        /// Which.
-        shard: u32,
-    },
-    /// Others have volumes that would not take part.
-    #[error(
-        "{names} would be left behind: the cluster goes on under a new id, with this volume alone; nothing was changed. Name all \
-         members but this one as lost, and give each of them an empty volume"
-    )]
-    LeftBehind {
-        /// Who.
-        names: String,
-    },
-    /// This is not the volume to go on with.
-    #[error(
-        "this volume has no vote in {which}, so it cannot go on alone; nothing was changed. Use the volume of one of {voters}"
-    )]
-    NoReplica {
-        /// Which group.
-        which: String,
-        /// Whose volumes have one.
-        voters: String,
-    },
-    /// The record cannot be written.
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-    /// The configuration after the loss makes no sense.
-    #[error("the configuration does not allow it: {0}")]
-    Refused(Refusal),
-    /// The store cannot be read or written. The same command may be given again.
-    #[error("the store could not be used; give the same command again")]
-    Store(#[from] StoreError),
-    /// A group cannot be read.
-    #[error(transparent)]
-    Group(#[from] OpenError),
-    /// The configuration cannot be read.
-    #[error("the configuration on the volume cannot be read: {0}; nothing was changed")]
-    Format(String),
-    /// Threads could not be started. Nothing was changed.
-    #[error("could not start; nothing was changed")]
-    Io(#[from] io::Error),
-}
-
 /// Tells what would be given up, or does it.
 ///
 /// # Errors
 ///
 /// [`RecoverError`]; each says what was changed.
 pub fn recover(settings: &Settings, wanted: &LossWanted) -> Result<LossReport, RecoverError> {
-    if let Some(shard) = wanted.shard {
-        return Err(RecoverError::OneShard { shard });
-    }
+    let mut settings = settings.clone();
+    settings.store.batch_bytes_max = APPLIED_BYTES_MAX.max(settings.store.batch_bytes_max);
     block_on(|environment| async move {
         let mut volume = StoppedVolume::open(&settings.data_dir)?;
         let audit = Audit::of(&settings.data_dir);
         audit.read()?;
-        let store = open_store(&settings.data_dir, settings, &environment).await?;
+        let store = open_store(&settings.data_dir, &settings, &environment).await?;
         let recovered = match Case::read(&store, &volume, wanted).await {
             Ok(case) => case.recover(&mut volume, &audit, &environment, wanted.has_consent).await,
             Err(error) => Err(error),
@@ -162,90 +85,56 @@ pub fn recover(settings: &Settings, wanted: &LossWanted) -> Result<LossReport, R
 /// What there is, and what is lost.
 struct Case {
     store: Store,
-    own: RaftId,
-    name: String,
-    state: ClusterState,
+    known: Knowledge,
     lost: BTreeSet<RaftId>,
+    /// What goes on here. With the system group it is everything.
     groups: BTreeMap<Which, Recovery>,
 }
 
 impl Case {
     async fn read(store: &Store, volume: &StoppedVolume, wanted: &LossWanted) -> Result<Self, RecoverError> {
         let system = Recovery::open(store, SYSTEM).await?.ok_or(RecoverError::NoCluster)?;
-        let stored = system.latest(KEY)?.ok_or(RecoverError::NoCluster)?;
-        let state = ClusterState::decode(&stored).map_err(|error| RecoverError::Format(error.to_string()))?;
-        let mut case = Self {
-            store: store.clone(),
-            own: volume.raft_id(),
-            name: volume.name().to_owned(),
-            lost: BTreeSet::new(),
-            groups: BTreeMap::from([(Which::System, system)]),
-            state,
+        let stored = match wanted.shard {
+            // The system group lives: what it has not committed it may drop.
+            Some(_) => system.confirmed(KEY)?,
+            None => system.latest(KEY)?,
         };
-        for name in &wanted.lost {
-            let lost = case.lose(name)?;
-            case.lost.insert(lost);
+        let stored = stored.ok_or(RecoverError::NoCluster)?;
+        let state = ClusterState::decode(&stored).map_err(|error| RecoverError::Format(error.to_string()))?;
+        let known = Knowledge { own: volume.raft_id(), name: volume.name().to_owned(), state };
+        let (store, lost, groups) = (store.clone(), BTreeSet::new(), BTreeMap::new());
+        let case = Self { store, known, lost, groups };
+        match wanted.shard {
+            Some(shard) => case.one(shard, &system, &wanted.lost).await,
+            None => case.all(system, &wanted.lost).await,
         }
-        case.all().await?;
-        Ok(case)
     }
 
-    fn lose(&self, name: &str) -> Result<RaftId, RecoverError> {
-        let names = || self.state.members().values().map(|member| member.name.as_str());
-        let unknown = || RecoverError::Unknown {
-            name: name.to_owned(),
-            members: names().collect::<Vec<_>>().join(", "),
-        };
-        let member = self.state.member_named(name).ok_or_else(unknown)?;
-        if member.raft_id == self.own {
-            return Err(RecoverError::Own { name: name.to_owned() });
-        }
-        Ok(member.raft_id)
+    /// One shard goes on here; the rest of the cluster lives.
+    async fn one(
+        mut self,
+        shard: u32,
+        system: &Recovery,
+        names: &BTreeSet<String>,
+    ) -> Result<Self, RecoverError> {
+        let replica = Recovery::open(&self.store, GroupId(shard)).await?;
+        let survivor = replica.as_ref().map(Recovery::survivor);
+        self.lost = self.known.check_shard(shard, survivor, system.survivor(), names)?;
+        self.groups.extend(replica.map(|replica| (Which::Shard(shard), replica)));
+        Ok(self)
     }
 
     /// Everything goes on here.
-    async fn all(&mut self) -> Result<(), RecoverError> {
-        self.check_lost(Which::System)?;
-        let stays = |raft_id: &RaftId| *raft_id == self.own || self.lost.contains(raft_id);
-        let members = self.state.members().values();
-        let behind = members.filter(|member| member.state != MemberState::Left && !stays(&member.raft_id));
-        let names: Vec<_> = behind.map(|member| member.name.as_str()).collect();
-        if !names.is_empty() {
-            return Err(RecoverError::LeftBehind { names: names.join(", ") });
+    async fn all(mut self, system: Recovery, names: &BTreeSet<String>) -> Result<Self, RecoverError> {
+        self.lost = self.known.check_all(system.survivor(), names)?;
+        self.groups.insert(Which::System, system);
+        for shard in 0..self.known.state.shards() {
+            let which = Which::Shard(shard);
+            let replica = Recovery::open(&self.store, GroupId(shard)).await?;
+            self.known.check_votes(which, replica.as_ref().map(Recovery::survivor))?;
+            self.groups.extend(replica.map(|replica| (which, replica)));
         }
-        for shard in 0..self.state.shards() {
-            self.add(Which::Shard(shard)).await?;
-        }
-        Ok(())
-    }
-
-    /// Reads the replica of a group that is to go on.
-    async fn add(&mut self, which: Which) -> Result<(), RecoverError> {
-        let Which::Shard(shard) = which else { return Ok(()) };
-        let found = Recovery::open(&self.store, GroupId(shard)).await?;
-        let votes = |group: &Recovery| group.survivor().votes(self.own);
-        let Some(group) = found.filter(votes) else {
-            let voters = self.state.replicas(which).map(|replicas| &replicas.voters);
-            let voters = self.names(voters.into_iter().flatten()).join(", ");
-            return Err(RecoverError::NoReplica { which: which.to_string(), voters });
-        };
-        self.groups.insert(which, group);
-        Ok(())
-    }
-
-    /// Whether the majority of a group is lost, by the voters that its own log says.
-    fn check_lost(&self, which: Which) -> Result<(), RecoverError> {
-        let survivor = self.groups[&which].survivor();
-        if survivor.is_lost_without(&self.lost) {
-            return Ok(());
-        }
-        let (lost, left): (Vec<_>, Vec<_>) =
-            survivor.voters.iter().flatten().partition(|voter| self.lost.contains(voter));
-        Err(RecoverError::HasQuorum {
-            which: which.to_string(),
-            lost: if lost.is_empty() { "those that are lost".into() } else { self.names(lost).join(", ") },
-            left: self.names(left).join(", "),
-        })
+        Ok(self)
     }
 
     async fn recover(
@@ -255,12 +144,15 @@ impl Case {
         environment: &Environment,
         has_consent: bool,
     ) -> Result<LossReport, RecoverError> {
-        let new_id = ClusterId(environment.random_u128());
+        let is_whole = self.groups.contains_key(&Which::System);
+        let new_id = is_whole.then(|| ClusterId(environment.random_u128()));
         let mut entry = self.entry(environment, new_id)?;
         if has_consent {
-            let batch = self.batch(&entry, new_id, environment.wall_ms())?;
+            let batch = self.batch(new_id, environment.wall_ms())?;
             audit.add(&entry)?;
-            volume.move_to_cluster(new_id)?;
+            if let Some(cluster_id) = new_id {
+                volume.move_to_cluster(cluster_id)?;
+            }
             self.store.commit(batch).await?;
             entry.is_done = true;
             audit.add(&entry)?;
@@ -270,48 +162,51 @@ impl Case {
     }
 
     /// Everything that changes, for all groups at once.
-    fn batch(&self, entry: &AuditEntry, new_id: ClusterId, now_ms: u64) -> Result<Batch, RecoverError> {
+    fn batch(&self, new_id: Option<ClusterId>, now_ms: u64) -> Result<Batch, RecoverError> {
         let mut batch = Batch::new();
-        for group in &entry.groups {
-            let which = group.which();
+        for (which, group) in &self.groups {
             let mut changes = Batch::new();
-            if which == Which::System {
-                let next =
-                    self.state.after_loss(&self.loss(new_id), now_ms).map_err(RecoverError::Refused)?;
+            if let Which::Shard(_) = which {
+                let stored = group.latest(&numbers_key())?;
+                changes.put(numbers_key(), numbers_after_loss(stored.as_deref())?);
+            } else if let Some(cluster_id) = new_id {
+                let next = self.known.state.after_loss(&self.loss(cluster_id), now_ms);
+                let next = next.map_err(RecoverError::Refused)?;
                 let encoded = next.encode().map_err(|error| RecoverError::Format(error.to_string()))?;
                 changes.put(KEY, encoded);
             }
-            if let Which::Shard(_) = which {
-                let stored = self.groups[&which].latest(&numbers_key())?;
-                changes.put(numbers_key(), numbers_after_loss(stored.as_deref())?);
-            }
-            self.groups[&which].write(self.own, &changes, &mut batch);
+            group.write(self.known.own, &changes, &mut batch)?;
         }
         Ok(batch)
     }
 
     fn loss(&self, cluster_id: ClusterId) -> Loss {
         let recovered = self.groups.iter().map(|(which, group)| (*which, group.index()));
-        Loss { survivor: self.own, lost: self.lost.clone(), recovered: recovered.collect(), cluster_id }
+        let (survivor, lost) = (self.known.own, self.lost.clone());
+        Loss { survivor, lost, recovered: recovered.collect(), cluster_id }
     }
 
-    fn entry(&self, environment: &Environment, new_id: ClusterId) -> Result<AuditEntry, RecoverError> {
+    fn entry(
+        &self,
+        environment: &Environment,
+        new_id: Option<ClusterId>,
+    ) -> Result<AuditEntry, RecoverError> {
         let groups = self.groups.iter().map(|(which, group)| self.entry_of(*which, group));
         Ok(AuditEntry {
             at_ms: environment.wall_ms(),
             is_done: false,
             release: RELEASE.to_owned(),
-            node: self.name.clone(),
-            lost: self.names(&self.lost),
-            cluster_id: self.state.cluster_id().to_string(),
-            new_cluster_id: Some(new_id.to_string()),
-            groups: groups.collect::<Result<_, _>>()?,
+            node: self.known.name.clone(),
+            lost: self.known.names(&self.lost),
+            cluster_id: self.known.state.cluster_id().to_string(),
+            new_cluster_id: new_id.map(|id| id.to_string()),
+            groups: groups.collect::<Result<_, RecoverError>>()?,
         })
     }
 
     fn entry_of(&self, which: Which, group: &Recovery) -> Result<RecoveredGroup, RecoverError> {
         let (shard, clock_ms) = match which {
-            Which::System => (None, self.state.changed_ms()),
+            Which::System => (None, self.known.state.changed_ms()),
             Which::Shard(shard) => (Some(shard), clock_of(group.latest(&numbers_key())?.as_deref())?),
         };
         let survivor = group.survivor();
@@ -321,16 +216,7 @@ impl Case {
             index: survivor.last.index,
             committed: survivor.committed.index,
             clock_ms: Some(clock_ms).filter(|clock_ms| *clock_ms > 0),
-            voters: self.names(survivor.voters.iter().flatten()),
+            voters: self.known.names(survivor.voters.iter().flatten()),
         })
-    }
-
-    fn names<'a>(&self, ids: impl IntoIterator<Item = &'a RaftId>) -> Vec<String> {
-        let name = |id: &RaftId| self.state.member(*id).map(|member| member.name.clone());
-        let mut names: Vec<_> =
-            ids.into_iter().map(|id| name(id).unwrap_or_else(|| format!("{:016x}", id.0))).collect();
-        names.sort();
-        names.dedup();
-        names
     }
 }

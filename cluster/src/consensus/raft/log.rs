@@ -180,6 +180,18 @@ impl Log {
         Ok(keys.first().and_then(|key| Keys::index(key)))
     }
 
+    /// Removes what is stored below `to`. What an earlier crash left may be any distance below the rest: each round looks again
+    /// where to begin, and does not remove what lies between index by index.
+    async fn remove_garbage(&self, to: u64) -> io::Result<()> {
+        let mut end = 0;
+        while end < to {
+            let Some(from) = self.first_stored()? else { break };
+            end = to.min(from.saturating_add(REMOVALS_PER_BATCH_MAX));
+            self.remove(from, end).await?;
+        }
+        Ok(())
+    }
+
     async fn remove(&self, mut from: u64, to: u64) -> io::Result<()> {
         while from < to {
             let end = to.min(from + REMOVALS_PER_BATCH_MAX);
@@ -324,10 +336,7 @@ impl RaftLogStorage<Types> for Log {
         let mut batch = Batch::new();
         batch.put(self.keys.purged(), encode(&upto));
         self.store.apply(batch).await.map_err(io_error)?;
-        match self.first_stored()? {
-            Some(from) => self.remove(from, to).await,
-            None => Ok(()),
-        }
+        self.remove_garbage(to).await
     }
 }
 

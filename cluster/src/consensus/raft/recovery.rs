@@ -1,13 +1,16 @@
 //! A group that lost its majority for good goes on with one replica: by force, offline, and with what that replica has.
 //!
-//! Everything in the log of the survivor stays, acknowledged or not: what it holds may have been acknowledged, and it
-//! cannot know. Behind it comes an entry that makes the survivor the only voter, in a term far above every other. At its next
-//! start it elects itself, and commits all of it.
+//! Everything in the log of the survivor counts, acknowledged or not: what it holds may have been acknowledged, and it cannot
+//! know. All of it is applied, and the log ends there. The survivor is the only voter, at a position far behind every other, with
+//! no entry before it. At its next start it elects itself.
+//!
+//! Other replicas of the group may have committed more than the survivor, or hold entries that nobody committed. A follower never
+//! compares what it has committed with what a leader sends, so nothing is sent to them but a snapshot: there is no entry that
+//! they could have, and the snapshot is behind all that they have. So whoever is left takes the state of the survivor.
 //!
 //! What only the lost replicas had is gone. Should they come back with their volumes, they are a majority of what the group was
-//! before, and may go on as if nothing had happened, in any term: whoever recovers a group must see to it that they do not. Nor may
-//! another replica of the group that is left take part with what it has: it never compares what it has committed with what a
-//! leader sends, and would keep entries that the survivor has not. All others begin with empty volumes.
+//! before, and may go on as if nothing had happened: among themselves they elect in any term. Whoever recovers a group must see
+//! to it that they do not come back.
 
 use std::collections::BTreeSet;
 
@@ -18,18 +21,21 @@ use super::{
     grave::Grave,
     group::OpenError,
     log::Log,
-    machine::{Applied, decode_changes, encode_changes},
+    machine::{Applied, decode_changes},
     point_in_time::{LogPosition, alone, log_id, stored},
     sequence::{Outcome, Sequence},
-    types::{Changes, Entry, Vote, encode},
+    types::{Entry, Membership, Vote, encode},
 };
 use crate::{
     consensus::{GroupId, RaftId, keys::Keys},
     store::{Batch, Op, Store},
 };
 
-/// How far the term of a recovery is above all that the survivor has seen.
+/// How far the term of a recovery is above all that the survivor has seen: a replica that is left behind alone loses every
+/// comparison, however many elections it went through.
 const TERMS_ABOVE: u64 = 1 << 32;
+/// How far the position of a recovery is behind the last entry of the survivor: behind all that any other replica can have.
+const ENTRIES_AHEAD: u64 = 1 << 32;
 /// How many entries are read at once.
 const ENTRIES_PER_READ: u64 = 256;
 
@@ -81,7 +87,7 @@ impl Recovery {
         };
         let mut recovery = Self { store: store.clone(), group, log, applied, survivor };
         let mut voters = None;
-        recovery.for_each_entry(|entry| {
+        recovery.for_each_entry(last.index, |entry| {
             if let EntryPayload::Membership(members) = &entry.payload {
                 voters = Some(sets(members));
             }
@@ -97,10 +103,10 @@ impl Recovery {
         &self.survivor
     }
 
-    /// The log index of the entry that makes this replica the only voter.
+    /// The log index at which this replica goes on as the only voter.
     #[must_use]
     pub fn index(&self) -> u64 {
-        self.survivor.last.index + 1
+        self.survivor.last.index.saturating_add(ENTRIES_AHEAD)
     }
 
     /// The value that `key` will have once everything in the log is applied.
@@ -109,10 +115,68 @@ impl Recovery {
     ///
     /// When the store cannot be read.
     pub fn latest(&self, key: &[u8]) -> Result<Option<Bytes>, OpenError> {
+        self.value(key, self.survivor.last.index)
+    }
+
+    /// The value that `key` has once everything is applied that is known to be committed: a group that lives never takes that
+    /// back.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn confirmed(&self, key: &[u8]) -> Result<Option<Bytes>, OpenError> {
+        self.value(key, self.survivor.committed.index)
+    }
+
+    /// Writes into `batch` what makes `own` the only voter, with everything in the log applied, and `changes` behind it. `batch`
+    /// must be committed, and nothing else of the group be written before.
+    ///
+    /// What is left of the log lies below the mark of what was cut, as after a cut that was interrupted, and goes with the next.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn write(&self, own: RaftId, changes: &Batch, batch: &mut Batch) -> Result<(), OpenError> {
+        let keys = Keys::new(self.group);
+        let seen = self.log.vote().map_or(0, |vote| vote.leader_id.term).max(self.survivor.last.term);
+        let term = seen.saturating_add(TERMS_ABOVE);
+        let last = log_id(LogPosition { term, index: self.index() });
+        let sequence = self.apply_log(batch)?;
+        changes.ops().iter().for_each(|op| self.apply(op.clone(), batch));
+        let membership = Membership::new(Some(last), alone(own));
+        let applied = Applied { last: Some(last), membership, generation: self.applied.generation, sequence };
+        batch.put(keys.applied(), encode(&applied));
+        batch.put(keys.purged(), encode(&last));
+        batch.remove(keys.committed());
+        batch.put(keys.vote(), encode(&Vote::new(term, own.0)));
+        Ok(())
+    }
+
+    /// Adds what the entries change that are not applied yet.
+    fn apply_log(&self, batch: &mut Batch) -> Result<Sequence, OpenError> {
+        let mut sequence = self.applied.sequence;
+        self.for_each_entry(self.survivor.last.index, |entry| {
+            let changes = self.changes(entry, &mut sequence)?;
+            changes.into_iter().for_each(|op| self.apply(op, batch));
+            Ok(())
+        })?;
+        Ok(sequence)
+    }
+
+    fn apply(&self, op: Op, batch: &mut Batch) {
+        let state_key = |key: &[u8]| Keys::new(self.group).state_key(self.applied.generation, key);
+        batch.push(match op {
+            Op::Put(key, value) => Op::Put(state_key(&key), value),
+            Op::Remove(key) => Op::Remove(state_key(&key)),
+        });
+    }
+
+    /// The value of `key` behind the entry `upto`.
+    fn value(&self, key: &[u8], upto: u64) -> Result<Option<Bytes>, OpenError> {
         let state_key = Keys::new(self.group).state_key(self.applied.generation, key);
         let mut value = self.store.get(&state_key).map_err(stored(self.group))?;
         let mut sequence = self.applied.sequence;
-        self.for_each_entry(|entry| {
+        self.for_each_entry(upto, |entry| {
             for op in self.changes(entry, &mut sequence)? {
                 match op {
                     Op::Put(of, new) if of == key => value = Some(new),
@@ -125,34 +189,17 @@ impl Recovery {
         Ok(value)
     }
 
-    /// Writes into `batch` what makes `own` the only voter, and adds `changes` behind everything else. `batch` must be
-    /// committed, and nothing else of the group be written before.
-    pub fn write(&self, own: RaftId, changes: &Batch, batch: &mut Batch) {
-        let keys = Keys::new(self.group);
-        let seen = self.log.vote().map_or(0, |vote| vote.leader_id.term).max(self.survivor.last.term);
-        let term = seen.saturating_add(TERMS_ABOVE);
-        let at = |index| log_id(LogPosition { term, index });
-        if let Some(last) = self.applied.last.filter(|last| self.log.last().is_none_or(|end| end < *last)) {
-            // A snapshot came, and the log was not cut to it yet: an entry behind it would leave a hole.
-            batch.put(keys.purged(), encode(&last));
-        }
-        let index = self.index();
-        let member = Entry::new(at(index), EntryPayload::Membership(alone(own)));
-        batch.put(keys.entry(index), encode(&member));
-        if !changes.is_empty() {
-            let changes = Changes { number: 1, bytes: encode_changes(changes) };
-            let entry = Entry::new(at(index + 1), EntryPayload::Normal(changes));
-            batch.put(keys.entry(index + 1), encode(&entry));
-        }
-        batch.put(keys.vote(), encode(&Vote::new(term, own.0)));
-    }
-
-    /// Looks at each entry that is not applied yet, in order.
-    fn for_each_entry(&self, mut look: impl FnMut(&Entry) -> Result<(), OpenError>) -> Result<(), OpenError> {
+    /// Looks at each entry up to `upto` that is not applied yet, in order.
+    fn for_each_entry(
+        &self,
+        upto: u64,
+        mut look: impl FnMut(&Entry) -> Result<(), OpenError>,
+    ) -> Result<(), OpenError> {
         let failed = |source| OpenError::Stored { group: self.group, source };
         let mut next = self.applied.last.map_or(0, |last| last.index() + 1);
-        while next <= self.survivor.last.index {
-            let some = self.log.read_stored(next, next + ENTRIES_PER_READ).map_err(failed)?;
+        while next <= upto {
+            let end = next.saturating_add(ENTRIES_PER_READ).min(upto + 1);
+            let some = self.log.read_stored(next, end).map_err(failed)?;
             let Some(last) = some.last() else { break };
             next = last.log_id().index() + 1;
             some.iter().try_for_each(&mut look)?;

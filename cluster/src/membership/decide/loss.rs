@@ -12,7 +12,7 @@ pub struct Loss {
     pub survivor: RaftId,
     /// The members that never come back.
     pub lost: BTreeSet<RaftId>,
-    /// Each group that was recovered, with the log index of the entry that made the survivor its only voter.
+    /// Each group that was recovered, with the log index from which on the survivor is its only voter.
     pub recovered: BTreeMap<Which, u64>,
     /// The cluster goes on under this id: nothing of the old one can reach it.
     pub cluster_id: ClusterId,

@@ -58,7 +58,8 @@ fn stopped_shards(overview: &Overview) -> Option<Trouble> {
     trouble(
         format!("{} have no live majority of their replicas and serve nothing", numbers(&shards)),
         match down.as_slice() {
-            [] => "their volumes are gone; start nodes with volumes that still exist".to_owned(),
+            [] => "their volumes are gone; start those that still exist, or go on with what is left: recover-shard --shard"
+                .to_owned(),
             names => format!("start {}", names.join(", ")),
         },
     )

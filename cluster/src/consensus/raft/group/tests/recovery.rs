@@ -6,7 +6,7 @@ use super::{
     super::super::{LogPosition, PointInTime, Recovery, Restoration, Survivor},
     *,
 };
-use crate::store;
+use crate::{consensus::keys::Keys, store};
 
 /// Everything of a copy, read in small parts.
 fn read(copy: &PointInTime) -> Pairs {
@@ -88,7 +88,7 @@ async fn one_replica_of_three_goes_on_with_all_that_it_has_and_gets_new_ones() {
     assert_eq!(recovery.latest(&20_u64.to_be_bytes()).unwrap().unwrap().len(), 100);
     let (mut changes, mut batch) = (Batch::new(), Batch::new());
     changes.put(99_u64.to_be_bytes().to_vec(), &b"after the loss"[..]);
-    recovery.write(own, &changes, &mut batch);
+    recovery.write(own, &changes, &mut batch).unwrap();
     drop(recovery);
     assert_eq!(
         Recovery::open(&store, GROUP).await.unwrap().unwrap().survivor(),
@@ -112,6 +112,16 @@ async fn one_replica_of_three_goes_on_with_all_that_it_has_and_gets_new_ones() {
     survivor.group.add_learner(RaftId(4), Duration::from_secs(1)).await.unwrap();
     apply(&survivor.group, later, 1..=5, 10).await;
     until("it has everything", || state(&fourth.group) == state(&survivor.group)).await;
+    assert!(first_entry(&survivor).is_some_and(|index| index < 1 << 32), "what is left of the old log");
+    survivor.group.snapshot().await.unwrap();
+    until("it is removed", || first_entry(&survivor).is_none_or(|index| index > 1 << 32)).await;
+}
+
+/// The index of the first entry on disk, whether it still counts or not.
+fn first_entry(node: &Node) -> Option<u64> {
+    let range = Keys::new(GROUP).log();
+    let first = node.store.keys(&range.start..&range.end, 1).unwrap();
+    first.first().and_then(|key| Keys::index(key))
 }
 
 /// A replica with a log that was never committed as far as it knows keeps it: it may have been acknowledged.
@@ -130,11 +140,115 @@ async fn what_nobody_confirmed_is_kept() {
     assert!(!heard(unheard).await.contains(&Progress::Committed));
     let recovery = Recovery::open(&store, GROUP).await.unwrap().unwrap();
     assert!(recovery.survivor().last > recovery.survivor().committed, "{:?}", recovery.survivor());
-    let mut batch = Batch::new();
-    recovery.write(own, &Batch::new(), &mut batch);
-    store.commit(batch).await.unwrap();
+    let (kept, unheard) = (3_u64.to_be_bytes(), 4_u64.to_be_bytes());
+    assert_eq!(recovery.confirmed(&kept).unwrap(), recovery.latest(&kept).unwrap());
+    assert_eq!(recovery.confirmed(&unheard).unwrap(), None, "a group that lives may still drop it");
+    assert_eq!(recovery.latest(&unheard).unwrap().unwrap().len(), 10);
+    drop(recovery);
+    recover(&store, own).await;
+    drop(store);
     let (survivor, _) = leader(&[mesh.start_on(own.0, node.disk.clone(), &config()).await]).await;
-    assert_eq!(survivor.group.get(&4_u64.to_be_bytes()).unwrap().unwrap().len(), 10);
+    assert_eq!(survivor.group.get(&unheard).unwrap().unwrap().len(), 10);
+}
+
+/// Makes `own` the only voter; nothing runs on `store`.
+async fn recover(store: &Store, own: RaftId) {
+    let recovery = Recovery::open(store, GROUP).await.unwrap().unwrap();
+    let kept = recovery.survivor().last.index;
+    let mut batch = Batch::new();
+    recovery.write(own, &Batch::new(), &mut batch).unwrap();
+    store.commit(batch).await.unwrap();
+    let again = Recovery::open(store, GROUP).await.unwrap().unwrap();
+    assert_eq!(again.survivor().last.index, kept + (1 << 32), "no log of another replica reaches it");
+    assert_eq!(again.survivor().voters, [BTreeSet::from([own])]);
+}
+
+/// A replica of the old group learns from the recovered one, votes, and leads. `from` is the next number to be proposed.
+async fn takes_over(mesh: &Arc<Mesh>, survivor: &Node, (term, from): (Term, u64), other: &Node) {
+    let (own, fresh) = (other.group.own(), RaftId(9));
+    mesh.start(fresh.0, &config()).await;
+    for learner in [own, fresh] {
+        survivor.group.add_learner(learner, Duration::from_secs(1)).await.unwrap();
+    }
+    until("it takes the state", || state(&other.group) == state(&survivor.group)).await;
+    assert!(other.group.inner.state().unwrap().generation() > 0, "it came as a snapshot");
+    apply(&survivor.group, term, from..=from + 4, 7).await;
+    let lacks = |learner| survivor.group.progress().unwrap().lag(learner);
+    until("both have the log", || lacks(own) == 0 && lacks(fresh) == 0).await;
+    let voters = BTreeSet::from([survivor.group.own(), own, fresh]);
+    survivor.group.change_voters(&voters, Duration::from_secs(5)).await.unwrap();
+    until("it may lead", || survivor.group.check_transfer(own).is_ok()).await;
+    survivor.group.transfer(own).await.unwrap();
+    let (next, later) = leader(std::slice::from_ref(other)).await;
+    apply(&next.group, later, 1..=3, 5).await;
+    until("all agree", || state(&survivor.group) == state(&other.group)).await;
+}
+
+/// A follower does not compare what it has committed with what a leader sends. Entries directly behind the log of the survivor
+/// were taken for those that it had at the same places.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_was_ahead_of_the_survivor_takes_its_state() {
+    let mesh = mesh();
+    let nodes = mesh.found(5, &config()).await;
+    let (node, term) = leader(&nodes).await;
+    apply(&node.group, term, 1..=20, 100).await;
+    let mut others = nodes.iter().filter(|other| other.group.own() != node.group.own());
+    let (survivor, ahead) = (others.next().unwrap().clone(), others.next().unwrap().clone());
+    until("it has everything", || state(&survivor.group) == state(&node.group)).await;
+    let (own, other) = (survivor.group.own(), ahead.group.own());
+    mesh.isolate(own.0, Cut::Refused);
+    apply(&node.group, term, 21..=40, 100).await;
+    until("the other is ahead", || state(&ahead.group) == state(&node.group)).await;
+    for lost in nodes.iter().filter(|lost| lost.group.own() != other) {
+        mesh.forget(lost.group.own().0);
+        lost.group.shutdown().await;
+    }
+
+    recover(&stopped(&survivor).await, own).await;
+    mesh.heal();
+    let survivor = mesh.start_on(own.0, survivor.disk.clone(), &config()).await;
+    let (survivor, later) = leader(&[survivor]).await;
+    assert_eq!(state(&survivor.group).len(), 20);
+    apply(&survivor.group, later, 1..=30, 7).await;
+    assert_eq!(state(&ahead.group).len(), 40, "it never hears of the survivor by itself");
+    takes_over(&mesh, &survivor, (later, 31), &ahead).await;
+    assert_eq!(state(&ahead.group).len(), 35);
+}
+
+/// A leader that was cut off has entries that nobody committed, at places where the others have different ones.
+#[tokio::test(start_paused = true)]
+async fn a_replica_with_a_conflicting_tail_takes_the_state_of_the_survivor() {
+    let mesh = mesh();
+    let nodes = mesh.found(5, &config()).await;
+    let (behind, term) = leader(&nodes).await;
+    apply(&behind.group, term, 1..=20, 100).await;
+    let other = behind.group.own();
+    mesh.isolate(other.0, Cut::Refused);
+    for number in 21..=28 {
+        drop(propose(&behind.group, term, number, 3).await);
+    }
+    let rest: Vec<_> = nodes.iter().filter(|node| node.group.own() != other).cloned().collect();
+    let (node, later) = leader(&rest).await;
+    apply(&node.group, later, 1..=25, 50).await;
+    let survivor = rest.iter().find(|one| one.group.own() != node.group.own()).unwrap().clone();
+    until("it has everything", || state(&survivor.group) == state(&node.group)).await;
+    for lost in &nodes {
+        mesh.forget(lost.group.own().0);
+        lost.group.shutdown().await;
+    }
+    let tail = Recovery::open(&stopped(&behind).await, GROUP).await.unwrap().unwrap().survivor().clone();
+    assert!(tail.last.index >= tail.committed.index + 8 && tail.last.term == term.0, "{tail:?}");
+    let own = survivor.group.own();
+    recover(&stopped(&survivor).await, own).await;
+
+    mesh.heal();
+    let behind = mesh.start_on(other.0, behind.disk.clone(), &config()).await;
+    let survivor = mesh.start_on(own.0, survivor.disk.clone(), &config()).await;
+    let (survivor, later) = leader(&[survivor]).await;
+    apply(&survivor.group, later, 1..=10, 7).await;
+    takes_over(&mesh, &survivor, (later, 11), &behind).await;
+    assert_eq!(behind.group.get(&21_u64.to_be_bytes()).unwrap().unwrap().len(), 50);
+    assert_eq!(behind.group.get(&28_u64.to_be_bytes()).unwrap(), None, "nobody committed it");
 }
 
 /// While voters are changed both sets have to agree.

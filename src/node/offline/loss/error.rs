@@ -1,0 +1,133 @@
+//! Why nothing was recovered.
+
+use std::io;
+
+use playhouse_cluster::{
+    consensus::OpenError, identity::IdentityError, membership::Refusal, store::StoreError,
+};
+
+use super::super::AuditError;
+
+/// Nothing was recovered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoverError {
+    /// The volume cannot be used. Nothing was changed.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The volume was never part of a cluster.
+    #[error("the volume belongs to no cluster, or does not know its configuration; nothing was changed")]
+    NoCluster,
+    /// A name means nobody.
+    #[error("no member is called {name}; the members are {members}; nothing was changed")]
+    Unknown {
+        /// Which name.
+        name: String,
+        /// Who there is.
+        members: String,
+    },
+    /// The volume itself cannot be lost.
+    #[error("{name} is the node of this volume, which is to go on; nothing was changed")]
+    Own {
+        /// Its name.
+        name: String,
+    },
+    /// The majority is there.
+    #[error(
+        "{which} has a majority without {lost}: {left}; nothing was changed. Start them, and it goes on by itself"
+    )]
+    HasQuorum {
+        /// Which group.
+        which: String,
+        /// Who is said to be lost.
+        lost: String,
+        /// Who is not.
+        left: String,
+    },
+    /// There is no such shard.
+    #[error("there is no shard {shard}; there are {shards}, from 0; nothing was changed")]
+    NoSuchShard {
+        /// Which.
+        shard: u32,
+        /// How many there are.
+        shards: u32,
+    },
+    /// The system group is lost, too.
+    #[error(
+        "the system group lost its majority as well, and no shard can go on without it; nothing was changed. Recover everything \
+         with --all"
+    )]
+    SystemLost,
+    /// The cluster has given this very volume up.
+    #[error(
+        "the cluster has given this volume up: it was replaced, or its node has left, and another replica may have gone on since; \
+         nothing was changed. Use the volume of a member, or restore a backup"
+    )]
+    GivenUp,
+    /// Others have replicas of the shard that could go on, too.
+    #[error(
+        "{names} would be left behind: {which} has replicas there as well, or is about to, and goes on with one only; nothing was \
+         changed. Start them first: it may go on by itself. If it does not, choose the volume that has most of it, by the last \
+         term and then the last entry (here term {term}, entry {index}), and give each of the others an empty one under its name"
+    )]
+    OthersLeft {
+        /// Which group.
+        which: String,
+        /// Who.
+        names: String,
+        /// The term of the last entry on this volume.
+        term: u64,
+        /// Its index.
+        index: u64,
+    },
+    /// The cluster would let a lost volume come back.
+    #[error(
+        "as far as this volume knows, the cluster would still accept the old volumes of {names}, and {which} could go on there at \
+         the same time; nothing was changed. Start this node, and a node with an empty volume under each of those names: when \
+         `playhouse nodes`, asked here, shows them as up with other Raft ids, the cluster never accepts the old volumes again. Then \
+         stop this node, and give the same command again"
+    )]
+    NotFenced {
+        /// Which group.
+        which: String,
+        /// Whose.
+        names: String,
+    },
+    /// Others have volumes that would not take part.
+    #[error(
+        "{names} would be left behind: the cluster goes on under a new id, with this volume alone; nothing was changed. Name all \
+         members but this one as lost, and give each of them an empty volume"
+    )]
+    LeftBehind {
+        /// Who.
+        names: String,
+    },
+    /// This is not the volume to go on with.
+    #[error(
+        "this volume has no vote in {which}, so it cannot go on alone; nothing was changed. Use the volume of one of {voters}"
+    )]
+    NoReplica {
+        /// Which group.
+        which: String,
+        /// Whose volumes have one.
+        voters: String,
+    },
+    /// The record cannot be written.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The configuration after the loss makes no sense.
+    #[error("the configuration does not allow it: {0}")]
+    Refused(Refusal),
+    /// The store cannot be read or written. The same command may be given again.
+    #[error("the store could not be used; give the same command again")]
+    Store(#[from] StoreError),
+    /// A group cannot be read.
+    #[error(transparent)]
+    Group(#[from] OpenError),
+    /// The configuration cannot be read.
+    #[error("the configuration on the volume cannot be read: {0}; nothing was changed")]
+    Format(String),
+    /// Threads could not be started. Nothing was changed.
+    #[error("could not start; nothing was changed")]
+    Io(#[from] io::Error),
+}
