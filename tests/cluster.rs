@@ -30,6 +30,8 @@ mod power;
 mod privileges;
 #[path = "support/process.rs"]
 mod process;
+#[path = "cluster/releases.rs"]
+mod releases;
 #[path = "cluster/rolling.rs"]
 mod rolling;
 #[path = "../examples/bank/rush.rs"]

@@ -64,7 +64,7 @@ pub struct Node {
     pub settings: Vec<String>,
     /// A program that runs the node as its own process, such as `ip netns exec name`; usually none.
     pub wrapper: Vec<OsString>,
-    program: Program,
+    pub program: Program,
     folder: PathBuf,
     shared: Vec<String>,
     process: Option<Child>,

@@ -23,7 +23,7 @@ pub enum Effect {
     /// The view of an entity.
     View(oneshot::Sender<Result<EntityView, CallError>>, Result<EntityView, CallError>),
     /// A page of entities.
-    Page(oneshot::Sender<Result<Page, CallError>>, Page),
+    Page(oneshot::Sender<Result<Page, CallError>>, Result<Page, CallError>),
     /// Dead letters.
     DeadLetters(oneshot::Sender<Result<Vec<DeadLetter>, CallError>>, Vec<DeadLetter>),
     /// A cast from the outbox: sent until acknowledged.
@@ -76,11 +76,12 @@ impl Effect {
         let carried = match self {
             Self::Reply(_, Ok(reply)) => reply.body.len(),
             Self::View(_, Ok(view)) => view.state.len(),
-            Self::Page(_, page) => page.entities.len() * size_of::<(Key, u64)>(),
+            Self::Page(_, Ok(page)) => page.entities.len() * size_of::<(Key, u64)>(),
             Self::DeadLetters(_, letters) => letters.iter().map(|letter| letter.body.bytes.len()).sum(),
             Self::Cast(Cast { body, .. }) | Self::CastOnce { body, .. } => body.bytes.len(),
             Self::Reply(_, Err(_))
             | Self::View(_, Err(_))
+            | Self::Page(_, Err(_))
             | Self::Spawn { .. }
             | Self::Publish { .. }
             | Self::StartSubscription(_) => 0,
