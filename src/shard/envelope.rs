@@ -283,3 +283,15 @@ impl From<KeptReply> for Reply {
         Self { body: kept.body, revision: kept.revision }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mailboxes move millions of them per second; what is rare lies behind a pointer.
+    #[test]
+    fn no_message_is_larger_than_a_command() {
+        assert_eq!(size_of::<Message>(), size_of::<Envelope>());
+        assert!(size_of::<Envelope>() <= 144, "{}", size_of::<Envelope>());
+    }
+}
