@@ -14,6 +14,8 @@ mod freeze;
 mod full_disk;
 #[path = "cluster/hanging_disk.rs"]
 mod hanging_disk;
+#[path = "cluster/imposters.rs"]
+mod imposters;
 #[path = "cluster/kills.rs"]
 mod kills;
 #[path = "support/load.rs"]

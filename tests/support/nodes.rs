@@ -425,6 +425,12 @@ impl Metrics {
     }
 }
 
+/// Returns once the node has counted it.
+pub async fn counted(node: &Node, metric: &str) {
+    let count = async || node.metrics().await.and_then(|metrics| metrics.get(metric)).unwrap_or_default();
+    until(&format!("{metric} counts"), async || count().await >= 1.0).await;
+}
+
 /// Looks again and again until `is_so`; fails when that takes too long.
 pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let look = async {
