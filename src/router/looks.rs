@@ -33,8 +33,9 @@ impl Subscription {
         self.seen
     }
 
-    /// The next item; `None` when the subscription cannot go on because the shard has no leader: subscribe again
-    /// behind the last revision that was seen. A reader that is too slow for what is kept receives a gap.
+    /// The next item; `None` when the subscription cannot go on because the shard has no leader, or one whose release
+    /// lacks the kind: subscribe again behind the last revision that was seen. A reader that is too slow for what is kept
+    /// receives a gap.
     pub async fn next(&mut self) -> Option<Published> {
         loop {
             if let Some(published) = self.items.recv().await {
