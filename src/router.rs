@@ -40,7 +40,7 @@ use stream::{Outbound, Waiter};
 
 use crate::{
     entity::{KindDescription, KindIndex, KindRegistry},
-    protocol::{Body, CallError, EntityId, Key, Payload, Reply, Request, ShardId},
+    protocol::{Body, CallError, EntityId, Key, KindName, Payload, Reply, Request, ShardId},
     shard::{Envelope, Mailbox, MailboxError, Message, More, ReplyTo, StreamId},
 };
 
@@ -147,7 +147,7 @@ impl Router {
         if self.inner.is_draining.load(Ordering::Acquire) {
             return Err(CallError::Draining);
         }
-        let kind = self.kind(&request.target)?;
+        let kind = self.kind(&request.target.kind);
         let (tell, outcome) = oneshot::channel();
         let shard = request.target.shard(self.inner.shards);
         let route = self.route(shard);
@@ -158,10 +158,11 @@ impl Router {
             request_id: Some(request.request_id),
             idempotency_key: request.idempotency_key,
             trace: request.trace,
+            kind: (!kind.is_known()).then_some(request.target.kind),
         };
         let observed = Observed { observer: Arc::clone(&self.inner.answered), kind, arrived: now };
         let (key, body, more) = (request.target.key, request.body, Some(Box::new(more)));
-        if self.inner.kinds.description(kind).durable {
+        if self.is_numbered(kind) {
             let (deadline, waiter) = (Some(deadline), Waiter::Caller(tell));
             let number = route.requests.send(Outbound { kind, key, body, deadline, more, waiter })?;
             return Ok(PendingReply::new(outcome, Some((Arc::clone(&route.requests), number)), observed));
@@ -179,8 +180,8 @@ impl Router {
         }
         let (tell, outcome) = oneshot::channel();
         let deadline = Some(deadline);
-        let (Place { kind, shard, key }, reply) = (to, ReplyTo::Caller(tell));
-        let envelope = Envelope { kind, key, body, reply, position: None, deadline, more: None };
+        let (Place { kind, shard, key, more }, reply) = (to, ReplyTo::Caller(tell));
+        let envelope = Envelope { kind, key, body, reply, position: None, deadline, more };
         self.push(shard, Message::Command(envelope))?;
         Ok(PendingReply::unobserved(outcome))
     }
@@ -200,19 +201,20 @@ impl Router {
         }
     }
 
-    /// Sends a command and waits for nothing: at most once, in order per sender. For Rust code on this node.
+    /// Sends a command and waits for nothing: at most once, in order per sender. For Rust code on this node. `kind` is
+    /// [that](Self::kind) of the target.
     ///
     /// # Errors
     ///
     /// [`CallError`], at once, when it cannot be taken.
     pub fn post(&self, target: EntityId, kind: KindIndex, body: Body) -> Result<(), CallError> {
-        let shard = target.shard(self.inner.shards);
-        self.post_to(Place { kind, shard, key: target.key }, body.into())
+        let (shard, more) = (target.shard(self.inner.shards), More::naming(kind, &target.kind));
+        self.post_to(Place { kind, shard, key: target.key, more }, body.into())
     }
 
     fn post_to(&self, to: Place, body: Payload) -> Result<(), CallError> {
-        let (Place { kind, shard, key }, reply) = (to, ReplyTo::Nobody);
-        let envelope = Envelope { kind, key, body, reply, position: None, deadline: None, more: None };
+        let (Place { kind, shard, key, more }, reply) = (to, ReplyTo::Nobody);
+        let envelope = Envelope { kind, key, body, reply, position: None, deadline: None, more };
         self.push(shard, Message::Command(envelope))
     }
 
@@ -222,14 +224,17 @@ impl Router {
         self.inner.kinds.descriptions().cloned().collect()
     }
 
-    /// The position of a kind in this node's registry.
-    ///
-    /// # Errors
-    ///
-    /// [`CallError::UnknownKind`].
-    pub fn kind(&self, target: &EntityId) -> Result<KindIndex, CallError> {
-        let kind = self.inner.kinds.find(&target.kind);
-        kind.ok_or_else(|| CallError::UnknownKind { kind: target.kind.to_string() })
+    /// The position of a kind in this node's registry. One that it does not have is no error here: the node that leads
+    /// the shard may run another release, and only its executor can tell.
+    #[must_use]
+    pub fn kind(&self, name: &KindName) -> KindIndex {
+        self.inner.kinds.find(name).unwrap_or(KindIndex::UNKNOWN)
+    }
+
+    /// Whether commands of that kind go by a stream, to be sent again after a move. A kind that only the leader knows does:
+    /// if it is `Volatile` there, nothing is lost by it but a little work.
+    fn is_numbered(&self, kind: KindIndex) -> bool {
+        self.inner.kinds.describe(kind).is_none_or(|kind| kind.durable)
     }
 
     /// How many shards there are.
@@ -272,6 +277,8 @@ struct Place {
     kind: KindIndex,
     shard: ShardId,
     key: Key,
+    /// [The name of the kind](More::naming), if it must travel.
+    more: Option<Box<More>>,
 }
 
 fn no_leader(shard: ShardId) -> CallError {

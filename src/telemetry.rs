@@ -20,6 +20,6 @@ pub mod traces;
 
 pub use declaration::{Declaration, Unit};
 pub use families::{Families, TABLE};
-pub use kind_metrics::KindMetrics;
+pub use kind_metrics::{KindMetrics, UNKNOWN_KIND};
 pub use logs::{InstallError, LogFormat, LogLevels, LogLevelsError, install, subscriber};
 pub use metrics::Metrics;

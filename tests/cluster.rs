@@ -14,6 +14,8 @@ mod freeze;
 mod full_disk;
 #[path = "cluster/hanging_disk.rs"]
 mod hanging_disk;
+#[path = "cluster/imposters.rs"]
+mod imposters;
 #[path = "cluster/kills.rs"]
 mod kills;
 #[path = "support/load.rs"]
@@ -30,6 +32,8 @@ mod power;
 mod privileges;
 #[path = "support/process.rs"]
 mod process;
+#[path = "cluster/releases.rs"]
+mod releases;
 #[path = "cluster/rolling.rs"]
 mod rolling;
 #[path = "../examples/bank/rush.rs"]

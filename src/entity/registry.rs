@@ -12,6 +12,17 @@ use crate::protocol::{EntityIdError, KindName};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KindIndex(pub u16);
 
+impl KindIndex {
+    /// Of a kind that its node does not have; the name travels beside it. No registry gives this position away.
+    pub const UNKNOWN: Self = Self(u16::MAX);
+
+    /// Whether its node has the kind.
+    #[must_use]
+    pub fn is_known(self) -> bool {
+        self != Self::UNKNOWN
+    }
+}
+
 /// A kind, as `GET /v1/kinds` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KindDescription {
@@ -38,8 +49,8 @@ pub enum RegisterError {
     /// Two kinds have the same name.
     #[error("kind {0} is registered twice")]
     Twice(KindName),
-    /// There are 65,536 kinds already.
-    #[error("a node can have at most 65536 kinds")]
+    /// There are 65,535 kinds already.
+    #[error("a node can have at most 65535 kinds")]
     TooMany,
     /// It cannot read what it writes.
     #[error("kind {kind} writes schema version {schema}, which is not among those it reads")]
@@ -79,8 +90,11 @@ impl KindRegistry {
         if !E::READS.contains(&E::SCHEMA) {
             return Err(RegisterError::Schema { kind, schema: E::SCHEMA });
         }
-        let index = u16::try_from(self.kinds.len()).map_err(|_| RegisterError::TooMany)?;
-        self.by_name.insert(kind.clone(), KindIndex(index));
+        let index = u16::try_from(self.kinds.len()).map(KindIndex).unwrap_or(KindIndex::UNKNOWN);
+        if !index.is_known() {
+            return Err(RegisterError::TooMany);
+        }
+        self.by_name.insert(kind.clone(), index);
         let description = Arc::new(KindDescription {
             kind,
             summary: E::SUMMARY.to_owned(),
@@ -111,7 +125,13 @@ impl KindRegistry {
         self.kinds[usize::from(kind.0)].reads.clone()
     }
 
-    /// What is known of a kind.
+    /// What is known of a kind, if it is one of these.
+    #[must_use]
+    pub fn describe(&self, kind: KindIndex) -> Option<&KindDescription> {
+        self.kinds.get(usize::from(kind.0)).map(|kind| kind.description.as_ref())
+    }
+
+    /// What is known of a kind, which must be one of these.
     #[must_use]
     pub fn description(&self, kind: KindIndex) -> &KindDescription {
         &self.kinds[usize::from(kind.0)].description

@@ -3,7 +3,7 @@
 mod cluster;
 
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -18,15 +18,18 @@ use crate::{
     entity::{KindDescription, KindIndex, KindRegistry},
     router::{AnswerObserver, Router},
     shard::ShardStatistics,
-    telemetry::{KindMetrics, Metrics},
+    telemetry::{KindMetrics, Metrics, UNKNOWN_KIND},
 };
 
 /// Counts each answer to a client.
 pub(super) fn answer_observer(metrics: &Metrics, kinds: &KindRegistry) -> AnswerObserver {
     let name = |kind: &KindDescription| metrics.kind(kind.kind.as_str());
     let kinds: Vec<KindMetrics> = kinds.descriptions().map(name).collect();
+    // Shown only once somebody asked for one.
+    let (metrics, unknown) = (metrics.clone(), OnceLock::new());
     Arc::new(move |kind: KindIndex, outcome, took: Duration| {
-        let metrics = &kinds[usize::from(kind.0)];
+        let known = kinds.get(usize::from(kind.0));
+        let metrics = known.unwrap_or_else(|| unknown.get_or_init(|| metrics.kind(UNKNOWN_KIND)));
         metrics.call_seconds.observe(took.as_secs_f64());
         match outcome {
             Ok(()) => metrics.calls_ok.inc(),

@@ -34,15 +34,15 @@ use crate::{
 type Cuts = BTreeSet<(RaftId, RaftId)>;
 
 #[derive(Default)]
-struct Mesh {
-    groups: Mutex<Vec<RaftGroup>>,
-    cuts: Mutex<Cuts>,
+pub(super) struct Mesh {
+    pub(super) groups: Mutex<Vec<RaftGroup>>,
+    pub(super) cuts: Mutex<Cuts>,
 }
 
-struct Link {
-    from: RaftId,
-    mesh: Weak<Mesh>,
-    environment: Environment,
+pub(super) struct Link {
+    pub(super) from: RaftId,
+    pub(super) mesh: Weak<Mesh>,
+    pub(super) environment: Environment,
 }
 
 impl Transport for Link {

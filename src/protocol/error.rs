@@ -35,7 +35,9 @@ impl fmt::Display for Refused {
 #[non_exhaustive]
 pub enum CallError {
     /// No kind of that name is registered on the node that leads the shard. Nothing happened.
-    #[error("kind {kind:?} is not known here")]
+    #[error(
+        "the node that leads this shard has no kind {kind:?}: check the name, or whether its release has that kind"
+    )]
     UnknownKind {
         /// The name that was asked for.
         kind: String,

@@ -8,14 +8,15 @@ use crate::{
     protocol::{
         Body, CallError, EntityId, Key, KindName, Payload, Reply, Request, RequestId, ShardId, codec,
     },
+    shard::More,
 };
 
 /// A typed reference to an entity, wherever it is. Cheap to clone; the entity always exists.
 pub struct EntityRef<E> {
     router: Router,
     id: EntityId,
-    /// Looked up once; `None` when this node does not know the kind.
-    place: Option<(KindIndex, ShardId)>,
+    /// Looked up once.
+    place: (KindIndex, ShardId),
     kind: PhantomData<fn() -> E>,
 }
 
@@ -38,8 +39,7 @@ impl<E: Entity> EntityRef<E> {
     pub fn new(router: Router, key: Key) -> Self {
         let kind = KindName::new(E::KIND).expect("the registry refuses kinds with a bad name");
         let id = EntityId { kind, key };
-        let shard = id.shard(router.shards());
-        let place = router.kind(&id).ok().map(|kind| (kind, shard));
+        let place = (router.kind(&id.kind), id.shard(router.shards()));
         Self { router, id, place, kind: PhantomData }
     }
 
@@ -61,7 +61,7 @@ impl<E: Entity> EntityRef<E> {
             Durability::Volatile => {
                 let body = Payload::encode(command).map_err(|error| invalid(&error))?;
                 let deadline = self.router.environment().now() + CALL_TIMEOUT;
-                let mut pending = self.router.start_volatile(self.place()?, body, deadline)?;
+                let mut pending = self.router.start_volatile(self.place(), body, deadline)?;
                 match tokio::time::timeout_at(deadline, &mut pending).await {
                     Ok(outcome) => outcome?,
                     Err(_) => return Err(pending.give_up()),
@@ -78,13 +78,12 @@ impl<E: Entity> EntityRef<E> {
     /// [`CallError`].
     pub fn cast(&self, command: &E::Command) -> Result<(), CallError> {
         let body = Payload::encode(command).map_err(|error| invalid(&error))?;
-        self.router.post_to(self.place()?, body)
+        self.router.post_to(self.place(), body)
     }
 
-    fn place(&self) -> Result<Place, CallError> {
-        let unknown = || CallError::UnknownKind { kind: self.id.kind.to_string() };
-        let (kind, shard) = self.place.ok_or_else(unknown)?;
-        Ok(Place { kind, shard, key: self.id.key.clone() })
+    fn place(&self) -> Place {
+        let (kind, shard) = self.place;
+        Place { kind, shard, key: self.id.key.clone(), more: More::naming(kind, &self.id.kind) }
     }
 
     fn request(&self, command: &E::Command) -> Result<Request, CallError> {

@@ -33,8 +33,9 @@ impl Subscription {
         self.seen
     }
 
-    /// The next item; `None` when the subscription cannot go on because the shard has no leader: subscribe again
-    /// behind the last revision that was seen. A reader that is too slow for what is kept receives a gap.
+    /// The next item; `None` when the subscription cannot go on because the shard has no leader, or one whose release
+    /// lacks the kind: subscribe again behind the last revision that was seen. A reader that is too slow for what is kept
+    /// receives a gap.
     pub async fn next(&mut self) -> Option<Published> {
         loop {
             if let Some(published) = self.items.recv().await {
@@ -58,9 +59,8 @@ impl Router {
     ///
     /// [`CallError`].
     pub async fn view(&self, id: EntityId, timeout: Duration) -> Result<EntityView, CallError> {
-        let kind = self.kind(&id)?;
         let shard = id.shard(self.shards());
-        let ask = |reply| Message::View { kind, key: id.key.clone(), reply };
+        let ask = |reply| Message::View { kind: id.kind.clone(), key: id.key.clone(), reply };
         self.ask(shard, timeout, ask).await
     }
 
@@ -70,19 +70,34 @@ impl Router {
     ///
     /// [`CallError`].
     pub async fn list(&self, query: ListQuery, timeout: Duration) -> Result<Page, CallError> {
-        let unknown = || CallError::UnknownKind { kind: query.kind.to_string() };
-        let kind = self.inner.kinds.find(&query.kind).ok_or_else(unknown)?;
-        let ask = |shard| {
-            self.ask(ShardId(shard), timeout, |reply| Message::List {
-                kind,
-                prefix: query.prefix.clone(),
-                after: query.after.clone(),
-                limit: query.limit,
-                reply,
-            })
-        };
+        let ask = |shard| self.page(ShardId(shard), &query, timeout);
         let pages = futures_util::future::try_join_all((0..self.shards().get()).map(ask)).await?;
+        let pages: Vec<_> = pages.into_iter().flatten().collect();
+        if pages.is_empty() {
+            return Err(CallError::UnknownKind { kind: query.kind.to_string() });
+        }
         Ok(merge(pages, query.limit))
+    }
+
+    /// What one shard has; `None` if that is nothing, and its leader does not know the kind. Leaders of another release may.
+    async fn page(
+        &self,
+        shard: ShardId,
+        query: &ListQuery,
+        timeout: Duration,
+    ) -> Result<Option<Page>, CallError> {
+        let ask = |reply| Message::List {
+            kind: query.kind.clone(),
+            prefix: query.prefix.clone(),
+            after: query.after.clone(),
+            limit: query.limit,
+            reply,
+        };
+        match self.ask(shard, timeout, ask).await {
+            Ok(page) => Ok(Some(page)),
+            Err(CallError::UnknownKind { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Items that the entity publishes with a revision above `after`; `None`: from now on.
@@ -91,12 +106,11 @@ impl Router {
     ///
     /// [`CallError`].
     pub async fn subscribe(&self, id: EntityId, after: Option<u64>) -> Result<Subscription, CallError> {
-        let kind = self.kind(&id)?;
         let shard = id.shard(self.shards());
         let (subscriber, items) = mpsc::channel(SUBSCRIPTION_ITEMS_MAX);
         let seen = self
             .ask(shard, super::INTERNAL_TIMEOUT, |reply| Message::Subscribe {
-                kind,
+                kind: id.kind.clone(),
                 key: id.key.clone(),
                 after,
                 subscriber: subscriber.clone(),

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     entity::KindIndex,
     protocol::{Body, CallError, EntityId, Reply, Request, RequestId, ShardId},
-    shard::{Cast, CastOutcome, Message, Outgoing, StreamId},
+    shard::{Cast, CastOutcome, Message, More, Outgoing, StreamId},
 };
 
 /// Casts of one shard to another, in one term of the sender.
@@ -26,25 +26,20 @@ const GENERATIONS_PER_TERM: u64 = 1 << 32;
 
 impl Outgoing for Router {
     fn cast(&self, cast: Cast) {
-        match self.kind(&cast.target) {
-            Ok(kind) if self.inner.kinds.description(kind).durable => self.cast_durable(kind, cast),
-            Ok(kind) => {
-                // A `Volatile` target gets it once, at most.
-                let outcome = match self.post(cast.target, kind, cast.body) {
-                    Ok(()) => CastOutcome::Executed,
-                    Err(error) => CastOutcome::Undeliverable { reason: error.to_string() },
-                };
-                self.cast_done(cast.source, cast.number, outcome);
-            }
-            Err(error) => {
-                let outcome = CastOutcome::Undeliverable { reason: error.to_string() };
-                self.cast_done(cast.source, cast.number, outcome);
-            }
+        let kind = self.kind(&cast.target.kind);
+        if self.is_numbered(kind) {
+            return self.cast_durable(kind, cast);
         }
+        // A `Volatile` target gets it once, at most.
+        let outcome = match self.post(cast.target, kind, cast.body) {
+            Ok(()) => CastOutcome::Executed,
+            Err(error) => CastOutcome::Undeliverable { reason: error.to_string() },
+        };
+        self.cast_done(cast.source, cast.number, outcome);
     }
 
     fn cast_once(&self, target: EntityId, body: Body) {
-        let sent = self.kind(&target).and_then(|kind| self.post(target.clone(), kind, body));
+        let sent = self.post(target.clone(), self.kind(&target.kind), body);
         if let Err(error) = sent {
             tracing::debug!(%target, %error, "a cast of a volatile entity was lost");
         }
@@ -70,8 +65,9 @@ impl Router {
         let (router, source, number) = (self.clone(), cast.source, cast.number);
         let hear = move |outcome| router.cast_done(source, number, delivered(outcome));
         let waiter = Waiter::Outbox(Box::new(hear));
+        let more = More::naming(kind, &cast.target.kind);
         let (key, body) = (cast.target.key, cast.body);
-        let outbound = Outbound { kind, key, body, deadline: None, more: None, waiter };
+        let outbound = Outbound { kind, key, body, deadline: None, more, waiter };
         stream.send_numbered(number, outbound);
     }
 

@@ -33,6 +33,7 @@ use super::{
 use crate::{
     entity::{KindIndex, KindRegistry, Limits, Table, TableStatistics},
     protocol::{Body, CallError, EntityId, KindName, ShardId},
+    telemetry::UNKNOWN_KIND,
 };
 
 /// Why a command that nobody waits for was not taken.
@@ -189,10 +190,10 @@ impl Core {
                 Ok(())
             }
             Message::List { kind, prefix, after, limit, reply } => {
-                self.list(kind, &prefix, after.as_ref(), limit, reply)
+                self.list(&kind, &prefix, after.as_ref(), limit, reply)
             }
             Message::Subscribe { kind, key, after, subscriber, reply } => {
-                self.subscribe(kind, key, after, subscriber, reply)
+                self.subscribe(&kind, key, after, subscriber, reply)
             }
             Message::DeadLetters { limit, reply } => self.dead_letters(limit, reply),
             Message::Lost(lost) => {
@@ -428,24 +429,31 @@ impl Core {
     /// Commands that the mailbox had no room for become dead letters.
     pub(super) fn lost(&mut self, lost: Lost) {
         let at_ms = self.meta.clock_ms;
-        for LostCommand { kind, key, body } in lost.kept {
-            let target = EntityId { kind: self.kinds.description(kind).kind.clone(), key };
+        for LostCommand { kind, name, key, body } in lost.kept {
+            let target = EntityId { kind: self.name_of(kind, name.as_ref()).clone(), key };
             let body = Body { content: body.content(), bytes: Bytes::copy_from_slice(body.bytes()) };
             self.bury(DeadLetter { target, body, reason: NO_ROOM.to_owned(), at_ms });
         }
         for (kind, count) in lost.more {
-            let kind = self.kinds.description(KindIndex(kind)).kind.clone();
-            self.count_dead_letters(&kind, count);
+            self.count_dead_letters(KindIndex(kind), count);
         }
     }
 
-    fn count_dead_letters(&mut self, kind: &KindName, count: u64) {
+    /// The name of the kind of a command; `name` is what came with it.
+    fn name_of<'a>(&'a self, kind: KindIndex, name: Option<&'a KindName>) -> &'a KindName {
+        name.unwrap_or_else(|| &self.kinds.description(kind).kind)
+    }
+
+    /// What this node does not have is counted together: names that somebody invents must not become labels.
+    fn count_dead_letters(&mut self, kind: KindIndex, count: u64) {
         self.statistics.dead_letters += count;
-        *self.buried.entry(kind.to_string()).or_default() += count;
+        let label = self.kinds.describe(kind).map_or(UNKNOWN_KIND, |kind| kind.kind.as_str());
+        *self.buried.entry(label.to_owned()).or_default() += count;
     }
 
     fn bury(&mut self, letter: DeadLetter) {
-        self.count_dead_letters(&letter.target.kind, 1);
+        let kind = self.kinds.find(&letter.target.kind).unwrap_or(KindIndex::UNKNOWN);
+        self.count_dead_letters(kind, 1);
         outbox::bury(&mut self.pending, &mut self.meta, &letter);
     }
 }

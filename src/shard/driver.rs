@@ -454,7 +454,7 @@ impl Running {
             match effect {
                 Effect::Reply(reply, answer) => reply.send(answer),
                 Effect::View(reply, view) => drop(reply.send(view)),
-                Effect::Page(reply, page) => drop(reply.send(Ok(page))),
+                Effect::Page(reply, page) => drop(reply.send(page)),
                 Effect::DeadLetters(reply, letters) => drop(reply.send(Ok(letters))),
                 Effect::Cast(cast) => self.services.outgoing.cast(cast),
                 Effect::CastOnce { target, body } => self.services.outgoing.cast_once(target, body),

@@ -14,8 +14,8 @@ use tokio::{
 use crate::{
     entity::KindIndex,
     protocol::{
-        Body, CallError, EntityId, EntityView, Key, Page, Payload, Published, Reply, RequestId, ShardId,
-        TraceContext,
+        Body, CallError, EntityId, EntityView, Key, KindName, Page, Payload, Published, Reply, RequestId,
+        ShardId, TraceContext,
     },
 };
 
@@ -98,7 +98,7 @@ impl ReplyTo {
 
 /// A command for an entity.
 pub struct Envelope {
-    /// The kind, by its position in the registry of this node.
+    /// The kind, by its position in the registry of this node; [`KindIndex::UNKNOWN`]: see [`More::kind`].
     pub kind: KindIndex,
     /// Which entity.
     pub key: Key,
@@ -106,7 +106,7 @@ pub struct Envelope {
     pub body: Payload,
     /// Who waits.
     pub reply: ReplyTo,
-    /// Where it stands in its stream; `None` for `Volatile` kinds.
+    /// Where it stands in its stream; `None` for kinds that the sender's node knows to be `Volatile`.
     pub position: Option<Box<Position>>,
     /// When nobody waits any more. A message that is not executed by then is not executed.
     pub deadline: Option<Instant>,
@@ -125,6 +125,16 @@ pub struct More {
     pub idempotency_key: Option<CompactString>,
     /// The trace that it belongs to.
     pub trace: Option<TraceContext>,
+    /// The name of a kind that this node does not have: another release may, and it may lead the shard.
+    pub kind: Option<KindName>,
+}
+
+impl More {
+    /// What a command must carry whose kind is `kind` here.
+    #[must_use]
+    pub fn naming(kind: KindIndex, name: &KindName) -> Option<Box<Self>> {
+        (!kind.is_known()).then(|| Box::new(Self { kind: Some(name.clone()), ..Self::default() }))
+    }
 }
 
 /// Where items for a subscriber go.
@@ -153,7 +163,7 @@ pub enum Message {
     /// Shows an entity.
     View {
         /// The kind.
-        kind: KindIndex,
+        kind: KindName,
         /// Which entity.
         key: Key,
         /// Who waits.
@@ -162,7 +172,7 @@ pub enum Message {
     /// Lists entities.
     List {
         /// The kind.
-        kind: KindIndex,
+        kind: KindName,
         /// Keys that start so.
         prefix: String,
         /// Keys behind this one.
@@ -175,7 +185,7 @@ pub enum Message {
     /// Subscribes to what an entity publishes.
     Subscribe {
         /// The kind.
-        kind: KindIndex,
+        kind: KindName,
         /// Which entity.
         key: Key,
         /// Items behind this revision; `None`: from now on.
@@ -206,11 +216,11 @@ impl Message {
         }
     }
 
-    /// The kind of the entity that it is for, if it is a command that a client waits for.
+    /// The kind of the entity that it is for, if it is a command that a client waits for and that can be executed.
     #[must_use]
     pub fn kind_for_client(&self) -> Option<KindIndex> {
         match self {
-            Self::Command(Envelope { kind, more: Some(_), .. }) => Some(*kind),
+            Self::Command(Envelope { kind, more: Some(_), .. }) if kind.is_known() => Some(*kind),
             _ => None,
         }
     }
@@ -271,5 +281,17 @@ pub(super) struct KeptReply {
 impl From<KeptReply> for Reply {
     fn from(kept: KeptReply) -> Self {
         Self { body: kept.body, revision: kept.revision }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mailboxes move millions of them per second; what is rare lies behind a pointer.
+    #[test]
+    fn no_message_is_larger_than_a_command() {
+        assert_eq!(size_of::<Message>(), size_of::<Envelope>());
+        assert!(size_of::<Envelope>() <= 144, "{}", size_of::<Envelope>());
     }
 }

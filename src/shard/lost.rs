@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::envelope::Envelope;
 use crate::{
     entity::KindIndex,
-    protocol::{Key, Payload},
+    protocol::{Key, KindName, Payload},
 };
 
 /// How many of them are kept each time the executor looks. More are only counted: a shard that has no room has no time either.
@@ -25,6 +25,8 @@ pub struct Lost {
 pub struct LostCommand {
     /// The kind.
     pub kind: KindIndex,
+    /// Its name, when this node does not have it.
+    pub name: Option<KindName>,
     /// Which entity it was for.
     pub key: Key,
     /// The command.
@@ -33,9 +35,10 @@ pub struct LostCommand {
 
 impl Lost {
     pub(super) fn add(&mut self, envelope: Envelope) {
-        let Envelope { kind, key, body, .. } = envelope;
+        let Envelope { kind, key, body, more, .. } = envelope;
         if self.kept.len() < KEPT_MAX {
-            self.kept.push(LostCommand { kind, key, body });
+            let name = more.and_then(|more| more.kind);
+            self.kept.push(LostCommand { kind, name, key, body });
         } else {
             *self.more.entry(kind.0).or_default() += 1;
         }

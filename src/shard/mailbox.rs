@@ -219,7 +219,7 @@ mod tests {
 
     fn message() -> Message {
         Message::View {
-            kind: crate::entity::KindIndex(0),
+            kind: crate::protocol::KindName::new("counter").unwrap(),
             key: crate::protocol::Key::new("k").unwrap(),
             reply: tokio::sync::oneshot::channel().0,
         }

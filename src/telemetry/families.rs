@@ -35,7 +35,7 @@ macro_rules! families {
 
 families! {
     // Entities.
-    calls: IntCounterVec = "playhouse_calls_total", Count, ["kind", "code"], "Commands answered, by kind and outcome: `ok` or the stable code of the error.";
+    calls: IntCounterVec = "playhouse_calls_total", Count, ["kind", "code"], "Commands answered, by kind and outcome: `ok` or the stable code of the error. All kinds that this node does not have are `unknown`.";
     call_seconds: HistogramVec = "playhouse_call_seconds", Seconds, ["kind"], "From a command's arrival in the mailbox to its reply after the commit.";
     handler_seconds: HistogramVec = "playhouse_handler_seconds", Seconds, ["kind"], "Time that one handler ran.";
     slow_handlers: IntCounterVec = "playhouse_slow_handlers_total", Count, ["kind"], "Handlers that ran longer than 100 ms.";
@@ -45,7 +45,7 @@ families! {
     resident_bytes: IntGauge = "playhouse_resident_bytes", Bytes, [], "Estimated memory of the entities that are awake.";
     wakes: IntCounterVec = "playhouse_wakes_total", Count, ["kind"], "Entities woken from the store.";
     passivations: IntCounterVec = "playhouse_passivations_total", Count, ["kind"], "Entities put to sleep, for idleness or for memory.";
-    dead_letters: IntCounterVec = "playhouse_dead_letters_total", Count, ["kind"], "Casts that could not be delivered.";
+    dead_letters: IntCounterVec = "playhouse_dead_letters_total", Count, ["kind"], "Casts that could not be delivered. All kinds that this node does not have are `unknown`.";
 
     // Shards.
     mailbox_wait_seconds: Histogram = "playhouse_mailbox_wait_seconds", Seconds, [], "Time that a command waited in its shard's mailbox.";

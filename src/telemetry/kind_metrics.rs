@@ -4,6 +4,9 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::Families;
 
+/// The label of all kinds that a node does not have: one for each name that somebody asks for would be without end.
+pub const UNKNOWN_KIND: &str = "unknown";
+
 /// What an executor counts for one kind. Take it once and keep it: looking up a label hashes strings and takes a
 /// lock, which is too dear for every command.
 #[derive(Clone, Debug)]

@@ -80,8 +80,7 @@ impl Stage {
     ///
     /// # Panics
     ///
-    /// When the release does not have the kind, when `key` is not allowed, or when the reply waits for a commit
-    /// because the stage is [stalled](Self::stall).
+    /// When `key` is not allowed, or when the reply waits for a commit because the stage is [stalled](Self::stall).
     pub fn call<E: Entity>(&mut self, key: &str, command: &E::Command) -> Result<E::Reply, CallError> {
         self.send::<E>(key, command).outcome().expect(STALLED)
     }
@@ -126,7 +125,7 @@ impl Stage {
     ///
     /// # Panics
     ///
-    /// When the release does not have the kind, or `key` is not allowed.
+    /// When `key` is not allowed.
     pub fn send<E: Entity>(&mut self, key: &str, command: &E::Command) -> Promise<E> {
         Promise::new(self.request(entity::<E>(key), encode(command), None, None))
     }
@@ -139,7 +138,7 @@ impl Stage {
     pub fn view<E: Entity>(&mut self, key: &str) -> Value {
         let (reply, mut view) = oneshot::channel();
         let EntityId { kind, key } = entity::<E>(key);
-        self.deliver(Message::View { kind: self.kind(&kind), key, reply });
+        self.deliver(Message::View { kind, key, reply });
         let view: EntityView = view.try_recv().expect(STALLED).expect("the state can be read");
         serde_json::from_slice(&view.state).expect("a kind shows JSON")
     }
@@ -212,17 +211,12 @@ impl Stage {
     pub fn deliver_cast(&mut self) -> bool {
         let Some(SentCast { target, body, number }) = self.casts.pop_front() else { return false };
         assert!(!self.is_stalled, "{STALLED}");
-        let outcome = match self.kinds.find(&target.kind) {
-            None => undeliverable(&CallError::UnknownKind { kind: target.kind.to_string() }),
-            Some(kind) => {
-                let is_durable = self.kinds.description(kind).durable;
-                let position = number.filter(|_| is_durable).map(position);
-                let mut reply = self.request(target, body, None, position);
-                match reply.try_recv().expect(STALLED) {
-                    Ok(_) | Err(CallError::Refused(_)) => CastOutcome::Executed,
-                    Err(error) => undeliverable(&error),
-                }
-            }
+        let known = self.kinds.describe(self.kind(&target.kind));
+        let is_durable = known.is_none_or(|kind| kind.durable);
+        let position = number.filter(|_| is_durable).map(position);
+        let outcome = match self.request(target, body, None, position).try_recv().expect(STALLED) {
+            Ok(_) | Err(CallError::Refused(_)) => CastOutcome::Executed,
+            Err(error) => CastOutcome::Undeliverable { reason: error.to_string() },
         };
         if let Some(number) = number {
             self.deliver(Message::CastDone { number, outcome });
@@ -276,11 +270,7 @@ impl Stage {
             let command = match spawn {
                 Spawn::Future(future) => future.await,
                 Spawn::Call { target, body, then, .. } => {
-                    let outcome = match self.kinds.find(&target.kind) {
-                        Some(_) => self.request(target, body, None, None).try_recv().expect(STALLED),
-                        None => Err(CallError::UnknownKind { kind: target.kind.to_string() }),
-                    };
-                    then(outcome)
+                    then(self.request(target, body, None, None).try_recv().expect(STALLED))
                 }
             };
             self.deliver(Message::Returned { kind, key, command });
@@ -355,7 +345,11 @@ impl Stage {
     ) -> oneshot::Receiver<Result<Reply, CallError>> {
         let (sender, receiver) = oneshot::channel();
         let kind = self.kind(&target.kind);
-        let (key, reply, more) = (target.key, ReplyTo::Caller(sender), more.map(Box::new));
+        let mut more = more.map(Box::new);
+        if let Some(naming) = More::naming(kind, &target.kind) {
+            more.get_or_insert_default().kind = naming.kind;
+        }
+        let (key, reply) = (target.key, ReplyTo::Caller(sender));
         let (body, position) = (body.into(), position.map(Box::new));
         let envelope = Envelope { kind, key, body, reply, position, deadline: None, more };
         self.deliver(Message::Command(envelope));
@@ -392,7 +386,7 @@ impl Stage {
             match effect {
                 Effect::Reply(reply, answer) => reply.send(answer),
                 Effect::View(reply, view) => drop(reply.send(view)),
-                Effect::Page(reply, page) => drop(reply.send(Ok(page))),
+                Effect::Page(reply, page) => drop(reply.send(page)),
                 Effect::DeadLetters(reply, letters) => drop(reply.send(Ok(letters))),
                 Effect::Cast(cast) => {
                     let (target, body, number) = (cast.target, cast.body, Some(cast.number));
@@ -436,7 +430,7 @@ impl Stage {
     }
 
     fn kind(&self, name: &KindName) -> KindIndex {
-        self.kinds.find(name).unwrap_or_else(|| panic!("the release has no kind {name}"))
+        self.kinds.find(name).unwrap_or(KindIndex::UNKNOWN)
     }
 }
 
@@ -458,8 +452,4 @@ fn encode<C: serde::Serialize>(command: &C) -> Body {
 
 fn position(number: u64) -> Position {
     Position { stream: StreamId::Shard(SHARD), number, acknowledged: 0, generation: 1 }
-}
-
-fn undeliverable(error: &CallError) -> CastOutcome {
-    CastOutcome::Undeliverable { reason: error.to_string() }
 }

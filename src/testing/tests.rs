@@ -1,6 +1,7 @@
 //! The stage itself, and the kinds that ship, on it.
 
 mod actors;
+mod lacking;
 mod undisturbed;
 
 use std::time::Duration;
@@ -324,6 +325,7 @@ fn commands_without_room_are_counted_and_the_first_of_them_can_be_read() {
     let mut stage = Stage::of::<Counter>();
     let lost = LostCommand {
         kind: KindIndex(0),
+        name: None,
         key: Key::new("c").unwrap(),
         body: Body::json(r#"{"add":1}"#).into(),
     };

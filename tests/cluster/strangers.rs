@@ -10,7 +10,7 @@ use tokio::{
 use crate::{
     CLIENTS, ONE_AT_A_TIME,
     load::Load,
-    nodes::{NODES, Node, Nodes, free_ports, new_cookie, until, write_secret},
+    nodes::{NODES, Node, Nodes, counted, free_ports, new_cookie, until, write_secret},
     process::playhouse,
 };
 
@@ -99,12 +99,6 @@ async fn who_knocks_and_says_nothing_or_nonsense_is_counted() {
     let book = load.stop().await;
     book.assert_no_failures();
     book.audit(&nodes, &[0, 1, 2]).await;
-}
-
-/// Returns once the node has counted it.
-async fn counted(node: &Node, metric: &str) {
-    let count = async || node.metrics().await.and_then(|metrics| metrics.get(metric)).unwrap_or_default();
-    until(&format!("{metric} counts"), async || count().await >= 1.0).await;
 }
 
 /// In the three steps of `docs/config.md`: the next cookie beside the first, then in its place, then alone.

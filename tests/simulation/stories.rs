@@ -15,15 +15,15 @@ use super::{
     world::{Shape, World},
 };
 
-const SHAPE: Shape = Shape { nodes: 3, shards: 8, encryption: Encryption::On, log_entries_max: 1_000 };
+pub const SHAPE: Shape = Shape { nodes: 3, shards: 8, encryption: Encryption::On, log_entries_max: 1_000 };
 
-fn simulate<F: Future>(future: F) -> F::Output {
+pub fn simulate<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     runtime.expect("a runtime").block_on(future)
 }
 
 /// Waits until `is_so`, at most `limit` of simulated time.
-async fn within(limit: Duration, is_so: impl Fn() -> bool) -> bool {
+pub async fn within(limit: Duration, is_so: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + limit;
     while !is_so() {
         if Instant::now() > deadline {
@@ -35,7 +35,10 @@ async fn within(limit: Duration, is_so: impl Fn() -> bool) -> bool {
 }
 
 async fn whole() -> World {
-    let mut world = World::new(1, SHAPE);
+    whole_of(World::new(1, SHAPE)).await
+}
+
+pub async fn whole_of(mut world: World) -> World {
     (0..SHAPE.nodes).for_each(|at| world.start(at));
     let is_whole = within(Duration::from_secs(60), || checks::missing_for_whole(&world).is_empty()).await;
     assert!(is_whole, "{:#?}", checks::missing_for_whole(&world));

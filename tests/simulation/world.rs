@@ -47,6 +47,8 @@ pub struct World {
 /// One machine with its disk.
 pub struct Machine {
     pub name: String,
+    /// Which kinds the release has that is installed there.
+    pub kinds: fn() -> KindRegistry,
     pub memory: Arc<Memory>,
     pub running: Option<Running>,
     /// When somebody starts the node again, if it is down.
@@ -115,6 +117,7 @@ impl World {
     pub fn new(seed: u64, shape: Shape) -> Self {
         let host = |number| Machine {
             name: format!("node-{number}"),
+            kinds: all_kinds,
             memory: Memory::new(),
             running: None,
             start_at: None,
@@ -170,8 +173,9 @@ impl World {
         let environment = self.network.environment(&host.name, self.seed.wrapping_mul(1_000) + self.starts);
         let stage = Arc::new(Mutex::new(Stage::Starting));
         let (memory, slot, of) = (Arc::clone(&host.memory), Arc::clone(&stage), environment.clone());
+        let kinds = (host.kinds)();
         environment.spawn(async move {
-            let started = open(settings, memory, of).await;
+            let started = open(settings, kinds, memory, of).await;
             *slot.lock() = started.map_or_else(Stage::Failed, Stage::Up);
         });
         self.directory.set(at, Some(Arc::clone(&stage)));
@@ -296,7 +300,28 @@ impl World {
     }
 }
 
-async fn open(settings: Settings, memory: Arc<Memory>, environment: Environment) -> Result<Node, StartError> {
+/// The kinds that ship, and those of the tests.
+pub fn all_kinds() -> KindRegistry {
+    let mut all = without_accounts();
+    all.register::<Account>().expect("its name is free");
+    all
+}
+
+/// Those of a release that is older than accounts.
+pub fn without_accounts() -> KindRegistry {
+    let mut all = KindRegistry::default();
+    kinds::register_all(&mut all).expect("the shipped kinds have distinct names");
+    let registered = [all.register::<Transfer>(), all.register::<Journal>()];
+    registered.into_iter().for_each(|registered| registered.expect("these kinds have distinct names"));
+    all
+}
+
+async fn open(
+    settings: Settings,
+    kinds: KindRegistry,
+    memory: Arc<Memory>,
+    environment: Environment,
+) -> Result<Node, StartError> {
     let wanted = Wanted {
         name: settings.name.clone(),
         shards: settings.shards.into(),
@@ -304,9 +329,5 @@ async fn open(settings: Settings, memory: Arc<Memory>, environment: Environment)
     };
     let identity = Identity::open_or_create(&settings.data_dir, &wanted, &environment)?;
     let store = Store::start(memory, &environment, store::Config::default())?;
-    let mut all = KindRegistry::default();
-    kinds::register_all(&mut all).expect("the shipped kinds have distinct names");
-    let registered = [all.register::<Account>(), all.register::<Transfer>(), all.register::<Journal>()];
-    registered.into_iter().for_each(|registered| registered.expect("these kinds have distinct names"));
-    Node::start_with(identity, store, &settings, all, Metrics::new("simulation"), environment).await
+    Node::start_with(identity, store, &settings, kinds, Metrics::new("simulation"), environment).await
 }

@@ -64,7 +64,7 @@ pub struct Node {
     pub settings: Vec<String>,
     /// A program that runs the node as its own process, such as `ip netns exec name`; usually none.
     pub wrapper: Vec<OsString>,
-    program: Program,
+    pub program: Program,
     folder: PathBuf,
     shared: Vec<String>,
     process: Option<Child>,
@@ -423,6 +423,12 @@ impl Metrics {
     pub fn shards_led(&self) -> usize {
         self.get("playhouse_shards_led").unwrap_or_default() as usize
     }
+}
+
+/// Returns once the node has counted it.
+pub async fn counted(node: &Node, metric: &str) {
+    let count = async || node.metrics().await.and_then(|metrics| metrics.get(metric)).unwrap_or_default();
+    until(&format!("{metric} counts"), async || count().await >= 1.0).await;
 }
 
 /// Looks again and again until `is_so`; fails when that takes too long.

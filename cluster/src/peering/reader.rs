@@ -30,7 +30,10 @@ pub(super) async fn run(link: Arc<Link>, session: Arc<Session>, half: ReadEnd, o
         error = reader.read_all(Window::new(usual), plain) => Some(error),
     };
     if let Some(error) = outcome {
-        count(&link, &error);
+        if count(&link, &error) {
+            let (peer, lane) = (&session.peer().name, session.lane());
+            tracing::warn!(peer, ?lane, %error, "a peer broke the protocol; its session is closed");
+        }
         session.close(&error.to_string());
     }
     link.ended(&session);
@@ -49,14 +52,15 @@ enum ReadError {
     Frame(#[from] FrameError),
 }
 
-fn count(link: &Link, error: &ReadError) {
-    match error {
-        ReadError::Frame(FrameError::Oversized { .. }) => link.statistics.oversized_frames.increment(),
-        ReadError::Frame(FrameError::Garbage(_)) | ReadError::Record(_) => {
-            link.statistics.garbage_frames.increment();
-        }
-        ReadError::ByPeer | ReadError::Io(_) => {}
-    }
+/// Whether the peer sent what no peer may send. Each costs it the session, so that is said each time.
+fn count(link: &Link, error: &ReadError) -> bool {
+    let counter = match error {
+        ReadError::Frame(FrameError::Oversized { .. }) => &link.statistics.oversized_frames,
+        ReadError::Frame(FrameError::Garbage(_)) | ReadError::Record(_) => &link.statistics.garbage_frames,
+        ReadError::ByPeer | ReadError::Io(_) => return false,
+    };
+    counter.increment();
+    true
 }
 
 /// What is read at once. Control lanes are many and carry little.

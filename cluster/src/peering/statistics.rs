@@ -15,7 +15,8 @@ impl Counter {
         self.0.load(Relaxed)
     }
 
-    pub(super) fn add(&self, more: u64) {
+    /// Counts so many more.
+    pub fn add(&self, more: u64) {
         self.0.fetch_add(more, Relaxed);
     }
 

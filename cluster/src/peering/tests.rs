@@ -22,7 +22,7 @@ use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 
 use self::{services::*, wires::Wires};
-use super::*;
+use super::{captured_log::CapturedLog, *};
 
 /// No claim takes longer than this, in the time of the test.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -214,6 +214,15 @@ impl<'a> Unharmed<'a> {
         assert_eq!(first.echo(second.id(), Lane::Bulk, "still here?").await.unwrap(), "still here?");
         assert_eq!(second.echo(first.id(), Lane::Consensus, "and you?").await.unwrap(), "and you?");
     }
+}
+
+/// How many of the warnings since the last call have all of these words.
+fn warned(log: &CapturedLog, words: &[&str]) -> usize {
+    let lines = log.take();
+    let is_it = |(level, line): &&(tracing::Level, String)| {
+        *level == tracing::Level::WARN && words.iter().all(|word| line.contains(word))
+    };
+    lines.iter().filter(is_it).count()
 }
 
 /// Looks again and again, until the claim is true.

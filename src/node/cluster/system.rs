@@ -251,3 +251,6 @@ impl Observer for Applied {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,7 +50,7 @@ impl ClusterMeters {
         }
         if let Some(peering) = &rooms.council.peering {
             self.read_peers(peering);
-            self.read_links(peering.statistics());
+            read_links(&self.metrics, peering.statistics());
         }
     }
 
@@ -85,32 +85,31 @@ impl ClusterMeters {
             set(&self.metrics.peers.with_label_values(&[name]), count);
         }
     }
+}
 
-    fn read_links(&self, statistics: &Statistics) {
-        let metrics = &self.metrics;
-        raise(&metrics.link_authentication_failures, statistics.authentication_failures.get());
-        let failed = |reason| metrics.link_handshakes_failed.with_label_values(&[reason]);
-        raise(&failed("unproven"), statistics.unproven.get());
-        raise(&failed("garbage"), statistics.garbage_handshakes.get());
-        raise(&failed("timeout"), statistics.handshake_timeouts.get());
-        raise(&failed("half_open"), statistics.half_open_refused.get());
-        let cut = |reason| metrics.link_sessions_cut.with_label_values(&[reason]);
-        raise(&cut("silent"), statistics.silent_closed.get());
-        raise(&cut("stalled"), statistics.stalled_closed.get());
-        raise(&cut("oversized_frame"), statistics.oversized_frames.get());
-        raise(&cut("garbage_frame"), statistics.garbage_frames.get());
-        raise(&metrics.link_reconnects, statistics.reconnects.get());
-        for kind in RefusalKind::ALL {
-            let refusals = |by| metrics.link_refusals.with_label_values(&[by, kind.name()]);
-            raise(&refusals("us"), statistics.refused(kind).get());
-            raise(&refusals("peer"), statistics.refused_by_peer(kind).get());
-        }
-        for class in LaneClass::ALL {
-            let (traffic, lane) = (statistics.traffic(class), class.name());
-            let bytes = |direction| metrics.link_bytes.with_label_values(&[direction, lane]);
-            raise(&bytes("in"), traffic.bytes_in.get());
-            raise(&bytes("out"), traffic.bytes_out.get());
-        }
+fn read_links(metrics: &Metrics, statistics: &Statistics) {
+    raise(&metrics.link_authentication_failures, statistics.authentication_failures.get());
+    let failed = |reason| metrics.link_handshakes_failed.with_label_values(&[reason]);
+    raise(&failed("unproven"), statistics.unproven.get());
+    raise(&failed("garbage"), statistics.garbage_handshakes.get());
+    raise(&failed("timeout"), statistics.handshake_timeouts.get());
+    raise(&failed("half_open"), statistics.half_open_refused.get());
+    let cut = |reason| metrics.link_sessions_cut.with_label_values(&[reason]);
+    raise(&cut("silent"), statistics.silent_closed.get());
+    raise(&cut("stalled"), statistics.stalled_closed.get());
+    raise(&cut("oversized_frame"), statistics.oversized_frames.get());
+    raise(&cut("garbage_frame"), statistics.garbage_frames.get());
+    raise(&metrics.link_reconnects, statistics.reconnects.get());
+    for kind in RefusalKind::ALL {
+        let refusals = |by| metrics.link_refusals.with_label_values(&[by, kind.name()]);
+        raise(&refusals("us"), statistics.refused(kind).get());
+        raise(&refusals("peer"), statistics.refused_by_peer(kind).get());
+    }
+    for class in LaneClass::ALL {
+        let (traffic, lane) = (statistics.traffic(class), class.name());
+        let bytes = |direction| metrics.link_bytes.with_label_values(&[direction, lane]);
+        raise(&bytes("in"), traffic.bytes_in.get());
+        raise(&bytes("out"), traffic.bytes_out.get());
     }
 }
 
@@ -121,4 +120,39 @@ fn set(gauge: &IntGauge, value: usize) {
 /// Nobody else raises it.
 fn raise(counter: &IntCounter, now: u64) {
     counter.inc_by(now.saturating_sub(counter.get()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the link counts is tested where it counts; here, that an operator can see each of it, and apart.
+    #[test]
+    fn each_way_to_be_turned_away_has_a_line_of_its_own() {
+        let (metrics, statistics) = (Metrics::new("test"), Statistics::default());
+        statistics.refused(RefusalKind::OldIncarnation).add(2);
+        statistics.refused(RefusalKind::NoCommonProtocol).add(3);
+        statistics.refused_by_peer(RefusalKind::NoCommonProtocol).add(4);
+        statistics.unproven.add(5);
+        statistics.oversized_frames.add(6);
+        let expected = [
+            r#"playhouse_link_refusals_total{by="us",reason="old_incarnation"} 2"#,
+            r#"playhouse_link_refusals_total{by="peer",reason="old_incarnation"} 0"#,
+            r#"playhouse_link_refusals_total{by="us",reason="no_common_protocol"} 3"#,
+            r#"playhouse_link_refusals_total{by="peer",reason="no_common_protocol"} 4"#,
+            r#"playhouse_link_handshakes_failed_total{reason="unproven"} 5"#,
+            r#"playhouse_link_handshakes_failed_total{reason="garbage"} 0"#,
+            r#"playhouse_link_sessions_cut_total{reason="oversized_frame"} 6"#,
+            r#"playhouse_link_sessions_cut_total{reason="garbage_frame"} 0"#,
+            "playhouse_link_authentication_failures_total 0",
+        ];
+        // Reading again must not count again.
+        for _ in 0..2 {
+            read_links(&metrics, &statistics);
+            let shown = metrics.render();
+            for line in expected {
+                assert!(shown.lines().any(|shown| shown == line), "{line} is missing in\n{shown}");
+            }
+        }
+    }
 }

@@ -146,14 +146,16 @@ impl Remote {
         let question = match message {
             Message::Command(envelope) => Question::Command(self.command(ticket, to, envelope)),
             Message::View { kind, key, .. } => {
-                Question::View { ticket, shard, kind: kind.0, key: key.as_str() }
+                Question::View { ticket, shard, kind: kind.as_str(), key: key.as_str() }
             }
             Message::List { kind, prefix, after, limit, .. } => {
                 let limit = u32::try_from(*limit).unwrap_or(u32::MAX);
-                Question::List { ticket, shard, kind: kind.0, prefix, after: after.clone(), limit }
+                let kind = kind.as_str();
+                Question::List { ticket, shard, kind, prefix, after: after.clone(), limit }
             }
             Message::Subscribe { kind, key, after, .. } => {
-                Question::Subscribe { ticket, shard, kind: kind.0, key: key.as_str(), after: *after }
+                let (kind, key) = (kind.as_str(), key.as_str());
+                Question::Subscribe { ticket, shard, kind, key, after: *after }
             }
             Message::DeadLetters { limit, .. } => {
                 Question::DeadLetters { ticket, shard, limit: u32::try_from(*limit).unwrap_or(u32::MAX) }

@@ -17,16 +17,16 @@ pub(super) type Ticket = u64;
 /// What the node that dialed says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Question<'a> {
-    /// The kinds that it knows, in the order by which it will name them. Comes first.
+    /// The kinds that it knows, in the order by which its commands will name them. Comes first.
     Kinds(#[serde(borrow)] Vec<&'a str>),
     /// A command.
     Command(Command<'a>),
     /// Shows an entity.
-    View { ticket: Ticket, shard: u16, kind: u16, key: &'a str },
+    View { ticket: Ticket, shard: u16, kind: &'a str, key: &'a str },
     /// Lists entities.
-    List { ticket: Ticket, shard: u16, kind: u16, prefix: &'a str, after: Option<Key>, limit: u32 },
+    List { ticket: Ticket, shard: u16, kind: &'a str, prefix: &'a str, after: Option<Key>, limit: u32 },
     /// Subscribes to what an entity publishes.
-    Subscribe { ticket: Ticket, shard: u16, kind: u16, key: &'a str, after: Option<u64> },
+    Subscribe { ticket: Ticket, shard: u16, kind: &'a str, key: &'a str, after: Option<u64> },
     /// Ends a subscription.
     Unsubscribe { ticket: Ticket },
     /// Reads dead letters.
@@ -40,6 +40,7 @@ pub(super) struct Command<'a> {
     pub(super) shard: u16,
     /// For which leadership it is. Another one must not take it: what was sent before it may have been refused.
     pub(super) term: u64,
+    /// Its place among the introduced ones; [`WireMore`] has the name of one that the sender does not know.
     pub(super) kind: u16,
     pub(super) key: &'a str,
     pub(super) content: Content,
@@ -67,6 +68,7 @@ pub(super) struct WireMore {
     request_id: Option<String>,
     idempotency_key: Option<String>,
     trace: Option<TraceContext>,
+    pub(super) kind: Option<String>,
 }
 
 /// What the node that was dialed says.
@@ -121,16 +123,21 @@ impl WireMore {
             request_id: more.request_id.as_ref().map(|id| id.0.to_string()),
             idempotency_key: more.idempotency_key.as_ref().map(ToString::to_string),
             trace: more.trace.clone(),
+            kind: more.kind.as_ref().map(ToString::to_string),
         }
     }
 
-    pub(super) fn into_more(self, arrived: tokio::time::Instant) -> More {
-        More {
+    /// What it has beside the name of a kind, which is nothing unless a client sent it.
+    pub(super) fn into_more(self, arrived: tokio::time::Instant) -> Option<More> {
+        let is_of_client =
+            self.request_id.is_some() || self.idempotency_key.is_some() || self.trace.is_some();
+        is_of_client.then(|| More {
             arrived: Some(arrived),
             request_id: self.request_id.map(|id| crate::protocol::RequestId(id.into())),
             idempotency_key: self.idempotency_key.map(Into::into),
             trace: self.trace,
-        }
+            kind: None,
+        })
     }
 }
 

@@ -64,8 +64,8 @@ struct Shared {
 /// What only whoever hears frames needs.
 #[derive(Default)]
 struct Hearing {
-    /// The peer's kinds, in its order, with their names for errors.
-    kinds: Vec<(String, Option<KindIndex>)>,
+    /// The peer's kinds, in its order, and where they are here.
+    kinds: Vec<(KindName, KindIndex)>,
     /// Commands that were heard and not delivered yet.
     batch: Batch,
 }
@@ -172,70 +172,74 @@ impl Serving {
 
     fn question(&self, hearing: &mut Hearing, question: Question<'_>) -> Result<(), ServeError> {
         match question {
-            Question::Kinds(names) => hearing.kinds = self.introduced(&names),
+            Question::Kinds(names) => hearing.kinds = self.introduced(&names)?,
             Question::Command(command) => return self.command(hearing, command, &mut None),
             Question::View { ticket, shard, kind, key } => {
-                let (kind, key) = (self.kind(hearing, ticket, kind)?, read_key(key)?);
-                if let Some(kind) = kind {
-                    self.ask(
-                        ticket,
-                        shard,
-                        |reply| Message::View { kind, key, reply },
-                        |ticket, view| Answer::View { ticket, view },
-                    );
-                }
+                let (kind, key) = (read_kind(kind)?, read_key(key)?);
+                let view = |reply| Message::View { kind, key, reply };
+                self.ask(ticket, shard, view, |ticket, view| Answer::View { ticket, view });
             }
             Question::List { ticket, shard, kind, prefix, after, limit } => {
-                if let Some(kind) = self.kind(hearing, ticket, kind)? {
-                    let (prefix, limit) = (prefix.to_owned(), limit as usize);
-                    let list = |reply| Message::List { kind, prefix, after, limit, reply };
-                    self.ask(ticket, shard, list, |ticket, page| Answer::Page { ticket, page });
-                }
+                let (kind, prefix, limit) = (read_kind(kind)?, prefix.to_owned(), limit as usize);
+                let list = |reply| Message::List { kind, prefix, after, limit, reply };
+                self.ask(ticket, shard, list, |ticket, page| Answer::Page { ticket, page });
             }
             Question::DeadLetters { ticket, shard, limit } => {
                 let read = |reply| Message::DeadLetters { limit: limit as usize, reply };
                 self.ask(ticket, shard, read, |ticket, letters| Answer::DeadLetters { ticket, letters });
             }
             Question::Subscribe { ticket, shard, kind, key, after } => {
-                let (kind, key) = (self.kind(hearing, ticket, kind)?, read_key(key)?);
-                if let Some(kind) = kind {
-                    self.subscribe(ticket, ShardId(shard), kind, key, after);
-                }
+                self.subscribe(ticket, ShardId(shard), read_kind(kind)?, read_key(key)?, after);
             }
             Question::Unsubscribe { ticket } => drop(self.shared.state.lock().subscriptions.remove(&ticket)),
         }
         Ok(())
     }
 
-    fn introduced(&self, names: &[&str]) -> Vec<(String, Option<KindIndex>)> {
-        let find = |name: &str| KindName::new(name).ok().and_then(|name| self.shared.registry.find(&name));
-        names.iter().map(|name| ((*name).to_owned(), find(name))).collect()
+    fn introduced(&self, names: &[&str]) -> Result<Vec<(KindName, KindIndex)>, ServeError> {
+        names.iter().map(|name| Ok(self.find(read_kind(name)?))).collect()
     }
 
-    /// The kind in our registry. `None` when we have it not; then the peer was told.
-    fn kind(&self, hearing: &Hearing, ticket: Ticket, number: u16) -> Result<Option<KindIndex>, ServeError> {
-        let known = hearing.kinds.get(usize::from(number));
-        let (name, kind) = known.ok_or_else(|| ServeError::Unknown(format!("kind {number}")))?;
-        if kind.is_none() && ticket != 0 {
-            let error = CallError::UnknownKind { kind: name.clone() };
-            self.answer(&Answer::Failed { ticket, error });
-        }
-        Ok(*kind)
+    fn find(&self, name: KindName) -> (KindName, KindIndex) {
+        let kind = self.shared.registry.find(&name).unwrap_or(KindIndex::UNKNOWN);
+        (name, kind)
+    }
+
+    /// The kind in our registry, and its name if we have it not: only the executor may refuse it. `name` came with the
+    /// command, from a peer that has it not.
+    fn kind(
+        &self,
+        hearing: &Hearing,
+        number: u16,
+        name: Option<String>,
+    ) -> Result<(KindIndex, Option<KindName>), ServeError> {
+        let (name, kind) = match (hearing.kinds.get(usize::from(number)), name) {
+            (Some((_, kind)), _) if kind.is_known() => return Ok((*kind, None)),
+            (Some(introduced), _) => introduced.clone(),
+            (None, Some(name)) => self.find(read_kind(&name)?),
+            (None, None) => return Err(ServeError::Unknown(format!("kind {number}"))),
+        };
+        Ok((kind, (!kind.is_known()).then_some(name)))
     }
 
     fn command(
         &self,
         hearing: &mut Hearing,
-        command: Command<'_>,
+        mut command: Command<'_>,
         now: &mut Option<Instant>,
     ) -> Result<(), ServeError> {
         let key = read_key(command.key)?;
-        let Some(kind) = self.kind(hearing, command.ticket, command.kind)? else { return Ok(()) };
+        let name = command.more.as_mut().and_then(|more| more.kind.take());
+        let (kind, name) = self.kind(hearing, command.kind, name)?;
         let to = (ShardId(command.shard), Term(command.term));
         if hearing.batch.is_of_another_term(to) {
             self.deliver_all(&mut hearing.batch)?;
         }
         let mut now = || *now.get_or_insert_with(|| self.shared.environment.now());
+        let mut more = command.more.and_then(|more| more.into_more(now()));
+        if name.is_some() {
+            more.get_or_insert_default().kind = name;
+        }
         let envelope = Envelope {
             kind,
             key,
@@ -243,7 +247,7 @@ impl Serving {
             reply: self.reply_to(command.ticket),
             position: command.position.map(|position| Box::new(position.position())),
             deadline: command.time_left.map(|left| now() + left),
-            more: command.more.map(|more| Box::new(more.into_more(now()))),
+            more: more.map(Box::new),
         };
         hearing.batch.add(to, Message::Command(envelope));
         Ok(())
@@ -268,8 +272,30 @@ impl Serving {
         match mailbox.push_all(messages) {
             Ok(()) => Ok(()),
             Err(NotAll::Closed) => self.refuse_all(to, std::mem::take(messages)),
-            Err(NotAll::Full) => self.find_no_room(to, std::mem::take(messages), &mailbox),
+            Err(NotAll::Full) => self.deliver_each(to, std::mem::take(messages), &mailbox),
         }
+    }
+
+    /// Behind one that found no room another may find some, if it is smaller and need not stay behind it. It must not show
+    /// which of them were read together.
+    fn deliver_each(
+        &self,
+        to: (ShardId, Term),
+        messages: Vec<Message>,
+        mailbox: &Mailbox,
+    ) -> Result<(), ServeError> {
+        for message in messages {
+            if position_of(&message).is_some_and(|at| self.is_held_back(to, at)) {
+                self.find_no_room(to, message, mailbox)?;
+                continue;
+            }
+            match mailbox.push(message) {
+                Ok(()) => {}
+                Err(MailboxError::Full(message)) => self.find_no_room(to, message, mailbox)?,
+                Err(MailboxError::Closed(message)) => self.refuse_all(to, vec![message])?,
+            }
+        }
+        Ok(())
     }
 
     /// They are for a leadership that is not here.
@@ -286,19 +312,15 @@ impl Serving {
     fn find_no_room(
         &self,
         to: (ShardId, Term),
-        messages: Vec<Message>,
+        message: Message,
         mailbox: &Mailbox,
     ) -> Result<(), ServeError> {
-        for message in messages {
-            self.hold_back(to, position_of(&message))?;
-            match message {
-                // Its sender has forgotten it, so it must be found here.
-                Message::Command(envelope) if matches!(envelope.reply, ReplyTo::Nobody) => {
-                    mailbox.lose(envelope)
-                }
-                Message::Command(envelope) => envelope.reply.busy(),
-                other => debug_assert!(false, "only commands are delivered together: {}", other.bytes()),
-            }
+        self.hold_back(to, position_of(&message))?;
+        match message {
+            // Its sender has forgotten it, so it must be found here.
+            Message::Command(envelope) if matches!(envelope.reply, ReplyTo::Nobody) => mailbox.lose(envelope),
+            Message::Command(envelope) => envelope.reply.busy(),
+            other => debug_assert!(false, "only commands are delivered together: {}", other.bytes()),
         }
         Ok(())
     }
@@ -392,7 +414,7 @@ impl Serving {
         }
     }
 
-    fn subscribe(&self, ticket: Ticket, shard: ShardId, kind: KindIndex, key: Key, after: Option<u64>) {
+    fn subscribe(&self, ticket: Ticket, shard: ShardId, kind: KindName, key: Key, after: Option<u64>) {
         let (subscriber, items) = mpsc::channel(ITEMS_MAX);
         let (reply, outcome) = oneshot::channel();
         let (end, ended) = oneshot::channel();
@@ -509,6 +531,10 @@ fn position_of(message: &Message) -> Option<&Position> {
         Message::Command(envelope) => envelope.position.as_deref(),
         _ => None,
     }
+}
+
+fn read_kind(kind: &str) -> Result<KindName, ServeError> {
+    KindName::new(kind).map_err(|error| ServeError::Unknown(format!("a kind that is none ({error})")))
 }
 
 fn read_key(key: &str) -> Result<Key, ServeError> {

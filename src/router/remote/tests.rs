@@ -1,5 +1,7 @@
 //! Two routers joined by lanes that the test pumps by hand; the test itself is the executor.
 
+mod other_kinds;
+
 use std::{collections::VecDeque, num::NonZeroU16, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
@@ -96,8 +98,12 @@ fn router(node: u64) -> Router {
     let mut kinds = KindRegistry::default();
     kinds.register::<Counter>().unwrap();
     kinds.register::<Limiter>().unwrap();
+    router_of(node, ONE, kinds)
+}
+
+fn router_of(node: u64, shards: NonZeroU16, kinds: KindRegistry) -> Router {
     let identity = RouterIdentity { node, incarnation: 1 };
-    Router::new(identity, ONE, Arc::new(kinds), Environment::simulated(node), Arc::new(|_, _, _| {}))
+    Router::new(identity, shards, Arc::new(kinds), Environment::simulated(node), Arc::new(|_, _, _| {}))
 }
 
 fn lead(router: &Router, term: u64, messages_max: usize) -> Mailbox {
@@ -459,7 +465,7 @@ async fn a_cast_that_finds_no_room_elsewhere_is_not_lost_in_silence() {
     let mailbox = lead(&leader, 1, 1);
     line.pump();
     let target = EntityId::new("limiter", "door").unwrap();
-    let kind = asker.kind(&target).unwrap();
+    let kind = asker.kind(&target.kind);
     for number in 0..12 {
         asker.post(target.clone(), kind, Body::json(number.to_string())).unwrap();
     }
@@ -480,4 +486,51 @@ async fn a_cast_that_finds_no_room_elsewhere_is_not_lost_in_silence() {
     batch.clear();
     mailbox.take(&mut batch);
     assert!(batch.is_empty(), "told once");
+}
+
+/// Of what was read together, all behind the first one without room was refused, also what was small and had nothing to do
+/// with it: casts of others were lost.
+#[tokio::test(start_paused = true)]
+async fn a_large_command_without_room_keeps_back_only_what_must_stay_behind_it() {
+    let (asker, leader) = (router(1), router(2));
+    let line = Line::dial(&asker, &leader, 2);
+    // Room for a large one, but not beside a small one.
+    let (large, size) = ("x".repeat(10_000), size_of::<Message>());
+    let mailbox = Mailbox::new(MailboxConfig { messages_max: 100, bytes_max: large.len() + size + size / 2 });
+    leader.set_executor(SHARD, Some((Term(1), mailbox.clone())));
+    line.pump();
+    let target = EntityId::new("limiter", "door").unwrap();
+    let cast = |body: &str| asker.post(target.clone(), asker.kind(&target.kind), Body::json(body.to_owned()));
+    let pending = [send(&asker, "first"), send(&asker, &large), send(&asker, "behind it")];
+    cast(&large).unwrap();
+    cast("small").unwrap();
+    let frames: Vec<_> = line.there.frames.lock().drain(..).collect();
+    line.serving.hear_all(frames.iter().map(Vec::as_slice)).unwrap();
+
+    let mut batch = VecDeque::new();
+    mailbox.take(&mut batch);
+    let Some(Message::Lost(lost)) = batch.pop_back() else { panic!("nothing tells of the large cast") };
+    assert_eq!((lost.kept.len(), lost.kept[0].body.bytes().len()), (1, large.len()));
+    let body = |message: Message| match message {
+        Message::Command(envelope) => {
+            let body = String::from_utf8(envelope.body.bytes().to_vec()).unwrap();
+            envelope.reply.send(Ok(Reply { body: body.clone().into(), revision: 0 }));
+            body
+        }
+        _ => panic!("only commands were sent"),
+    };
+    assert_eq!(batch.into_iter().map(body).collect::<Vec<_>>(), ["first", "small"]);
+
+    // There is room now: what was kept back comes again, in order.
+    let mut order = Vec::new();
+    for _ in 0..20 {
+        line.pump();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        order.extend(echo(take(&mailbox)));
+    }
+    line.pump();
+    assert_eq!(order, [2, 3]);
+    for (pending, body) in pending.into_iter().zip(["first", &large, "behind it"]) {
+        assert_eq!(body_of(pending).await, body);
+    }
 }

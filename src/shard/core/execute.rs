@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Core, Effect, Of};
 use crate::{
     entity::{Command, Executed, KindIndex, Outcome, RecordChange, Scope, TimerChange},
-    protocol::{Body, CallError, Content, EntityId, Key, Payload, Reply, RequestId},
+    protocol::{Body, CallError, Content, EntityId, Key, KindName, Payload, Reply, RequestId},
     shard::{
         DeadLetter,
         envelope::{Cast, Envelope, KeptReply, More, Position, ReplyTo, StreamId},
@@ -71,6 +71,11 @@ impl Core {
             }
         }
         let Some(reply) = self.find_kept(kind, &key, &body, more.as_deref(), reply)? else { return Ok(()) };
+        // Not before: a release that has the kind may have executed it, and then this is its repetition.
+        if let Some(name) = more.as_deref().and_then(|more| more.kind.clone()) {
+            self.refuse_unknown(name, key, body, reply);
+            return Ok(());
+        }
         self.fresh(kind, &key, body, position, more, reply)
     }
 
@@ -100,7 +105,8 @@ impl Core {
         let Some(idempotency_key) = more.and_then(|more| more.idempotency_key.as_ref()) else {
             return Ok(Some(reply));
         };
-        let of = Of { kind: self.kinds.description(kind).kind.as_str(), key };
+        let name = self.name_of(kind, more.and_then(|more| more.kind.as_ref())).clone();
+        let of = Of { kind: name.as_str(), key };
         let known =
             self.idempotency.find(&self.pending, of, idempotency_key, body.bytes(), self.meta.clock_ms)?;
         let (answer, saw) = match known {
@@ -114,6 +120,17 @@ impl Core {
         self.statistics.repeated += 1;
         self.gate.hold_until(saw, self.pending.open_number(), Effect::Reply(reply, answer));
         Ok(None)
+    }
+
+    /// This release does not have the kind. Only who leads may say so, hence the barrier of a read.
+    fn refuse_unknown(&mut self, kind: KindName, key: Key, body: Payload, reply: ReplyTo) {
+        let error = CallError::UnknownKind { kind: kind.to_string() };
+        if matches!(reply, ReplyTo::Nobody) {
+            let body = Body { content: body.content(), bytes: Bytes::copy_from_slice(body.bytes()) };
+            let (target, reason, at_ms) = (EntityId { kind, key }, error.to_string(), self.meta.clock_ms);
+            return self.bury(DeadLetter { target, body, reason, at_ms });
+        }
+        self.gate.hold_until(0, self.pending.open_number(), Effect::Reply(reply, Err(error)));
     }
 
     fn fresh(

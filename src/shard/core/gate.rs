@@ -23,7 +23,7 @@ pub enum Effect {
     /// The view of an entity.
     View(oneshot::Sender<Result<EntityView, CallError>>, Result<EntityView, CallError>),
     /// A page of entities.
-    Page(oneshot::Sender<Result<Page, CallError>>, Page),
+    Page(oneshot::Sender<Result<Page, CallError>>, Result<Page, CallError>),
     /// Dead letters.
     DeadLetters(oneshot::Sender<Result<Vec<DeadLetter>, CallError>>, Vec<DeadLetter>),
     /// A cast from the outbox: sent until acknowledged.
@@ -76,7 +76,7 @@ impl Effect {
         let carried = match self {
             Self::Reply(_, Ok(reply)) => reply.body.len(),
             Self::View(_, Ok(view)) => view.state.len(),
-            Self::Page(_, page) => {
+            Self::Page(_, Ok(page)) => {
                 page.entities.iter().map(|(key, _)| size_of::<(Key, u64)>() + key.as_str().len()).sum()
             }
             Self::Publish { items, .. } => items.iter().map(|(_, item)| item.len()).sum(),
@@ -84,6 +84,7 @@ impl Effect {
             Self::Cast(Cast { body, .. }) | Self::CastOnce { body, .. } => body.bytes.len(),
             Self::Reply(_, Err(_))
             | Self::View(_, Err(_))
+            | Self::Page(_, Err(_))
             | Self::Spawn { .. }
             | Self::StartSubscription(_) => 0,
         };

@@ -5,8 +5,8 @@ use tokio::sync::oneshot;
 
 use super::{Core, Effect, Of, gate::StartSubscription};
 use crate::{
-    entity::{Image, KindIndex, Scope},
-    protocol::{CallError, EntityId, EntityView, Key, Page},
+    entity::{Image, Scope},
+    protocol::{CallError, EntityId, EntityView, Key, KindName, Page},
     shard::{
         DeadLetter,
         envelope::Subscriber,
@@ -20,10 +20,14 @@ use crate::{
 impl Core {
     pub(super) fn view(
         &mut self,
-        kind: KindIndex,
+        name: KindName,
         key: Key,
         reply: oneshot::Sender<Result<EntityView, CallError>>,
     ) {
+        let Some(kind) = self.kinds.find(&name) else {
+            let unknown = Effect::View(reply, Err(unknown(&name)));
+            return self.gate.hold_until(0, self.pending.open_number(), unknown);
+        };
         let scope = Scope {
             now_ms: self.meta.clock_ms,
             request_id: None,
@@ -34,7 +38,7 @@ impl Core {
             wants_reply: true,
         };
         let outcome = self.tables[usize::from(kind.0)].view(&key, &scope);
-        let id = EntityId { kind: self.kinds.description(kind).kind.clone(), key };
+        let id = EntityId { kind: name, key };
         let (shard, revision) = (self.shard, outcome.revision);
         let view = outcome.reply.map(|state| EntityView { id, shard, revision, state });
         if self.tables[usize::from(kind.0)].is_volatile() {
@@ -44,15 +48,15 @@ impl Core {
         }
     }
 
+    /// What is stored is listed by name, so a release that does not have the kind lists what others wrote of it.
     pub(super) fn list(
         &mut self,
-        kind: KindIndex,
+        name: &KindName,
         prefix: &str,
         after: Option<&Key>,
         limit: usize,
         reply: oneshot::Sender<Result<Page, CallError>>,
     ) -> Result<(), StoreError> {
-        let name = self.kinds.description(kind).kind.clone();
         let start = keys::kind_prefix(Family::Image, name.as_str(), prefix);
         let end = keys::after_prefix(&start);
         let from = match after {
@@ -74,10 +78,12 @@ impl Core {
         let has_more = entities.len() > limit;
         entities.truncate(limit);
         let next_after = entities.last().filter(|_| has_more).map(|(key, _)| key.clone());
+        let is_unknown = entities.is_empty() && self.kinds.find(name).is_none();
+        let page = if is_unknown { Err(unknown(name)) } else { Ok(Page { entities, next_after }) };
         let open = self.pending.open_number();
         // Any proposal on its way may be part of what was seen.
         let saw = if self.pending.is_clean() { open - 1 } else { open };
-        self.gate.hold_until(saw, open, Effect::Page(reply, Page { entities, next_after }));
+        self.gate.hold_until(saw, open, Effect::Page(reply, page));
         Ok(())
     }
 
@@ -96,7 +102,7 @@ impl Core {
 
     pub(super) fn subscribe(
         &mut self,
-        kind: KindIndex,
+        name: &KindName,
         key: Key,
         after: Option<u64>,
         subscriber: Subscriber,
@@ -107,11 +113,14 @@ impl Core {
             drop(reply.send(Err(CallError::Overloaded { what })));
             return Ok(());
         }
+        let Some(kind) = self.kinds.find(name) else {
+            drop(reply.send(Err(unknown(name))));
+            return Ok(());
+        };
         let missed = if self.tables[usize::from(kind.0)].is_volatile() {
             let last = self.volatile_revision;
             Missed { after: last, gap: None, items: Vec::new(), last, proposal: 0 }
         } else {
-            let name = self.kinds.description(kind).kind.clone();
             history::missed(&self.pending, Of { kind: name.as_str(), key: &key }, after)?
         };
         self.next_listener += 1;
@@ -135,4 +144,8 @@ impl Core {
         self.gate.hold_until(saw, open, Effect::DeadLetters(reply, letters));
         Ok(())
     }
+}
+
+fn unknown(kind: &KindName) -> CallError {
+    CallError::UnknownKind { kind: kind.to_string() }
 }

@@ -12,7 +12,7 @@ use super::*;
 use crate::{
     entity::Entity,
     kinds::Counter,
-    protocol::Key,
+    protocol::{Key, KindName},
     shard::{
         CastOutcome, MailboxConfig,
         envelope::{Envelope, ReplyTo},
@@ -265,7 +265,8 @@ async fn a_revision_that_an_entity_has_not_reached_cannot_be_subscribed_behind()
     let (reply, answer) = oneshot::channel();
     let (subscriber, mut items) = tokio::sync::mpsc::channel(1);
     let key = Key::new("visits").unwrap();
-    let subscribe = Message::Subscribe { kind: KindIndex(0), key, after: Some(5), subscriber, reply };
+    let kind = KindName::new(Counter::KIND).unwrap();
+    let subscribe = Message::Subscribe { kind, key, after: Some(5), subscriber, reply };
     running.mailbox.push(subscribe).ok().unwrap();
     let refused = answer.await.unwrap().unwrap_err();
     assert_eq!(refused.to_string(), "cannot subscribe: revision 5 was asked for, and the last one is 0");

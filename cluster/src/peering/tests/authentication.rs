@@ -67,6 +67,7 @@ async fn a_replayed_first_message_keeps_no_state_and_replaces_nothing() {
     let unharmed = Unharmed::note(&first, &second);
     let opened = first.statistics().sessions_opened.get();
     let peers = first.peering.peers().borrow().clone();
+    let log = CapturedLog::start();
 
     // The real one goes on afterwards, so both ways to go on wrongly are tried: not at all, and with other bytes.
     for garbage in [&[][..], &[0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]]
@@ -83,6 +84,8 @@ async fn a_replayed_first_message_keeps_no_state_and_replaces_nothing() {
 
     assert_eq!(first.statistics().sessions_opened.get(), opened);
     assert_eq!(*first.peering.peers().borrow(), peers);
+    let words = ["an incoming connection failed", "the handshake was begun but not continued"];
+    assert_eq!(warned(&log, &words), 1, "said once in a minute, counted each time");
     unharmed.check().await;
 }
 

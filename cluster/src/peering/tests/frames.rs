@@ -228,12 +228,15 @@ async fn bad_frames_close_the_session_that_brought_them() {
     ];
     for (bytes, is_oversized) in bad {
         let before = (statistics.oversized_frames.get(), statistics.garbage_frames.get());
+        let log = CapturedLog::start();
         let mut raw = enter(&first, raw::hello_of(&node(3), Lane::Control)).await;
         raw.send(&bytes).await;
         raw.closed().await;
         let now = (statistics.oversized_frames.get(), statistics.garbage_frames.get());
         let more = (u64::from(is_oversized), u64::from(!is_oversized));
         assert_eq!(now, (before.0 + more.0, before.1 + more.1), "{bytes:?}");
+        let why = if is_oversized { "at most 16777216 are allowed" } else { "error=" };
+        assert_eq!(warned(&log, &["a peer broke the protocol", "node-3", "Control", why]), 1, "{bytes:?}");
     }
     unharmed.check().await;
 }

@@ -75,12 +75,15 @@ async fn another_number_of_shards_is_refused() {
 async fn an_older_incarnation_is_refused() {
     let (first, second) = pair(node(1), node(2)).await;
     let unharmed = Unharmed::note(&first, &second);
+    let log = CapturedLog::start();
     for lane in [Lane::Control, Lane::Consensus] {
         let hello = raw::hello_of(&Setup { incarnation: 9, ..node(2) }, lane);
         let refusal = raw::refusal(first.peering.address(), &cookie(1), &hello).await;
         assert_eq!(refusal, Refusal::OldIncarnation { newest: Incarnation(10) });
     }
     assert_eq!(first.statistics().refused(RefusalKind::OldIncarnation).get(), 2);
+    let words = ["a peer is refused", "raft_id=2", "a newer incarnation of that node is known, 10"];
+    assert_eq!(warned(&log, &words), 1, "said once, counted each time");
     unharmed.check().await;
 }
 
@@ -118,6 +121,7 @@ async fn a_dialer_without_a_common_protocol_is_told_what_is_spoken() {
     let (first, second) = pair(node(1), node(2)).await;
     let unharmed = Unharmed::note(&first, &second);
     let later = Protocols { oldest: 2, newest: 3 };
+    let log = CapturedLog::start();
 
     let mut channel = raw::connect(first.peering.address(), &cookie(1)).await.unwrap();
     let hello = raw::hello_of(&node(3), Lane::Control);
@@ -126,6 +130,8 @@ async fn a_dialer_without_a_common_protocol_is_told_what_is_spoken() {
     assert_eq!(spoken, Protocols::OURS);
     assert_eq!(reply, Reply::Refused(Refusal::NoCommonProtocol { oldest: 1, newest: 1 }));
     assert_eq!(first.statistics().refused(RefusalKind::NoCommonProtocol).get(), 1);
+    let words = ["a peer is refused", "no common protocol: this node speaks 1 to 1"];
+    assert_eq!(warned(&log, &words), 1);
     unharmed.check().await;
 }
 

@@ -1,9 +1,21 @@
 //! Replicas that come, go, and come again; leadership that is handed on.
 
 use super::mesh::*;
-use crate::consensus::raft::{group::*, network::Question, types::encode};
-use openraft::raft::VoteRequest;
+use crate::{
+    codec,
+    consensus::{
+        keys::Keys,
+        raft::{
+            arrivals::Transfer,
+            group::*,
+            network::{Answer, Question},
+            types::{Types, Vote, encode},
+        },
+    },
+};
+use openraft::raft::{SnapshotResponse, VoteRequest};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -259,6 +271,61 @@ async fn a_destruction_that_was_interrupted_is_finished_when_the_group_is_opened
     assert_eq!(state(&again.group), []);
     assert_eq!(*again.group.applied().borrow(), 0);
     assert_eq!(*again.group.replicas().borrow(), Replicas::default());
+}
+
+/// openraft does not wait for it: what was still queued there was written behind the removal, and never removed.
+#[tokio::test(start_paused = true)]
+async fn a_replica_has_not_stopped_before_its_state_machine_has_applied_what_waits() {
+    let mesh = Mesh::new(1, Duration::ZERO);
+    let nodes = mesh.found(1, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    apply(&node.group, term, 1..=3, 10).await;
+    let (go_on, held) = oneshot::channel::<()>();
+    let raft = &node.group.inner.raft;
+    let hold = raft.external_state_machine_request(|_| Box::pin(async move { drop(held.await) }));
+    hold.await.unwrap();
+    let mut news = propose(&node.group, term, 4, 10).await;
+    assert_eq!(news.recv().await, Some(Progress::Committed), "its turn comes behind what is held");
+    let group = node.group.clone();
+    let stopping = node.environment.spawn(async move { group.shutdown().await });
+    tokio::time::sleep(APPLIED_WITHIN / 2).await;
+    assert!(!stopping.is_finished(), "it could be removed now");
+    go_on.send(()).unwrap();
+    stopping.await.unwrap();
+    RaftGroup::destroy(&node.store, GROUP).await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    assert!(!RaftGroup::has_group(&node.store, GROUP).unwrap());
+}
+
+/// A leader may send one that the follower has overtaken meanwhile, by the log. openraft ignores it; it lay there until the
+/// next start.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_brings_nothing_new_does_not_stay() {
+    let mesh = Mesh::new(1, Duration::ZERO);
+    let nodes = mesh.found(2, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    apply(&node.group, term, 1..=5, 10).await;
+    let old = Applied::read(&node.store, GROUP).unwrap();
+    apply(&node.group, term, 6..=9, 10).await;
+    let own = node.group.own();
+    let follower = nodes.iter().find(|other| other.group.own() != own).unwrap();
+    until("it has everything", || state(&follower.group) == state(&node.group)).await;
+
+    let transfer = Transfer { vote: Vote::new_committed(term.0, own.0), attempt: 0 };
+    let arrived = || {
+        let range = Keys::new(GROUP).generation(1);
+        follower.store.keys(&range.start..&range.end, 10).unwrap().len()
+    };
+    let pairs = vec![(Bytes::from_static(b"key"), Bytes::from_static(b"value"))];
+    let part = Question::SnapshotPairs { transfer, number: 0, pairs };
+    let answer = follower.group.receive(own, encode(&part)).await;
+    codec::decode::<Answer<()>>(&answer).unwrap().unwrap();
+    assert_eq!(arrived(), 1);
+    let end = Question::SnapshotEnd { transfer, meta: old.meta(), sequence: old.sequence, count: 1 };
+    let answer = follower.group.receive(own, encode(&end)).await;
+    codec::decode::<Answer<SnapshotResponse<Types>>>(&answer).unwrap().unwrap();
+    assert_eq!(arrived(), 0, "nobody would ever read it");
+    assert_eq!(state(&follower.group), state(&node.group));
 }
 
 /// Whether exactly `voters` vote, there are no others, and that is committed.
