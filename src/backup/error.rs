@@ -21,6 +21,15 @@ pub enum BackupError {
         #[source]
         source: io::Error,
     },
+    /// It has its name, but the disk did not confirm that.
+    #[error("the backup {} is whole, but its name may not survive a power loss: look at the disk, then verify it", path.display())]
+    NotSynced {
+        /// The folder of the backup.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// It is not what was written.
     #[error("{} is damaged: {reason}; use another backup", path.display())]
     Damaged {

@@ -17,6 +17,8 @@ const MANIFEST: &str = "manifest.json";
 pub struct BackupWriter {
     target: PathBuf,
     unfinished: PathBuf,
+    /// The folder above: what is renamed in it lasts when it is synced.
+    above: File,
     manifest: Manifest,
 }
 
@@ -25,7 +27,8 @@ impl BackupWriter {
     ///
     /// # Errors
     ///
-    /// When `target`, or what an interrupted backup left behind under its name, exists; or it cannot be created.
+    /// When `target`, or what an interrupted backup left behind under its name, exists; or it cannot be created, or the folder
+    /// above cannot be synced, without which no backup could be finished.
     pub fn begin(target: &Path, manifest: Manifest) -> Result<Self, BackupError> {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(".unfinished");
@@ -35,8 +38,12 @@ impl BackupWriter {
                 return Err(BackupError::Exists(folder.to_owned()));
             }
         }
+        let above = target.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let above = File::open(above)
+            .and_then(|folder| folder.sync_all().map(|()| folder))
+            .map_err(BackupError::io(above))?;
         create_folder(&unfinished).map_err(BackupError::io(&unfinished))?;
-        Ok(Self { target: target.to_owned(), unfinished, manifest })
+        Ok(Self { target: target.to_owned(), unfinished, above, manifest })
     }
 
     /// Where it is until it is finished.
@@ -87,7 +94,8 @@ impl BackupWriter {
     ///
     /// # Errors
     ///
-    /// When something is not as it was written, or the folder cannot be renamed. It keeps its unfinished name then.
+    /// When something is not as it was written, or the folder cannot be renamed. It keeps its unfinished name then, unless it is
+    /// [`BackupError::NotSynced`].
     pub fn finish(mut self) -> Result<Manifest, BackupError> {
         self.manifest.ended_ms =
             self.manifest.files.iter().map(|file| file.taken_ms).max().unwrap_or_default();
@@ -103,8 +111,8 @@ impl BackupWriter {
             return Err(BackupError::Exists(self.target));
         }
         fs::rename(&self.unfinished, &self.target).map_err(BackupError::io(&self.target))?;
-        let above = self.target.parent().filter(|above| !above.as_os_str().is_empty());
-        sync(above.unwrap_or(Path::new(".")))?;
+        let synced = self.above.sync_all();
+        synced.map_err(|source| BackupError::NotSynced { path: self.target, source })?;
         Ok(backup.manifest)
     }
 }
@@ -125,10 +133,12 @@ impl Backup {
     pub fn open(folder: &Path) -> Result<Self, BackupError> {
         let path = folder.join(MANIFEST);
         let text = fs::read_to_string(&path).map_err(BackupError::io(&path))?;
-        let manifest = Manifest::parse(&text).map_err(|reason| BackupError::damaged(&path, reason))?;
-        if manifest.format != FORMAT {
-            return Err(BackupError::Foreign { path, found: manifest.format });
+        let damaged = |reason| BackupError::damaged(&path, reason);
+        let found = Manifest::format_of(&text).map_err(damaged)?;
+        if found != FORMAT {
+            return Err(BackupError::Foreign { path, found });
         }
+        let manifest = Manifest::parse(&text).map_err(damaged)?;
         Ok(Self { folder: folder.to_owned(), manifest })
     }
 
@@ -243,4 +253,46 @@ fn create_file(path: &Path) -> io::Result<File> {
 
 fn sync(path: &Path) -> Result<(), BackupError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(BackupError::io(path))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// It was called no backup, to be removed, although it had its name and everything in it.
+    #[test]
+    fn a_backup_whose_name_could_not_be_synced_is_there_and_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("backup");
+        let manifest = Manifest {
+            format: FORMAT,
+            cluster_id: "00ff".to_owned(),
+            shards: 1,
+            release: "0.1.0".to_owned(),
+            schemas: [].into(),
+            began_ms: 1,
+            ended_ms: 0,
+            files: Vec::new(),
+            checksum: String::new(),
+        };
+        let header = Header {
+            format: FORMAT,
+            cluster_id: "00ff".to_owned(),
+            shard: 0,
+            shards: 1,
+            term: 1,
+            index: 1,
+            taken_ms: 1,
+        };
+        let mut backup = BackupWriter::begin(&target, manifest).unwrap();
+        let shard = backup.shard(&header).unwrap();
+        backup.end_shard(&header, shard).unwrap();
+        // A device that cannot be synced.
+        backup.above = File::open("/dev/null").unwrap();
+        let unfinished = backup.unfinished().to_owned();
+        let error = backup.finish().unwrap_err();
+        assert!(matches!(&error, BackupError::NotSynced { path, .. } if *path == target), "{error}");
+        assert!(!unfinished.exists());
+        Backup::open(&target).unwrap().verify().unwrap();
+    }
 }

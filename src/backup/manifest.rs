@@ -73,7 +73,17 @@ impl Manifest {
         sealed.text()
     }
 
-    /// Checks a text and reads it. Fails with what is wrong.
+    /// In which format a text is, whatever else that format says. Fails with what is wrong.
+    pub(super) fn format_of(text: &str) -> Result<u32, String> {
+        #[derive(Deserialize)]
+        struct Beginning {
+            format: u32,
+        }
+        let beginning: Beginning = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Ok(beginning.format)
+    }
+
+    /// Checks a text of this [`FORMAT`] and reads it. Fails with what is wrong.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let manifest: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if text != manifest.to_text() {

@@ -96,6 +96,24 @@ fn a_backup_without_all_its_shards_is_not_finished() {
     assert!(!path.exists());
 }
 
+/// It was called damaged, because another format has other fields: then nobody looks for the release that wrote it.
+#[test]
+fn a_manifest_of_another_format_is_foreign_and_not_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("backup");
+    write(&path).unwrap();
+    let file = path.join("manifest.json");
+    std::fs::write(&file, format!(r#"{{"format": {}, "segments": []}}"#, FORMAT + 1)).unwrap();
+    let error = Backup::open(&path).unwrap_err();
+    let BackupError::Foreign { path: named, found } = &error else { panic!("{error}") };
+    assert_eq!((named, *found), (&file, FORMAT + 1));
+    for damaged in ["", "{", r#"{"cluster_id": "00ff"}"#, r#"{"format": 1}"#] {
+        std::fs::write(&file, damaged).unwrap();
+        let error = Backup::open(&path).unwrap_err();
+        assert!(matches!(error, BackupError::Damaged { .. }), "{damaged}: {error}");
+    }
+}
+
 /// Every byte of every file counts, and its end, too.
 #[test]
 fn every_damage_is_found_and_named() {

@@ -1,6 +1,8 @@
 //! `playhouse backup` and `playhouse backup verify`
 
 mod copy;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +12,7 @@ use tokio::time::Instant;
 use super::{Exit, Failure, Output, duration, operators::Operators, server::Server};
 use crate::backup::{Backup, BackupError, BackupWriter, FORMAT, Manifest};
 
-use self::copy::{OpenView, Source};
+use self::copy::{Commands, OpenView, Source};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -41,7 +43,7 @@ pub(super) async fn run(arguments: Arguments, server: &Server, output: &Output) 
     match (instead, to) {
         (Some(Instead::Verify { folder }), _) => verify(&folder, output),
         (None, Some(to)) => {
-            let source = Source { desk: operators.desk(server)?.for_large_answers(), output };
+            let source = Source::new(operators.desk(server)?.for_large_answers(), output);
             take(&source, &to, output).await
         }
         (None, None) => Err(Failure::usage("say with --to where the backup goes")),
@@ -55,7 +57,7 @@ fn verify(folder: &Path, output: &Output) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-async fn take(source: &Source<'_>, to: &Path, output: &Output) -> Result<Exit, Failure> {
+async fn take(source: &Source<'_, impl Commands>, to: &Path, output: &Output) -> Result<Exit, Failure> {
     let start = Instant::now();
     let first = source.open(0).await?;
     let mut backup = BackupWriter::begin(to, manifest(&first))?;
@@ -63,16 +65,25 @@ async fn take(source: &Source<'_>, to: &Path, output: &Output) -> Result<Exit, F
         format!("{} holds what was copied; it is no backup, remove it", backup.unfinished().display());
     let kept = |failure: Failure| failure.state(unfinished.clone());
     copy(source, first, &mut backup).await.map_err(kept)?;
-    let manifest = backup.finish().map_err(Failure::from).map_err(kept)?;
+    let manifest = backup.finish().map_err(|error| match error {
+        // It has its name already.
+        BackupError::NotSynced { .. } => error.into(),
+        error => kept(error.into()),
+    })?;
     let took = duration::show(start.elapsed());
     report(&manifest, output, |what| format!("{}: {what}, in {took}", to.display()))?;
     Ok(Exit::Ok)
 }
 
 /// Opens all shards before it reads any: the less time there is between their moments, the less goes through between them.
-async fn copy(source: &Source<'_>, first: OpenView, backup: &mut BackupWriter) -> Result<(), Failure> {
-    let opened = source.open_others(&first).await?;
+/// Those that are open are kept while others are opened, which takes long when a shard has no leader, and while others are read.
+async fn copy(
+    source: &Source<'_, impl Commands>,
+    first: OpenView,
+    backup: &mut BackupWriter,
+) -> Result<(), Failure> {
     let copied = async {
+        let opened = source.open_others(&first).await?;
         for (shard, open) in (0..).zip(&opened) {
             source.copy(shard, open, &first, backup).await?;
         }
@@ -81,7 +92,7 @@ async fn copy(source: &Source<'_>, first: OpenView, backup: &mut BackupWriter) -
     tokio::select! {
         biased;
         copied = copied => copied,
-        never = source.keep(&opened) => match never {},
+        never = source.keep() => match never {},
     }
 }
 

@@ -69,8 +69,24 @@ impl Desk {
         name: &str,
         arguments: &Value,
     ) -> Result<Result<T, ReadError>, Failure> {
-        let mut last = None;
-        for address in &self.addresses {
+        self.try_act_from(0, name, arguments).await
+    }
+
+    /// How many addresses there are.
+    pub(super) fn count(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// As [`try_act`](Self::try_act), but the first one to be asked is the address with this number, counted around. Another
+    /// number is another try, for commands that are safe to repeat.
+    pub(super) async fn try_act_from<T: DeserializeOwned>(
+        &self,
+        first: usize,
+        name: &str,
+        arguments: &Value,
+    ) -> Result<Result<T, ReadError>, Failure> {
+        let (mut last, count) = (None, self.count());
+        for address in self.addresses.iter().cycle().skip(first % count.max(1)).take(count) {
             match Ops::new(address.clone(), self.config.clone())?.act(name, arguments).await {
                 Err(error) if may_be_asked_elsewhere(&error) => last = Some(error),
                 outcome => return Ok(outcome),

@@ -58,6 +58,7 @@ impl From<RestoreError> for Failure {
             RestoreError::OtherShards { .. }
             | RestoreError::NotInitiator { .. }
             | RestoreError::TooNew { .. }
+            | RestoreError::ClusterIdSet
             | RestoreError::Identity(_) => Exit::Refused,
             _ => Exit::Failed,
         };

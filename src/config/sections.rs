@@ -126,7 +126,8 @@ sections! {
         /// `message_bytes_max` by 1KiB or more.
         waiting_bytes_max: ByteSize = "8MiB",
         /// How many bytes of answers one peer may be made to keep, if all are as large as a message may be: so many calls
-        /// to it, `answers_bytes_max` / `message_bytes_max` and 4,096 at most, wait at a time. A node whose answers to a peer
+        /// to it, `answers_bytes_max` / `message_bytes_max`, wait at a time. That is 128 by default, however small the
+        /// answers are; a smaller `message_bytes_max` makes room for more, 4,096 at most. A node whose answers to a peer
         /// take more than twice its own, beside 64MiB and `waiting_bytes_max`, closes that connection: keep it alike on
         /// all nodes.
         answers_bytes_max: ByteSize = "128MiB",

@@ -80,11 +80,31 @@ pub enum CopyError {
         /// Why.
         reason: String,
     },
-    /// It cannot be read.
-    #[error("the state of the shard cannot be read: {reason}; look at the log of its leader")]
+    /// It cannot be read. The node has logged it.
+    #[error(
+        "the state of shard {shard} cannot be read on the node with Raft id {:016x}: {reason}; look at the log of that node",
+        node.0
+    )]
     Unreadable {
+        /// Of which shard.
+        shard: u32,
+        /// Where.
+        node: RaftId,
         /// Why.
         reason: String,
+    },
+    /// The store engine of the node can only copy a point in time as a whole, and the shard has outgrown that.
+    #[error(
+        "shard {shard} has more than {bytes_max} bytes, which is the most that the store engine of the node with Raft id {:016x} can copy; to ask again does not help. Let nodes with store.engine = fjall lead it",
+        node.0
+    )]
+    TooLarge {
+        /// Which shard.
+        shard: u32,
+        /// Where.
+        node: RaftId,
+        /// How large it may be there.
+        bytes_max: u64,
     },
 }
 

@@ -44,6 +44,10 @@ impl Executors for Here {
         let routes = inner.routes.iter().zip(0u16..);
         routes.filter_map(|(route, shard)| Some((ShardId(shard), route.term_here()?))).collect()
     }
+
+    fn shards(&self) -> u16 {
+        self.0.upgrade().map_or(0, |inner| inner.shards.get())
+    }
 }
 
 impl Router {

@@ -69,9 +69,7 @@ impl Queue {
     fn is_empty(&self) -> bool {
         self.messages.is_empty() && self.lost.is_none()
     }
-}
 
-impl Queue {
     /// How many of the messages fit, from the first. Their bytes are counted.
     fn room_for(&mut self, messages: &[Message], config: &MailboxConfig) -> usize {
         let room = config.messages_max.saturating_sub(self.messages.len());

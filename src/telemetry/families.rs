@@ -78,7 +78,7 @@ families! {
     link_bytes: IntCounterVec = "playhouse_link_bytes_total", Count, ["direction", "lane"], "Bytes on links, encryption included: `in` or `out`, by class of lane.";
     process_peers: IntGauge = "playhouse_process_peers", Count, [], "Peers whose remotable processes can be reached.";
     process_messages_dropped: IntCounter = "playhouse_process_messages_dropped_total", Count, [], "Replies and messages to processes of other nodes that were dropped because they are larger than `processes.message_bytes_max`.";
-    process_overflows: IntCounter = "playhouse_process_overflows_total", Count, [], "Sessions of processes that were closed because far more than `processes.answers_bytes_max` waited to be sent.";
+    process_overflows: IntCounter = "playhouse_process_overflows_total", Count, [], "Sessions of processes that were closed because far more than `processes.answers_bytes_max` waited to be sent, or because the peer read nothing for 10 s.";
 
     // Store.
     store_commits: IntCounter = "playhouse_store_commits_total", Count, [], "Durable commits of the store, each with one sync.";

@@ -159,19 +159,29 @@ impl<'a> Target<'a> {
         let mut backoff = Backoff::new(self.link);
         loop {
             match self.dial(lane, Some(control)).await {
-                Ok(session) => tokio::select! {
-                    biased;
-                    () = session.closed() => {}
-                    () = session.pulse.answered() => {
+                Ok(session) => {
+                    if self.outlive(&session).await {
                         backoff.reset();
-                        session.closed().await;
                     }
-                },
+                }
                 Err(HandshakeError::RefusedByPeer(Refusal::NoSuchLane)) => return,
                 Err(_) => {}
             }
             backoff.pause().await;
         }
+    }
+
+    /// Returns when the session has ended; whether it was in order. One of processes may answer and end at once, again and
+    /// again, because of what is said on it.
+    async fn outlive(&self, session: &Session) -> bool {
+        let opened = self.link.environment.now();
+        tokio::select! {
+            biased;
+            () = session.closed() => return false,
+            () = session.pulse.answered() => session.closed().await,
+        }
+        let lived = self.link.environment.now() - opened;
+        session.lane() != Lane::Processes || lived >= self.link.config.redial_max
     }
 
     async fn dial(&self, lane: Lane, control: Option<&Session>) -> Result<Arc<Session>, HandshakeError> {

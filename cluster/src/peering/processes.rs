@@ -15,8 +15,10 @@
 //!   sender keeps [`Config::waiting_bytes_max`] for each peer, and past it a cast is refused with [`CastError::Full`]. A message
 //!   above [`Config::frame_bytes_max`] is not sent, and no frame above 64 MiB is sent or read.
 //! * **Answers are bounded, too.** A call counts until its answer is here or cannot come any more, also when nobody waits for
-//!   it: together the answers that a peer is asked for have at most [`Config::answers_bytes_max`]. A session that has to
+//!   it: together the answers that a peer is asked for have at most [`Config::answers_bytes_max`]. A session that begins to
 //!   write much more than that is closed, whoever is to blame.
+//! * **A session that cannot write ends.** What is queued while it writes is not counted, so it must get on: one whose peer reads
+//!   nothing for the `stall_timeout` of the [link](super::Config) is closed, though that peer answers all pings.
 //! * **A call always ends**, at its deadline if not before.
 //!
 //! # What a layer of processes must know
@@ -37,6 +39,10 @@
 //! * **A raw `ActorRef` of a mirror has no bound and no deadline.** Use [`Remote`].
 //! * **Who is remotable is told in one frame** when a session begins, and each group in another one. Past 64 MiB (some 8
 //!   million processes without names) the session is closed, again and again. Make the few remotable that others must find.
+//! * **A session keeps the largest buffer that it ever needed.** It writes what it has queued as one, and its buffer is emptied
+//!   but not made smaller until the session ends: for each peer as much as one session may write, some 330 MiB with the default
+//!   settings, mostly twice [`Config::answers_bytes_max`]. It belongs to a task of `ractor_cluster` that nobody else reaches, so
+//!   smaller settings are the only bound.
 //! * **Mailboxes have no bound, so a slow process takes its node out of memory.** A window opens again when bytes are read, not
 //!   when they are handled: what comes faster than a process handles it waits in its mailbox. Nothing here stops that; a
 //!   layer of processes must bound mailboxes, and until it does, senders should wait for answers.
@@ -62,7 +68,6 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::Mutex;
 use ractor::{ActorCell, Message};
 
 use super::{Lane, Local, Session, ShardFrames};
@@ -133,8 +138,6 @@ pub struct Processes {
 struct Handle {
     lanes: Arc<Lanes>,
     supervisor: Supervisor,
-    /// Given back when nothing of it runs any more, also while others still hold a handle.
-    only: Mutex<Option<Only>>,
 }
 
 impl Processes {
@@ -148,9 +151,9 @@ impl Processes {
         config.check()?;
         let only = Only::claim().ok_or(StartError::NotAlone)?;
         let lanes = Arc::new(Lanes::new(config, environment.clone()));
-        let supervisor = Supervisor::start(full_name(&local.name, local.raft_id, local.incarnation), &lanes);
-        let handle = Handle { supervisor: supervisor.await?, lanes, only: Mutex::new(Some(only)) };
-        Ok(Self { handle: Arc::new(handle) })
+        let name = full_name(&local.name, local.raft_id, local.incarnation);
+        let supervisor = Supervisor::start(name, &lanes, only).await?;
+        Ok(Self { handle: Arc::new(Handle { lanes, supervisor }) })
     }
 
     /// The peers whose processes can be reached. The current value is always there.
@@ -189,18 +192,17 @@ impl Processes {
         self.lanes().counts().dropped.load(Relaxed)
     }
 
-    /// How many sessions were closed because more waited in them than [`Config`] lets wait.
+    /// How many sessions were closed because more waited in them than [`Config`] lets wait, or because their peers read nothing.
     #[must_use]
     pub fn overflows(&self) -> u64 {
         self.lanes().counts().overflows.load(Relaxed)
     }
 
-    /// Ends all sessions and their mirrors. Then another one may start in this operating system process.
+    /// Ends all sessions and their mirrors. Then another one may start in this operating system process; dropping all handles
+    /// has the same effect a little later.
     pub async fn stop(&self) {
         self.lanes().close_all("this node stops");
-        if self.handle.supervisor.stop(STOP_TIMEOUT).await {
-            self.handle.only.lock().take();
-        }
+        self.handle.supervisor.stop(STOP_TIMEOUT).await;
     }
 
     fn lanes(&self) -> &Lanes {
@@ -238,14 +240,16 @@ impl Drop for Handle {
     }
 }
 
-/// The right to be the only one: registry, groups and table of actors are process-wide, so this is, too.
+/// The right to be the only one: registry, groups and table of actors are process-wide, so this is, too. The supervisor has it
+/// as long as anything runs, also when nobody has a handle any more.
 struct Only;
 
 static IS_CLAIMED: AtomicBool = AtomicBool::new(false);
 
 impl Only {
     fn claim() -> Option<Self> {
-        (!IS_CLAIMED.swap(true, AcqRel)).then_some(Self)
+        // Not `then_some`: a right that was made and not given would be dropped, and so given back.
+        (!IS_CLAIMED.swap(true, AcqRel)).then(|| Self)
     }
 }
 
@@ -284,6 +288,9 @@ mod tests {
         let first = Processes::start(Config::default(), &local, &environment).await.unwrap();
         let second = Processes::start(Config::default(), &local, &environment).await;
         assert!(matches!(second, Err(StartError::NotAlone)), "{second:?}");
+        // Who was refused gave back what was not its own.
+        let second = Processes::start(Config::default(), &local, &environment).await;
+        assert!(matches!(second, Err(StartError::NotAlone)), "{second:?}");
         // Meters, for one, keep a handle of a node that has stopped.
         first.stop().await;
         let third = Processes::start(Config::default(), &local, &environment).await.unwrap();
@@ -291,6 +298,19 @@ mod tests {
         drop(first);
         let fourth = Processes::start(Config::default(), &local, &environment).await;
         assert!(matches!(fourth, Err(StartError::NotAlone)), "{fourth:?}");
+        // Without a handle it runs on for a moment.
         drop(third);
+        let fifth = Processes::start(Config::default(), &local, &environment).await;
+        assert!(matches!(fifth, Err(StartError::NotAlone)), "{fifth:?}");
+        let at_last = async {
+            loop {
+                match Processes::start(Config::default(), &local, &environment).await {
+                    Err(StartError::NotAlone) => tokio::task::yield_now().await,
+                    started => break started.unwrap(),
+                }
+            }
+        };
+        let at_last = tokio::time::timeout(Duration::from_secs(60), at_last).await;
+        at_last.expect("the right is given back").stop().await;
     }
 }

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use crate::environment::watch;
@@ -32,6 +33,8 @@ pub struct Session {
     pub(super) requests: Requests,
     pub(super) budget: Arc<Budget>,
     pub(super) pulse: Pulse,
+    /// How long whoever writes on it may wait for the other end.
+    pub(super) stall_timeout: Duration,
     /// Why it ended; the first reason counts.
     reason: Mutex<Option<String>>,
 }
@@ -78,6 +81,7 @@ impl Session {
             requests: Requests::new(config.requests_max),
             budget: opening.budget,
             pulse: Pulse::new(opening.now_ms),
+            stall_timeout: config.stall_timeout,
             reason: Mutex::new(None),
         }
     }

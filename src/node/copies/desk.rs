@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    error::Error as StdError,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -9,8 +10,9 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use playhouse_cluster::{
-    consensus::{Group, GroupId, Leadership, PointInTime, RaftGroup, RaftId},
+    consensus::{Group, GroupId, Leadership, OpenError, PointInTime, RaftGroup, RaftId},
     environment::Environment,
+    store::StoreError,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -23,10 +25,11 @@ use super::{
 };
 use crate::{backup::Part, node::cluster::shards::Groups};
 
-/// How many copies of each shard may be open: each keeps what its shard has replaced since. One backup opens all of them at
-/// once, and one may follow another that was interrupted.
-const OPEN_PER_SHARD_MAX: usize = 2;
-/// How long a copy may be left alone.
+/// How many backups find room on a node, which has one copy of each shard of the cluster open for each of them; whichever
+/// shards the node leads, and whichever the copies are of. One may follow another that was interrupted. A copy keeps what its
+/// shard has replaced since.
+const BACKUPS_MAX: usize = 2;
+/// How long a copy may be left alone; it ends before twice as long.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// How much a part holds, unless one pair is larger.
 const PART_BYTES_MAX: usize = 1 << 20;
@@ -56,6 +59,7 @@ struct Open {
 }
 
 struct Copy {
+    shard: u32,
     state: Arc<PointInTime>,
     used: Instant,
     _room: OwnedSemaphorePermit,
@@ -63,7 +67,7 @@ struct Copy {
 
 impl Desk {
     pub(in crate::node) fn new(own: RaftId, shards: u32, groups: Groups, environment: Environment) -> Self {
-        let open_max = shards as usize * OPEN_PER_SHARD_MAX;
+        let open_max = shards as usize * BACKUPS_MAX;
         let room = Arc::new(Semaphore::new(open_max));
         Self { inner: Arc::new(Inner { own, groups, environment, open: Mutex::default(), open_max, room }) }
     }
@@ -106,20 +110,20 @@ impl Desk {
         if !matches!(barrier, Ok(Ok(_))) {
             return Ok(Told::NotLeader { leader: None });
         }
-        self.keep(&group).map(Told::Opened)
+        self.keep(shard, &group).map(Told::Opened)
     }
 
-    fn keep(&self, group: &RaftGroup) -> Result<CopyHead, CopyError> {
+    fn keep(&self, shard: u32, group: &RaftGroup) -> Result<CopyHead, CopyError> {
         let room = Arc::clone(&self.inner.room).try_acquire_owned();
         let room = room.map_err(|_| CopyError::Full { open: self.inner.open_max })?;
-        let state = group.point_in_time().map_err(|error| unreadable(&error))?;
+        let state = group.point_in_time().map_err(|error| self.not_taken(shard, &error))?;
         let number = self.inner.environment.random_u64();
         let head = CopyHead {
             id: CopyId { node: self.inner.own, number },
             position: state.position(),
             taken_ms: self.inner.environment.wall_ms(),
         };
-        let copy = Copy { state: Arc::new(state), used: self.inner.environment.now(), _room: room };
+        let copy = Copy { shard, state: Arc::new(state), used: self.inner.environment.now(), _room: room };
         {
             let mut open = self.inner.open.lock();
             if open.is_closed {
@@ -132,14 +136,14 @@ impl Desk {
     }
 
     fn read(&self, number: u64, after: Option<&Bytes>) -> Result<Part, CopyError> {
-        let state = {
+        let (shard, state) = {
             let mut open = self.inner.open.lock();
             let copy = open.copies.get_mut(&number).ok_or(CopyError::Gone)?;
             copy.used = self.inner.environment.now();
-            Arc::clone(&copy.state)
+            (copy.shard, Arc::clone(&copy.state))
         };
-        let pairs = state.read(after, PART_PAIRS_MAX, PART_BYTES_MAX).map_err(|error| unreadable(&error))?;
-        Ok(Part::pack(&pairs))
+        let pairs = state.read(after, PART_PAIRS_MAX, PART_BYTES_MAX);
+        Ok(Part::pack(&pairs.map_err(|error| self.unreadable(shard, &error))?))
     }
 
     fn touch(&self, numbers: &[u64]) {
@@ -150,11 +154,24 @@ impl Desk {
             }
         }
     }
-}
 
-fn unreadable(error: &dyn std::error::Error) -> CopyError {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    CopyError::Unreadable { reason: format!("{error}{cause}") }
+    fn not_taken(&self, shard: u32, error: &OpenError) -> CopyError {
+        let node = self.inner.own;
+        match error.store_error() {
+            Some(&StoreError::TooLarge { bytes_max, .. }) => {
+                let error = CopyError::TooLarge { shard, node, bytes_max: bytes_max as u64 };
+                tracing::error!(shard, %error, "a shard is too large for a backup");
+                error
+            }
+            _ => self.unreadable(shard, error),
+        }
+    }
+
+    fn unreadable(&self, shard: u32, error: &(dyn StdError + 'static)) -> CopyError {
+        tracing::error!(shard, error, "the state of a shard cannot be read for a backup");
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        CopyError::Unreadable { shard, node: self.inner.own, reason: format!("{error}{cause}") }
+    }
 }
 
 /// Whoever opened it may be gone.
@@ -177,19 +194,23 @@ mod tests {
 
     use playhouse_cluster::{
         consensus::{Config, Isolated},
-        store::{self, Batch, Memory, Store},
+        store::{self, Batch, Engine, Memory, Sled, Store},
     };
 
     use super::*;
 
     const SHARD: u32 = 3;
     const SHARDS: u32 = 4;
-    const OPEN_MAX: usize = SHARDS as usize * OPEN_PER_SHARD_MAX;
+    const OPEN_MAX: usize = SHARDS as usize * BACKUPS_MAX;
 
     /// A desk on a node that leads one shard, which holds `pairs`.
     async fn desk(pairs: u32) -> (Desk, RaftGroup) {
+        desk_on(Memory::new(), pairs).await
+    }
+
+    async fn desk_on(engine: Arc<dyn Engine>, pairs: u32) -> (Desk, RaftGroup) {
         let (own, id, environment) = (RaftId(1), GroupId(SHARD), Environment::simulated(1));
-        let store = Store::start(Memory::new(), &environment, store::Config::default()).unwrap();
+        let store = Store::start(engine, &environment, store::Config::default()).unwrap();
         let (config, alone) = (Config::default(), Arc::new(Isolated));
         let group = RaftGroup::open(id, own, store, alone, &config, &environment).await.unwrap();
         group.found(&BTreeSet::from([own])).await.unwrap();
@@ -278,9 +299,21 @@ mod tests {
     async fn a_node_that_is_over_opens_nothing() {
         let (desk, group) = desk(1).await;
         desk.clear();
-        assert_eq!(desk.keep(&group), Err(CopyError::Gone));
+        assert_eq!(desk.keep(SHARD, &group), Err(CopyError::Gone));
         assert_eq!(open(&desk).await, Err(CopyError::Gone));
         assert_eq!(desk.inner.room.available_permits(), OPEN_MAX);
+    }
+
+    /// It was asked for again and again, and neither the shard nor its node was named anywhere.
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_that_the_engine_cannot_copy_is_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = store::Config { view_bytes_max: 64.try_into().unwrap(), ..store::Config::default() };
+        let (desk, group) = desk_on(Sled::open(folder.path(), &config).unwrap(), 100).await;
+        let refused = CopyError::TooLarge { shard: SHARD, node: RaftId(1), bytes_max: 64 };
+        assert_eq!(open(&desk).await, Err(refused));
+        assert_eq!(desk.inner.room.available_permits(), OPEN_MAX);
+        group.shutdown().await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,13 +4,13 @@
 //! founder finds a replica of each shard on its volume and begins with it; the others get theirs from it. Until then nobody
 //! serves. A volume that was filled half-way has no identity, and no node starts on it.
 
-use std::io;
+use std::{error::Error as StdError, io, path::PathBuf};
 
 use playhouse_cluster::{
-    consensus::{GroupId, LogPosition, OpenError, Restoration},
+    consensus::{GroupId, LogPosition, Restoration},
     environment::Environment,
     identity::{IdentityError, VolumeDraft, Wanted},
-    store::{EngineKind, Store, StoreError},
+    store::{EngineKind, Store},
 };
 
 use super::block_on;
@@ -79,22 +79,33 @@ pub enum RestoreError {
     /// Nothing was written.
     #[error("store.engine is memory: what is restored would be gone at once; nothing was written")]
     NotKept,
+    /// Its id is drawn when the cluster is founded. Nothing was written.
+    #[error(
+        "cluster.id is set, and a restored cluster gets a new id; nothing was written. Unset cluster.id on all nodes; it can be set to the new id later"
+    )]
+    ClusterIdSet,
     /// The manifest says no cluster id. Nothing was written.
     #[error("the manifest of the backup does not say of which cluster it is; nothing was written")]
     NoCluster,
-    /// The volume cannot be used.
+    /// The volume cannot be used. Nothing was written.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The store cannot be written. What is there is no volume: remove it by hand.
-    #[error("the volume could not be written; no node starts on what is there, remove it and restore again")]
-    Store(#[from] StoreError),
-    /// A group cannot be written. What is there is no volume: remove it by hand.
-    #[error("the volume could not be written; no node starts on what is there, remove it and restore again")]
-    Group(#[from] OpenError),
+    /// Something went wrong after the first write: the backup could not be read again, or the volume could not be written.
+    #[error("{} is half-filled, and no node must start on it: remove what is there and restore again", path.display())]
+    HalfFilled {
+        /// The folder of the volume.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// Threads could not be started. Nothing was written.
     #[error("could not start; nothing was written")]
     Io(#[from] io::Error),
 }
+
+/// Whatever can go wrong while a volume is filled; what it leaves is the same.
+type FillError = Box<dyn StdError + Send + Sync>;
 
 /// Fills the volume of `settings` from a backup, which is read as a whole before anything is written. `kinds` are those of the
 /// nodes that will run.
@@ -119,6 +130,9 @@ fn check(settings: &Settings, backup: &Backup) -> Result<(), RestoreError> {
     let (name, initiator) = (settings.name.clone(), settings.bootstrap.initiator.clone());
     if name != initiator {
         return Err(RestoreError::NotInitiator { name, initiator });
+    }
+    if settings.cluster_id.is_some() {
+        return Err(RestoreError::ClusterIdSet);
     }
     if settings.engine == EngineKind::Memory { Err(RestoreError::NotKept) } else { Ok(()) }
 }
@@ -173,6 +187,17 @@ async fn fill(
         cluster_id: settings.cluster_id,
     };
     let draft = VolumeDraft::begin(&settings.data_dir, &wanted, from, environment)?;
+    let filled = fill_draft(settings, backup, all, draft, environment).await;
+    filled.map_err(|source| RestoreError::HalfFilled { path: settings.data_dir.clone(), source })
+}
+
+async fn fill_draft(
+    settings: &Settings,
+    backup: &Backup,
+    all: &Reconciliation,
+    draft: VolumeDraft,
+    environment: &Environment,
+) -> Result<u64, FillError> {
     let store = open_store(&settings.data_dir, settings, environment).await?;
     let mut pairs = 0;
     for entry in &backup.manifest().files {
@@ -189,7 +214,7 @@ async fn fill_shard(
     all: &Reconciliation,
     store: &Store,
     draft: &VolumeDraft,
-) -> Result<u64, RestoreError> {
+) -> Result<u64, FillError> {
     let shard = ShardId(u16::try_from(entry.shard).expect("it is one of node.shards"));
     let mut replica = Restoration::begin(store, GroupId(entry.shard))?;
     let (key, value) = all.first_pair(shard);
@@ -213,24 +238,86 @@ async fn fill_shard(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{backup::FORMAT, entity::Entity, kinds::Counter};
+    use std::{fs, num::NonZeroU16, path::Path};
 
-    fn notes(kind: &str, schema: u32) -> Result<Vec<String>, RestoreError> {
-        let mut kinds = KindRegistry::default();
-        kinds.register::<Counter>().unwrap();
-        let manifest = Manifest {
+    use playhouse_cluster::identity::{ClusterId, Identity};
+
+    use super::*;
+    use crate::{
+        backup::{BackupWriter, FORMAT, Header},
+        entity::Entity,
+        kinds::Counter,
+    };
+
+    const FROM: ClusterId = ClusterId(5);
+
+    fn manifest() -> Manifest {
+        Manifest {
             format: FORMAT,
-            cluster_id: String::new(),
+            cluster_id: FROM.to_string(),
             shards: 1,
             release: "7.0.0".to_owned(),
-            schemas: [(kind.to_owned(), schema)].into(),
+            schemas: [].into(),
             began_ms: 0,
             ended_ms: 0,
             files: Vec::new(),
             checksum: String::new(),
-        };
-        readable(&manifest, &kinds)
+        }
+    }
+
+    fn notes(kind: &str, schema: u32) -> Result<Vec<String>, RestoreError> {
+        let mut kinds = KindRegistry::default();
+        kinds.register::<Counter>().unwrap();
+        readable(&Manifest { schemas: [(kind.to_owned(), schema)].into(), ..manifest() }, &kinds)
+    }
+
+    /// A backup of one shard without anything in it.
+    fn empty_backup(folder: &Path) -> Backup {
+        let mut backup = BackupWriter::begin(folder, manifest()).unwrap();
+        let cluster_id = FROM.to_string();
+        let header =
+            Header { format: FORMAT, cluster_id, shard: 0, shards: 1, term: 1, index: 1, taken_ms: 0 };
+        let shard = backup.shard(&header).unwrap();
+        backup.end_shard(&header, shard).unwrap();
+        backup.finish().unwrap();
+        Backup::open(folder).unwrap()
+    }
+
+    fn settings(data_dir: &Path) -> Settings {
+        let shards = NonZeroU16::new(1).unwrap();
+        Settings { shards, engine: EngineKind::Fjall, ..Settings::new("node-0", data_dir) }
+    }
+
+    /// It said that nothing was written, because the backup was at fault; but the volume was begun.
+    #[test]
+    fn what_fails_behind_the_first_write_leaves_no_volume_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let (backup, volume) = (empty_backup(&folder.path().join("backup")), folder.path().join("volume"));
+        let settings = settings(&volume);
+        let all = reconcile(&backup).unwrap();
+        fs::remove_file(folder.path().join("backup").join(&backup.manifest().files[0].file)).unwrap();
+        let filled = block_on(|environment| async move {
+            let filled = fill(&settings, &backup, &all, &environment).await;
+            let wanted = Wanted { name: "node-0".into(), shards: settings.shards.into(), cluster_id: None };
+            (filled, Identity::open_or_create(&settings.data_dir, &wanted, &environment))
+        });
+        let (filled, started) = filled.unwrap();
+        let error = filled.unwrap_err();
+        let RestoreError::HalfFilled { path, source } = &error else { panic!("{error:?}") };
+        assert!(*path == volume && source.downcast_ref::<BackupError>().is_some(), "{error:?}");
+        assert!(matches!(started, Err(IdentityError::Missing { .. })), "{started:?}");
+    }
+
+    /// The founder drew another id and could not found.
+    #[test]
+    fn a_cluster_id_in_the_settings_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (backup, volume) = (empty_backup(&folder.path().join("backup")), folder.path().join("volume"));
+        let told = Settings { cluster_id: Some(FROM), ..settings(&volume) };
+        let refused = restore(&told, &backup, &KindRegistry::default());
+        assert!(matches!(refused, Err(RestoreError::ClusterIdSet)), "{refused:?}");
+        assert!(!volume.exists());
+        restore(&settings(&volume), &backup, &KindRegistry::default()).unwrap();
     }
 
     /// It was restored without a word, and then every call failed.

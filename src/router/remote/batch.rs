@@ -10,7 +10,7 @@ const KEEP_MESSAGES: usize = 16;
 /// Commands that were read together, by shard. It holds what stood in one read buffer of the link, no more.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// By the number of the shard.
+    /// By the number of the shard, which is one of the cluster.
     shards: Vec<OfShard>,
     /// Which shards have messages, in the order of their first.
     order: Vec<ShardId>,

@@ -44,6 +44,9 @@ pub trait Executors: Send + Sync + 'static {
 
     /// All shards that are executed on this node.
     fn led(&self) -> Vec<(ShardId, Term)>;
+
+    /// How many shards the cluster has.
+    fn shards(&self) -> u16;
 }
 
 /// A peer that asks, on one lane. A cheap handle.
@@ -55,6 +58,7 @@ pub struct Serving {
 struct Shared {
     carrier: Arc<dyn Carrier>,
     executors: Arc<dyn Executors>,
+    shards: u16,
     registry: Arc<KindRegistry>,
     environment: Environment,
     hearing: Mutex<Hearing>,
@@ -92,6 +96,14 @@ pub enum ServeError {
     /// It names a kind or a key that it may not name.
     #[error("the peer names {0}, which it did not introduce")]
     Unknown(String),
+    /// It names a shard that no cluster of ours has.
+    #[error("the peer names the shard {shard}, and there are {shards}")]
+    NoSuchShard {
+        /// Which.
+        shard: u16,
+        /// How many there are.
+        shards: u16,
+    },
     /// More streams are held back than fit.
     #[error("more than {HELD_BACK_MAX} streams of this peer are held back")]
     HeldBack,
@@ -105,8 +117,8 @@ impl Serving {
         registry: Arc<KindRegistry>,
         environment: Environment,
     ) -> Self {
-        let (hearing, state) = (Mutex::default(), Mutex::default());
-        let shared = Shared { carrier, executors, registry, environment, hearing, state };
+        let (hearing, state, shards) = (Mutex::default(), Mutex::default(), executors.shards());
+        let shared = Shared { carrier, executors, shards, registry, environment, hearing, state };
         let serving = Self { shared: Arc::new(shared) };
         serving.tell_all();
         serving
@@ -157,23 +169,26 @@ impl Serving {
     pub fn hear_all<'a>(&self, frames: impl IntoIterator<Item = &'a [u8]>) -> Result<(), ServeError> {
         let mut hearing = self.shared.hearing.lock();
         let mut now = None;
-        let heard = frames.into_iter().try_for_each(|frame| match codec::decode(frame)? {
-            Question::Command(command) => self.command(&mut hearing, command, &mut now),
-            question => {
-                // It must not pass the commands before it.
-                self.deliver_all(&mut hearing.batch)?;
-                self.question(&mut hearing, question)
-            }
-        });
+        let mut frames = frames.into_iter();
+        let heard = frames.try_for_each(|frame| self.question(&mut hearing, codec::decode(frame)?, &mut now));
         // Those before a bad frame are good; and what stayed here would hold on to this lane for ever.
         let delivered = self.deliver_all(&mut hearing.batch);
         heard.and(delivered)
     }
 
-    fn question(&self, hearing: &mut Hearing, question: Question<'_>) -> Result<(), ServeError> {
+    fn question(
+        &self,
+        hearing: &mut Hearing,
+        question: Question<'_>,
+        now: &mut Option<Instant>,
+    ) -> Result<(), ServeError> {
+        if !matches!(question, Question::Command(_)) {
+            // It must not pass the commands before it.
+            self.deliver_all(&mut hearing.batch)?;
+        }
         match question {
+            Question::Command(command) => self.command(hearing, command, now)?,
             Question::Kinds(names) => hearing.kinds = self.introduced(&names)?,
-            Question::Command(command) => return self.command(hearing, command, &mut None),
             Question::View { ticket, shard, kind, key } => {
                 let (kind, key) = (read_kind(kind)?, read_key(key)?);
                 let view = |reply| Message::View { kind, key, reply };
@@ -231,7 +246,7 @@ impl Serving {
         let key = read_key(command.key)?;
         let name = command.more.as_mut().and_then(|more| more.kind.take());
         let (kind, name) = self.kind(hearing, command.kind, name)?;
-        let to = (ShardId(command.shard), Term(command.term));
+        let to = (self.shard(command.shard)?, Term(command.term));
         if hearing.batch.is_of_another_term(to) {
             self.deliver_all(&mut hearing.batch)?;
         }
@@ -251,6 +266,12 @@ impl Serving {
         };
         hearing.batch.add(to, Message::Command(envelope));
         Ok(())
+    }
+
+    /// What is heard is kept by shard, so this bounds how much.
+    fn shard(&self, shard: u16) -> Result<ShardId, ServeError> {
+        let shards = self.shared.shards;
+        if shard < shards { Ok(ShardId(shard)) } else { Err(ServeError::NoSuchShard { shard, shards }) }
     }
 
     fn deliver_all(&self, batch: &mut Batch) -> Result<(), ServeError> {
@@ -285,7 +306,7 @@ impl Serving {
         mailbox: &Mailbox,
     ) -> Result<(), ServeError> {
         for message in messages {
-            if position_of(&message).is_some_and(|at| self.is_held_back(to, at)) {
+            if position_of(&message).is_some_and(|at| self.shared.state.lock().is_held_back(to, at)) {
                 self.find_no_room(to, message, mailbox)?;
                 continue;
             }
@@ -327,13 +348,15 @@ impl Serving {
 
     /// Refuses those that must not pass one before them that found no room.
     fn refuse_held_back(&self, to: (ShardId, Term), messages: &mut Vec<Message>) {
-        if self.shared.state.lock().held_back.is_empty() {
+        let mut state = self.shared.state.lock();
+        if state.held_back.is_empty() {
             return;
         }
         let is_held_back =
-            |message: &Message| position_of(message).is_some_and(|at| self.is_held_back(to, at));
+            |message: &Message| position_of(message).is_some_and(|at| state.is_held_back(to, at));
         let (held_back, free): (Vec<_>, Vec<_>) =
             std::mem::take(messages).into_iter().partition(is_held_back);
+        drop(state);
         *messages = free;
         for message in held_back {
             if let Message::Command(envelope) = message {
@@ -352,22 +375,6 @@ impl Serving {
         }
         state.held_back.insert(at, (to.1, position.generation));
         Ok(())
-    }
-
-    fn is_held_back(&self, to: (ShardId, Term), position: &Position) -> bool {
-        let mut state = self.shared.state.lock();
-        if state.held_back.is_empty() {
-            return false;
-        }
-        let at = (position.stream, to.0);
-        match state.held_back.get(&at) {
-            Some((term, generation)) if to.1 <= *term && position.generation <= *generation => true,
-            Some(_) => {
-                state.held_back.remove(&at);
-                false
-            }
-            None => false,
-        }
     }
 
     fn reply_to(&self, ticket: Ticket) -> ReplyTo {
@@ -510,6 +517,21 @@ impl Serving {
             }
         }
         true
+    }
+}
+
+impl State {
+    /// Whether an earlier message of the stream found no room. A later generation of it is taken again.
+    fn is_held_back(&mut self, to: (ShardId, Term), position: &Position) -> bool {
+        let at = (position.stream, to.0);
+        match self.held_back.get(&at) {
+            Some((term, generation)) if to.1 <= *term && position.generation <= *generation => true,
+            Some(_) => {
+                self.held_back.remove(&at);
+                false
+            }
+            None => false,
+        }
     }
 }
 

@@ -6,16 +6,20 @@ use std::{collections::VecDeque, num::NonZeroU16, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use playhouse_cluster::{
+    codec,
     consensus::{RaftId, Term},
     environment::Environment,
 };
 use tokio::sync::mpsc;
 
-use super::{Carrier, CarrierError, Remote, Serving};
+use super::{
+    Carrier, CarrierError, Remote, ServeError, Serving,
+    frame::{Command, Question, Raw},
+};
 use crate::{
     entity::KindRegistry,
     kinds::{Counter, Limiter},
-    protocol::{Body, CallError, EntityId, Published, Reply, Request, RequestId, ShardId},
+    protocol::{Body, CallError, Content, EntityId, Published, Reply, Request, RequestId, ShardId},
     router::{EntityLane, PendingReply, Router, RouterIdentity},
     shard::{Cast, Envelope, Mailbox, MailboxConfig, Message, Outgoing as _},
 };
@@ -170,6 +174,33 @@ async fn a_call_reaches_the_leader_on_another_node_and_its_reply_comes_back() {
     leader.set_executor(SHARD, None);
     line.pump();
     assert_eq!(asker.leader(SHARD), None);
+}
+
+/// Room was made for each shard up to the one that it names, on that lane, for ever.
+#[tokio::test]
+async fn a_peer_that_names_a_shard_that_is_not_there_loses_the_lane() {
+    let (asker, leader) = (router(1), router(2));
+    let line = Line::dial(&asker, &leader, 2);
+    let mailbox = lead(&leader, 1, 100);
+    let command = |shard| {
+        codec::encode(&Question::Command(Command {
+            ticket: 0,
+            shard,
+            term: 1,
+            kind: 0,
+            key: "visits",
+            content: Content::Binary,
+            body: Raw(&[]),
+            position: None,
+            time_left: None,
+            more: None,
+        }))
+    };
+    let kinds = codec::encode(&Question::Kinds(vec!["counter"])).unwrap();
+    let (good, bad) = (command(SHARD.0).unwrap(), command(ONE.get()).unwrap());
+    let heard = line.serving.hear_all([kinds.as_slice(), &good, &bad]);
+    assert!(matches!(heard, Err(ServeError::NoSuchShard { shard: 1, shards: 1 })), "{heard:?}");
+    assert_eq!(take(&mailbox).len(), 1, "what came before it is delivered");
 }
 
 /// Those behind a message that found no room must not pass it, although there was room again when they came.

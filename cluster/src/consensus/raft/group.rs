@@ -70,6 +70,17 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// What the store said, if it is to blame.
+    #[must_use]
+    pub fn store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Stored { source, .. } => source.get_ref()?.downcast_ref(),
+            Self::Start { .. } => None,
+        }
+    }
+}
+
 /// One replica of one Raft group. A cheap handle.
 #[derive(Clone)]
 pub struct RaftGroup {

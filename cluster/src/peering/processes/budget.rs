@@ -100,9 +100,10 @@ impl Waiting {
         self.state.lock().charged
     }
 
-    /// Whether all up to there has left, or as much as that.
+    /// Whether all up to there has left, or as much as that. What waited for a mirror that stopped never leaves.
     pub(super) fn has_left(&self, position: u64) -> bool {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
+        state.forget_stopped();
         state.charged - state.bytes as u64 >= position
     }
 
@@ -180,5 +181,17 @@ mod tests {
         // A frame of the one that stopped, which had left the mailbox before.
         waiting.release(Charge { process: 1, bytes: 600 });
         assert_eq!(waiting.bytes(), 1000);
+    }
+
+    /// Calls that had timed out waited for it for ever, and nothing else looked: a call takes its permit before it is charged.
+    #[tokio::test]
+    async fn what_waited_for_a_mirror_that_stopped_holds_up_no_call() {
+        let (waiting, mirror) = (Waiting::new(1000), anybody().await);
+        assert!(waiting.charge(&mirror, Charge { process: 1, bytes: 600 }));
+        let position = waiting.charged();
+        assert!(!waiting.has_left(position));
+        mirror.stop_and_wait(None, None).await.unwrap();
+        assert!(waiting.has_left(position));
+        assert_eq!(waiting.bytes(), 0);
     }
 }

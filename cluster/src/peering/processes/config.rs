@@ -25,7 +25,8 @@ pub struct Config {
     /// `Full`. Keep it above `frame_bytes_max`.
     pub waiting_bytes_max: usize,
     /// How many calls may wait for an answer. Past this the caller receives `Full`. A call that timed out counts as long as
-    /// the peer may still have an answer for it.
+    /// the peer may still have an answer for it. No more wait than `answers_bytes_max` / `frame_bytes_max` in any case: that
+    /// is 128 by default, so this says something only where messages are 32 KiB or smaller, or answers have more room.
     pub calls_max: usize,
     /// How many bytes of answers a peer may be made to keep, if each answer is as large as it may be: at most
     /// `answers_bytes_max` / `frame_bytes_max` calls wait at a time. Keep it the same on all nodes: a session that has to

@@ -6,11 +6,12 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     Config, ProcessPeer,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     consensus::RaftId,
     environment::{Environment, watch},
-    peering::{Cookie, Peer, Session},
+    peering::{Cookie, Peer, Session, notice::Notices},
 };
 
 type Peers = Arc<BTreeMap<RaftId, ProcessPeer>>;
@@ -33,6 +34,7 @@ pub(super) struct Lanes {
     entries: Mutex<BTreeMap<u64, Entry>>,
     peers: watch::Sender<Peers>,
     counts: Arc<Counts>,
+    notices: Arc<Notices>,
     environment: Environment,
 }
 
@@ -41,7 +43,7 @@ pub(super) struct Lanes {
 pub(super) struct Counts {
     /// Frames that were too large.
     pub(super) dropped: AtomicU64,
-    /// Sessions that had too much to write.
+    /// Sessions that had too much to write, or could not write for too long.
     pub(super) overflows: AtomicU64,
 }
 
@@ -64,6 +66,8 @@ pub(super) struct Way {
     frame_bytes_max: usize,
     backlog_bytes_max: usize,
     counts: Arc<Counts>,
+    notices: Arc<Notices>,
+    opened: Instant,
     environment: Environment,
 }
 
@@ -77,7 +81,8 @@ pub(super) struct Start {
 impl Lanes {
     pub(super) fn new(config: Config, environment: Environment) -> Self {
         let (entries, peers, counts) = (Mutex::default(), watch::Sender::default(), Arc::default());
-        Self { config, entries, peers, counts, environment }
+        let notices = Arc::new(Notices::new(environment.clone()));
+        Self { config, entries, peers, counts, notices, environment }
     }
 
     pub(super) fn peers(&self) -> watch::Receiver<Peers> {
@@ -98,6 +103,8 @@ impl Lanes {
             frame_bytes_max: self.config.frame_bytes_max,
             backlog_bytes_max: self.config.backlog_bytes_max(),
             counts: Arc::clone(&self.counts),
+            notices: Arc::clone(&self.notices),
+            opened: self.environment.now(),
             environment: self.environment.clone(),
         });
         let pipe = Pipe::open(session, &way, self.config.window_bytes_max);
@@ -112,7 +119,9 @@ impl Lanes {
         let Some(pipe) = pipe else { return };
         for frame in frames {
             if let Err(error) = pipe.hear(frame) {
-                tracing::error!(peer = session.peer().name, %error, "a peer sent what cannot be understood");
+                if pipe.way().is_news("garbage") {
+                    tracing::error!(peer = session.peer().name, %error, "a peer sent what cannot be understood");
+                }
                 session.close(&error.to_string());
                 return;
             }
@@ -161,18 +170,20 @@ impl Lanes {
 
     /// A session says who its peer is. The link knows that already.
     pub(super) fn named(&self, actor: ActorId, name: &str) {
-        let session = self.of_actor(actor, |entry| Arc::clone(&entry.session));
-        let Some(session) = session else { return };
-        let peer = session.peer();
+        let Some(way) = self.of_actor(actor, |entry| Arc::clone(&entry.way)) else { return };
+        let peer = way.session.peer();
         let (node, host) = full_name(&peer.name, peer.raft_id, peer.incarnation);
-        if name != format!("{node}@{host}") {
+        if name == format!("{node}@{host}") {
+            return;
+        }
+        if way.is_news("named") {
             tracing::error!(
                 peer = peer.name,
                 name,
                 "a peer says that its processes are those of another node"
             );
-            session.close("its processes are those of another node");
         }
+        way.session.close("its processes are those of another node");
     }
 
     /// A session knows all processes of its peer, and the peer knows ours.
@@ -189,8 +200,13 @@ impl Lanes {
 
     /// A session ended by itself: its lane ends, too, and is dialed again.
     pub(super) fn ended(&self, actor: ActorId, reason: &str) {
-        let session = self.of_actor(actor, |entry| Arc::clone(&entry.session));
-        session.into_iter().for_each(|session| session.close(&format!("its session ended: {reason}")));
+        let Some(way) = self.of_actor(actor, |entry| Arc::clone(&entry.way)) else { return };
+        // What closed the lane has been told.
+        if way.is_open() && way.is_news("ended") {
+            let peer = &way.session.peer().name;
+            tracing::warn!(peer, reason, "the session of processes with a peer ended; it is begun again");
+        }
+        way.session.close(&format!("its session ended: {reason}"));
     }
 
     /// The way to the peer whose mirrors have that node id.
@@ -281,24 +297,33 @@ impl Way {
     }
 
     /// A frame was too large to be sent: an answer, or a message of somebody who did not use [`Remote`](super::Remote).
-    pub(super) fn dropped(&self, bytes: u64, session: &Session) {
+    pub(super) fn dropped(&self, bytes: u64) {
         self.counts.dropped.fetch_add(1, Relaxed);
         let bytes_max = self.frame_bytes_max;
         tracing::warn!(
-            peer = session.peer().name,
+            peer = self.session.peer().name,
             bytes,
             bytes_max,
             "a message of a process is too large; it is dropped"
         );
     }
+
+    /// Whether that the session ends for this reason is worth a line: it is dialed again, and may end so for ever.
+    pub(super) fn is_news(&self, why: &'static str) -> bool {
+        let lived = self.environment.now() - self.opened;
+        self.notices.broke(self.session.peer(), why, lived)
+    }
+
     /// What the session has to say to its peer is too large, and without it the peer would know less than it believes.
     pub(super) fn excessive(&self, bytes: u64) {
-        let peer = &self.session.peer().name;
-        tracing::error!(
-            peer,
-            bytes,
-            "there are too many remotable processes, or members of a group, to tell a peer"
-        );
+        if self.is_news("excessive") {
+            let peer = &self.session.peer().name;
+            tracing::error!(
+                peer,
+                bytes,
+                "there are too many remotable processes, or members of a group, to tell a peer"
+            );
+        }
         self.session.close("the list of remotable processes, or of the members of a group, is above 64 MiB");
     }
 
@@ -306,13 +331,29 @@ impl Way {
     /// of somebody who did not use [`Remote`](super::Remote). It ends before it takes the memory of the node.
     pub(super) fn overflowed(&self, bytes: usize) {
         self.counts.overflows.fetch_add(1, Relaxed);
-        let (peer, bytes_max) = (&self.session.peer().name, self.backlog_bytes_max);
-        tracing::error!(
-            peer,
-            bytes,
-            bytes_max,
-            "too much waits for a peer; its session of processes is closed"
-        );
+        if self.is_news("overflowed") {
+            let (peer, bytes_max) = (&self.session.peer().name, self.backlog_bytes_max);
+            tracing::error!(
+                peer,
+                bytes,
+                bytes_max,
+                "too much waits for a peer; its session of processes is closed"
+            );
+        }
         self.session.close("too many answers and messages of processes wait to be sent");
+    }
+
+    /// The session has something to write, and for so long the peer granted nothing: what waits behind it has no bound.
+    pub(super) fn starved(&self, waited: Duration) {
+        self.counts.overflows.fetch_add(1, Relaxed);
+        if self.is_news("starved") {
+            let peer = &self.session.peer().name;
+            tracing::error!(
+                peer,
+                ?waited,
+                "a peer reads nothing of what processes send it; its session of processes is closed"
+            );
+        }
+        self.session.close("the peer reads nothing of what processes send it");
     }
 }

@@ -9,7 +9,9 @@
 //! fenced    3 · number u64     what was being written when that fence came is sent
 //! ```
 //!
-//! The link never waits for who reads here: a peer that sends more than it has credit for loses the session.
+//! The link never waits for who reads here: a peer that sends more than it has credit for loses the session. And nobody
+//! waits for ever for a peer that grants nothing: what is queued meanwhile has no bound, and the pings of the link do not tell
+//! whether a session reads. So a session that has to wait for credit longer than the link's `stall_timeout` ends.
 
 use std::{
     collections::VecDeque,
@@ -17,10 +19,14 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
 
 use super::{framing::Framing, lanes::Way};
 use crate::peering::Session;
@@ -50,6 +56,8 @@ struct State {
     ungranted: usize,
     /// What may still be sent.
     credit: usize,
+    /// Runs while the session waits for credit.
+    patience: Option<Pin<Box<Sleep>>>,
     framing: Framing,
     /// The session has begun to write what it had, and not finished.
     is_writing: bool,
@@ -76,6 +84,7 @@ impl Pipe {
             incoming: VecDeque::new(),
             ungranted: 0,
             credit: 0,
+            patience: None,
             framing: Framing::new(way.frame_bytes_max()),
             is_writing: false,
             fence: None,
@@ -106,6 +115,10 @@ impl Pipe {
         Ok(())
     }
 
+    pub(super) fn way(&self) -> &Way {
+        &self.way
+    }
+
     /// Nothing comes or goes any more. What came is still read.
     pub(super) fn close(&self) {
         let mut state = self.state.lock();
@@ -128,6 +141,7 @@ impl Pipe {
         let bytes = u32::from_le_bytes(body.try_into().map_err(|_| PipeError::Garbage)?);
         let mut state = self.state.lock();
         state.credit = state.credit.saturating_add(bytes as usize).min(CREDIT_BYTES_MAX);
+        state.patience = None;
         Ok(state.writer.take())
     }
 
@@ -174,7 +188,7 @@ impl Pipe {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_write(&self, context: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut state = self.state.lock();
         if state.is_closed || !self.session.is_open() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
@@ -194,8 +208,13 @@ impl Pipe {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         if passed.taken == 0 && !bytes.is_empty() {
-            state.writer = Some(context.waker().clone());
-            return Poll::Pending;
+            let waits_for = self.session.stall_timeout;
+            if state.poll_patience(context, waits_for).is_pending() {
+                return Poll::Pending;
+            }
+            drop(state);
+            self.way.starved(waits_for);
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         state.credit -= output.len();
         drop(state);
@@ -203,12 +222,19 @@ impl Pipe {
             push(&self.session, DATA, &output);
         }
         passed.charges.iter().for_each(|charge| self.way.released(*charge));
-        passed.dropped.iter().for_each(|bytes| self.way.dropped(*bytes, &self.session));
+        passed.dropped.iter().for_each(|bytes| self.way.dropped(*bytes));
         Poll::Ready(Ok(passed.taken))
     }
 }
 
 impl State {
+    /// Whether it has been waiting for credit for so long. The writer is woken then, or when credit comes.
+    fn poll_patience(&mut self, context: &mut Context<'_>, waits_for: Duration) -> Poll<()> {
+        self.writer = Some(context.waker().clone());
+        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(waits_for)));
+        patience.as_mut().poll(context)
+    }
+
     fn read(&mut self, buffer: &mut ReadBuf<'_>) -> usize {
         let (first, second) = self.incoming.as_slices();
         let from_first = first.len().min(buffer.remaining());

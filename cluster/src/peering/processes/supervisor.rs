@@ -7,14 +7,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use ractor_cluster::{
     BoxRead, BoxWrite, ClusterBidiStream, NetworkStream, NodeServerMessage, NodeSession,
     node::{NodeConnectionMode, SessionCheckReply},
 };
 
 use super::{
-    StartError,
+    Only, StartError,
     config::FRAME_BYTES_MAX,
     lanes::{Lanes, Start},
     pipe::{End, Pipe},
@@ -29,11 +29,15 @@ const VERSION: u32 = 1;
 pub(super) struct Supervisor(ActorRef<NodeServerMessage>);
 
 impl Supervisor {
-    /// `name` are the two halves of the name of this start of the node.
-    pub(super) async fn start(name: (String, String), lanes: &Arc<Lanes>) -> Result<Self, StartError> {
+    /// `name` are the two halves of the name of this start of the node. `only` is given back when it has ended.
+    pub(super) async fn start(
+        name: (String, String),
+        lanes: &Arc<Lanes>,
+        only: Only,
+    ) -> Result<Self, StartError> {
         let sessions = Sessions { name, lanes: Arc::clone(lanes) };
         // Without a name: the registry is process-wide.
-        let (actor, _) = Actor::spawn(None, sessions, ()).await.map_err(StartError::Supervisor)?;
+        let (actor, _) = Actor::spawn(None, sessions, only).await.map_err(StartError::Supervisor)?;
         Ok(Self(actor))
     }
 
@@ -51,11 +55,10 @@ impl Supervisor {
         self.0.stop(None);
     }
 
-    /// Ends all sessions with their mirrors, and itself. Returns whether it has ended in time.
-    pub(super) async fn stop(&self, within: Duration) -> bool {
+    /// Ends all sessions with their mirrors, and itself. What takes longer ends later.
+    pub(super) async fn stop(&self, within: Duration) {
         // An error means that it has ended already, or will when its sessions have.
         let _ = self.0.stop_and_wait(None, Some(within)).await;
-        self.0.get_status() == ActorStatus::Stopped
     }
 }
 
@@ -65,12 +68,34 @@ struct Sessions {
     lanes: Arc<Lanes>,
 }
 
+/// The right to be the only one falls with the actor, not with the handles to it: until then mirrors may be there.
 impl Actor for Sessions {
     type Msg = NodeServerMessage;
-    type State = ();
-    type Arguments = ();
+    type State = Option<Only>;
+    type Arguments = Only;
 
-    async fn pre_start(&self, _: ActorRef<NodeServerMessage>, (): ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        _: ActorRef<NodeServerMessage>,
+        only: Only,
+    ) -> Result<Option<Only>, ActorProcessingErr> {
+        Ok(Some(only))
+    }
+
+    /// Mirrors of the next one may have the same numbers as these.
+    async fn post_stop(
+        &self,
+        myself: ActorRef<NodeServerMessage>,
+        only: &mut Option<Only>,
+    ) -> Result<(), ActorProcessingErr> {
+        let sessions = myself.get_children();
+        let mirrors: Vec<_> = sessions.iter().flat_map(|session| session.get_children()).collect();
+        myself.stop_children_and_wait(None, None).await;
+        for mirror in mirrors {
+            // It is not an error to wait without a deadline.
+            let _ = mirror.wait(None).await;
+        }
+        only.take();
         Ok(())
     }
 
@@ -78,7 +103,7 @@ impl Actor for Sessions {
         &self,
         myself: ActorRef<NodeServerMessage>,
         message: NodeServerMessage,
-        (): &mut (),
+        _: &mut Option<Only>,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             NodeServerMessage::ConnectionOpenedExternal { stream, is_server } => {
@@ -108,7 +133,7 @@ impl Actor for Sessions {
         &self,
         _: ActorRef<NodeServerMessage>,
         event: SupervisionEvent,
-        (): &mut (),
+        _: &mut Option<Only>,
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorTerminated(session, _, reason) => {

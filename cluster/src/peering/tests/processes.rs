@@ -94,6 +94,46 @@ async fn a_peer_without_the_lane_is_asked_once_until_it_starts_again() {
     eventually("it has the lane now", || dialed_again(&first, &second)).await;
 }
 
+/// It was opened ten times a second, as long as both nodes ran.
+#[tokio::test(start_paused = true)]
+async fn a_lane_of_processes_that_ends_at_once_is_opened_less_and_less_often() {
+    const MINUTES: Duration = Duration::from_secs(300);
+    let wires = Arc::new(Wires::default());
+    let (first, second) = pair(with_processes(1).on(&wires), with_processes(2).on(&wires)).await;
+    let end_when_answered = async {
+        loop {
+            let answered =
+                |session: &Arc<Session>| session.pulse.silent_ms(first.peering.link().now_ms()).is_some();
+            if let Some(session) = dialed(&first, &second).filter(answered) {
+                session.close("it ends at once");
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = end_when_answered => unreachable!("it goes on for ever"),
+        () = sleep(MINUTES) => {}
+    }
+    let opened =
+        second.pushed.opened.lock().iter().filter(|session| session.lane() == Lane::Processes).count();
+    // Each pause is between half of redial_max and all of it, but for the first few.
+    assert!((60..=130).contains(&opened), "it was opened {opened} times");
+
+    // One that has held for a while is opened again at once.
+    eventually("it is open", || dialed(&first, &second).is_some()).await;
+    sleep(Config::default().redial_max).await;
+    let held = dialed(&first, &second).unwrap();
+    held.close("it is over");
+    let again = async {
+        while dialed(&first, &second).is_none_or(|session| session.id() == held.id()) {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(1), again).await.expect("it is not punished for the past");
+    Unharmed::note(&first, &second).check().await;
+}
+
 fn dialed_again(first: &Node, second: &Node) -> bool {
     dialed(first, second).is_some() && opened(second).is_some()
 }

@@ -122,6 +122,7 @@ fn id(text: &str) -> Result<CopyId, AdminError> {
 fn not_copied(error: CopyError) -> AdminError {
     match error {
         CopyError::NoSuchShard { .. } => refused("unknown_shard", &error.to_string()),
+        CopyError::TooLarge { .. } => refused("shard_too_large", &error.to_string()),
         error => AdminError::Unavailable { message: error.to_string() },
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::*;
@@ -26,6 +26,10 @@ const WINDOW: usize = 4 << 10;
 const FRAME_MAX: usize = 64 << 10;
 /// Longer than any claim takes.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a session may wait for credit.
+const STALL: Duration = Duration::from_secs(7);
+/// Shorter than anything that is waited for.
+const SOON: Duration = Duration::from_millis(100);
 
 fn session() -> Arc<Session> {
     let peer = Peer {
@@ -48,7 +52,7 @@ fn session() -> Arc<Session> {
         budget: Arc::new(Budget::new(0)),
         now_ms: 0,
     };
-    Arc::new(Session::new(opening, &Config::default()))
+    Arc::new(Session::new(opening, &Config { stall_timeout: STALL, ..Config::default() }))
 }
 
 fn config() -> processes::Config {
@@ -108,20 +112,51 @@ async fn a_stream_is_whole_and_in_order_through_a_small_window() {
     assert_eq!((*there.lock(), *back.lock()), (frames.len(), 0));
 }
 
+/// It was stuck for ever, and what was queued behind it grew without a bound: the peer answers pings, whoever reads there.
 #[tokio::test(start_paused = true)]
-async fn who_is_not_read_may_send_one_window() {
-    let (one, other) = (pipe(), pipe());
+async fn who_is_not_read_may_send_one_window_and_ends_soon() {
+    let lanes = lanes();
+    let (session, other) = (session(), pipe());
+    let one = lanes.opened(&session);
     let mut writer = End(Arc::clone(&one));
     let (there, back) = (Mutex::default(), Mutex::default());
-    let frames = frame(&vec![7; 10 * WINDOW]);
-    let stuck = tokio::select! {
+    let (frames, begun) = (frame(&vec![7; 10 * WINDOW]), Instant::now());
+    let ended = tokio::select! {
         biased;
-        stuck = timeout(PATIENCE, writer.write_all(&frames)) => stuck.is_err(),
-        () = carry(&one, &other, &there) => false,
-        () = carry(&other, &one, &back) => false,
+        ended = timeout(PATIENCE, writer.write_all(&frames)) => ended.expect("it does not wait for ever"),
+        () = carry(&one, &other, &there) => panic!("it is not closed"),
+        () = carry(&other, &one, &back) => panic!("it is not closed"),
     };
-    assert!(stuck);
+    assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     assert_eq!(*there.lock(), WINDOW);
+    let waited = begun.elapsed();
+    assert!((STALL..STALL + SOON).contains(&waited), "{waited:?}");
+    assert!(!session.is_open());
+    assert_eq!(lanes.counts().overflows.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
+/// It is the time without any credit that counts, however long the whole takes.
+#[tokio::test(start_paused = true)]
+async fn who_is_read_slowly_goes_on() {
+    let (session, lanes) = (session(), lanes());
+    let pipe = lanes.opened(&session);
+    let grant = |bytes: u32| pipe.hear(&[vec![CREDIT], bytes.to_le_bytes().to_vec()].concat()).unwrap();
+    let (mut writer, body) = (End(Arc::clone(&pipe)), frame(&[7; 1000]));
+    let mut write = Box::pin(writer.write_all(&body));
+    for _ in 0..10 {
+        assert!(timeout(STALL - SOON, &mut write).await.is_err());
+        grant(100);
+    }
+    assert!(timeout(STALL - SOON, &mut write).await.is_err(), "eight bytes are missing");
+    grant(100);
+    write.await.unwrap();
+    // Nobody waits, so nobody is late.
+    tokio::time::sleep(2 * STALL).await;
+    assert!(session.is_open());
+    let mut write = Box::pin(writer.write_all(&body));
+    assert!(timeout(STALL - SOON, &mut write).await.is_err());
+    write.await.unwrap_err();
+    assert!(!session.is_open());
 }
 
 #[tokio::test]
