@@ -9,7 +9,7 @@
 //! | `shard` | the executor of one led shard, with its output gate | `entity`, `protocol`, `cluster` |
 //! | [`router`] | entity → shard → leader | `shard`, `protocol`, `cluster` |
 //! | [`gateway`] | HTTP, WebSocket, problem+json, OpenAPI | `router`, `protocol` |
-//! | [`process`] | actors as in OTP: supervisors, exit reasons | `protocol`, `cluster` |
+//! | [`process`] | actors as in OTP: supervisors, bounded mailboxes, monitors, links | `protocol`, `cluster` |
 //! | [`kinds`] | the kinds that ship with the node | `entity` |
 //! | [`telemetry`] | metrics, traces, logs, each declared once | – |
 //! | [`backup`] | a copy of all shards as files, checked | – |

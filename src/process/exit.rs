@@ -3,6 +3,8 @@
 //! Comes in: what `ractor` says about an end (a text, or an error). Leaves: [`ExitReason`], and back again the text that
 //! `ractor` carries.
 
+use std::any::Any;
+
 use ractor::{ActorProcessingErr, SpawnErr, SupervisionEvent};
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +98,13 @@ impl ExitReason {
     /// The reason behind the error of a handler, or behind its panic.
     pub(crate) fn of_failure(error: &ActorProcessingErr) -> Self {
         error.downcast_ref::<Self>().cloned().unwrap_or_else(|| Self::crashed(error.to_string()))
+    }
+
+    /// What somebody said who panicked.
+    pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        text.map_or_else(|| Self::crashed("a panic that is no text"), Self::crashed)
     }
 
     /// The reason why a process did not start.

@@ -137,9 +137,9 @@ impl Office {
     /// A linked actor ended. Those that were told to stop, and strangers, do not matter.
     async fn child_ended(&mut self, actor: ActorId, reason: &ExitReason) {
         let Some(key) = self.by_actor.remove(&actor) else { return };
-        if let Some(child) = self.decisions.child_mut(key) {
-            child.content.running = None;
-        }
+        let running = self.decisions.child_mut(key).and_then(|child| child.content.running.take());
+        let verdict = running.and_then(|child| child.verdict());
+        let reason = verdict.as_ref().unwrap_or(reason);
         let (supervisor, child) = (self.myself.get_id(), self.name_of(key));
         if reason.is_abnormal() {
             tracing::warn!(%supervisor, child, %reason, "child ended abnormally");
@@ -208,7 +208,7 @@ impl Office {
             let Some(child) = self.decisions.child(*key) else { continue };
             if let Some(running) = &child.content.running {
                 self.by_actor.remove(&running.cell().get_id());
-                stops.push(stop(running.cell().clone(), child.rules.shutdown));
+                stops.push(stop(running.clone(), child.rules.shutdown));
             }
         }
         join_all(stops).await;
@@ -245,22 +245,23 @@ impl Drop for Office {
 /// Stops one child by its rule. A child that does not react in time is killed.
 ///
 /// A kill ends a child at its next `.await`; who never gets there cannot be ended, and is waited for.
-async fn stop(child: ActorCell, shutdown: Shutdown) {
+async fn stop(child: RunningChild, shutdown: Shutdown) {
+    let cell = child.cell();
     if shutdown == Shutdown::BrutalKill {
-        return kill(child).await;
+        return kill(cell).await;
     }
-    child.stop(ExitReason::Shutdown.stop_text());
+    child.shut_down();
     let Shutdown::Timeout(timeout) = shutdown else {
-        let _ = child.wait(None).await;
+        let _ = cell.wait(None).await;
         return;
     };
-    if child.wait(Some(timeout)).await.is_err() {
-        tracing::warn!(child = %child.get_id(), ?timeout, "child did not stop in time and is killed");
-        kill(child).await;
+    if cell.wait(Some(timeout)).await.is_err() {
+        tracing::warn!(child = %cell.get_id(), ?timeout, "child did not stop in time and is killed");
+        kill(cell).await;
     }
 }
 
-async fn kill(child: ActorCell) {
+async fn kill(child: &ActorCell) {
     child.kill();
     let _ = child.wait(None).await;
 }

@@ -9,7 +9,7 @@ use super::{
     Tree,
     spec::{ChildRules, ChildType, Restart, Shutdown},
 };
-use crate::process::ExitReason;
+use crate::process::{ExitReason, Mailbox, host::Host, link::Peer};
 
 type StartFuture = Pin<Box<dyn Future<Output = Result<RunningChild, SpawnErr>> + Send>>;
 
@@ -21,11 +21,26 @@ pub(super) type StartFn = Arc<dyn Fn(ActorCell) -> StartFuture + Send + Sync>;
 pub struct RunningChild {
     cell: ActorCell,
     reference: Arc<dyn Any + Send + Sync>,
+    /// If it has a mailbox of ours: what is known of its end goes through here, too.
+    peer: Option<Arc<dyn Peer>>,
 }
 
 impl RunningChild {
     pub(super) fn new<R: Any + Send + Sync>(cell: ActorCell, reference: R) -> Self {
-        Self { cell, reference: Arc::new(reference) }
+        Self { cell, reference: Arc::new(reference), peer: None }
+    }
+
+    /// Asks it to stop.
+    pub(super) fn shut_down(&self) {
+        if let Some(peer) = &self.peer {
+            peer.life().ask(ExitReason::Shutdown);
+        }
+        self.cell.stop(ExitReason::Shutdown.stop_text());
+    }
+
+    /// Why it ended, if it knows better than `ractor`: a linked process takes it along with its own reason.
+    pub(super) fn verdict(&self) -> Option<ExitReason> {
+        self.peer.as_ref().and_then(|peer| peer.life().verdict())
     }
 
     /// The actor behind it, whatever messages it takes.
@@ -34,8 +49,8 @@ impl RunningChild {
         &self.cell
     }
 
-    /// The reference to send to: `ActorRef<M>` of a worker, [`SupervisorRef`](super::SupervisorRef) of a supervisor.
-    /// `None` if it is of another type.
+    /// The reference to send to: `Process<M>` of a process, `ActorRef<M>` of a worker,
+    /// [`SupervisorRef`](super::SupervisorRef) of a supervisor. `None` if it is of another type.
     #[must_use]
     pub fn reference<R: Clone + 'static>(&self) -> Option<R> {
         self.reference.downcast_ref::<R>().cloned()
@@ -78,7 +93,18 @@ pub struct ChildSpec {
 }
 
 impl ChildSpec {
-    /// A `ractor` actor, as it is. `make` is called for each start.
+    /// A process: an actor behind a bounded mailbox, with a reference that can be called, monitored and linked. `make` is called
+    /// for each start; after a restart, it is another process.
+    #[must_use]
+    pub fn process<A, F>(id: impl Into<Arc<str>>, mailbox: Mailbox<A::Msg>, make: F) -> Self
+    where
+        A: Actor,
+        F: Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+    {
+        Self::new(id.into(), ChildType::Worker, start_process(mailbox, make))
+    }
+
+    /// A `ractor` actor, as it is, with a mailbox without bounds. `make` is called for each start.
     #[must_use]
     pub fn worker<A, F>(id: impl Into<Arc<str>>, make: F) -> Self
     where
@@ -192,6 +218,24 @@ where
     })
 }
 
+pub(super) fn start_process<A, F>(mailbox: Mailbox<A::Msg>, make: F) -> StartFn
+where
+    A: Actor,
+    F: Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+{
+    let make = Arc::new(make);
+    Arc::new(move |supervisor| {
+        let (make, mailbox) = (Arc::clone(&make), mailbox.clone());
+        Box::pin(async move {
+            let (actor, arguments) = make();
+            let (host, process) = Host::new(actor, mailbox);
+            let (actor, _) = Host::spawn_linked(None, host, arguments, supervisor).await?;
+            let peer = Some(process.peer());
+            Ok(RunningChild { peer, ..RunningChild::new(actor.get_cell(), process) })
+        })
+    })
+}
+
 /// Starts a child and says why it could not be: what it said, what its maker panicked with, or that it took too long.
 pub(super) async fn start(
     start: &StartFn,
@@ -206,13 +250,6 @@ pub(super) async fn start(
             .map_err(|_| ExitReason::crashed(format!("did not start within {timeout:?}")))?,
     };
     outcome
-        .map_err(|panic| ExitReason::crashed(panic_text(panic.as_ref())))?
+        .map_err(|panic| ExitReason::of_panic(panic.as_ref()))?
         .map_err(|error| ExitReason::of_start(&error))
-}
-
-/// What somebody said who panicked.
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic that is no text".to_owned())
 }

@@ -6,7 +6,7 @@ use ractor::{Actor, ActorCell, SpawnErr};
 
 use super::{
     Backoff, Supervisor,
-    child::{RunningChild, StartFn, start_actor},
+    child::{RunningChild, StartFn, start_actor, start_process},
     decisions::Counts,
     error::{RequestError, StartChildError, StartError, TerminateChildError},
     reference::SupervisorRef,
@@ -14,6 +14,8 @@ use super::{
     sealed,
     spec::{AutoShutdown, ChildRules, ChildType, Restart, Shutdown, Strategy},
 };
+
+use crate::process::Mailbox;
 
 /// Makes the start of a child from its argument.
 type Template<G> = Arc<dyn Fn(G) -> StartFn + Send + Sync>;
@@ -52,17 +54,33 @@ pub struct SimpleOneForOne<G> {
 }
 
 impl<G: Clone + Send + Sync + 'static> SimpleOneForOne<G> {
-    /// Its children are `ractor` actors. `make` is called for each start, with the child's argument.
+    /// Its children are processes with bounded mailboxes. `make` is called for each start, with the child's argument.
+    pub fn process<A, F>(mailbox: Mailbox<A::Msg>, make: F) -> Self
+    where
+        A: Actor,
+        F: Fn(G) -> (A, A::Arguments) + Send + Sync + 'static,
+    {
+        let make = Arc::new(make);
+        Self::new(Arc::new(move |argument: G| {
+            let make = Arc::clone(&make);
+            start_process(mailbox.clone(), move || make(argument.clone()))
+        }))
+    }
+
+    /// Its children are `ractor` actors, as they are. `make` is called for each start, with the child's argument.
     pub fn worker<A, F>(make: F) -> Self
     where
         A: Actor,
         F: Fn(G) -> (A, A::Arguments) + Send + Sync + 'static,
     {
         let make = Arc::new(make);
-        let template: Template<G> = Arc::new(move |argument: G| {
+        Self::new(Arc::new(move |argument: G| {
             let make = Arc::clone(&make);
             start_actor(move || make(argument.clone()))
-        });
+        }))
+    }
+
+    fn new(template: Template<G>) -> Self {
         let supervisor = Supervisor { dynamic: true, ..Supervisor::new(Strategy::OneForOne) };
         Self { supervisor, rules: ChildRules::of(ChildType::Worker), template }
     }
