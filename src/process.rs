@@ -4,7 +4,8 @@
 //!
 //! * [`Supervisor`], whose children are started in order, restarted by rules, and stopped in the opposite order;
 //! * [`Process`], a reference with a bounded mailbox: `call`, `cast`, `send_after`, `stop`, `kill`, `drain`;
-//! * monitors and links: who ended, and why ([`ExitReason`]).
+//! * monitors and links: who ended, and why ([`ExitReason`]);
+//! * [`Names`]: which process has which name on this node.
 //!
 //! A process lives on the node that started it and dies with it; what must survive its node is an entity.
 //! `docs/for-erlangers.md` has a table from OTP's calls to these.
@@ -18,6 +19,7 @@ mod life;
 mod link;
 mod mailbox;
 mod monitor;
+mod names;
 mod reference;
 mod supervisor;
 mod timer;
@@ -28,6 +30,7 @@ pub use host::{SpawnError, spawn, spawn_linked};
 pub use link::Exit;
 pub use mailbox::{Mailbox, MailboxStats, Policy};
 pub use monitor::{Down, Monitor, MonitorId};
+pub use names::{Names, RegisterError};
 pub use reference::{Process, ProcessId};
 pub use supervisor::{
     AutoShutdown, Backoff, ChildRules, ChildSpec, ChildStatus, ChildType, ChildView, Counts,

@@ -12,6 +12,8 @@ mod links;
 mod mailbox;
 #[path = "process/monitors.rs"]
 mod monitors;
+#[path = "process/names.rs"]
+mod names;
 #[path = "process/races.rs"]
 mod races;
 #[path = "process/stage.rs"]

@@ -9,6 +9,8 @@
 mod ends;
 #[path = "supervisor/intensity.rs"]
 mod intensity;
+#[path = "supervisor/leftovers.rs"]
+mod leftovers;
 #[path = "supervisor/operator.rs"]
 mod operator;
 #[path = "supervisor/restart.rs"]

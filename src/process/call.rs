@@ -60,7 +60,8 @@ pub enum CallError {
     /// It ended before it answered. It may have done a part of what was asked.
     #[error("the process ended before it answered: {0}")]
     Died(ExitReason),
-    /// It dropped the place for the answer, or the message itself to make room for newer ones, and lives on.
+    /// It dropped the place for the answer, or the message itself to make room for newer ones, and lives on. That is known when
+    /// the handler that runs then has returned.
     #[error("the process gave no answer")]
     NoReply,
     /// There was no answer in time. It may still do what was asked.

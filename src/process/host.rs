@@ -56,7 +56,9 @@ impl From<ractor::SpawnErr> for SpawnError {
 /// Runs an actor that people wrote.
 pub(super) struct Host<A: Actor> {
     actor: A,
-    grave: Grave<A::Msg>,
+    inner: Arc<Inner<A::Msg>>,
+    /// For a process that never came to have a memory.
+    _grave: Grave<A::Msg>,
 }
 
 /// What a process remembers. Its fields are dropped in this order: replies that it keeps are dropped when it is known to be gone,
@@ -67,35 +69,53 @@ pub(super) struct Memory<S, M: Send + 'static> {
 }
 
 /// Says that the process is gone when it is dropped.
-struct Grave<M: Send + 'static>(Arc<Inner<M>>);
+struct Grave<M: Send + 'static>(Option<Arc<Inner<M>>>);
+
+impl<M: Send + 'static> Grave<M> {
+    fn of(inner: &Arc<Inner<M>>) -> Self {
+        Self(Some(Arc::clone(inner)))
+    }
+
+    /// It lives on.
+    fn stays_empty(mut self) {
+        self.0 = None;
+    }
+}
 
 impl<M: Send + 'static> Drop for Grave<M> {
     fn drop(&mut self) {
-        self.0.end_anyhow();
+        if let Some(inner) = &self.0 {
+            inner.end_anyhow();
+        }
     }
 }
 
 impl<A: Actor> Host<A> {
     pub(super) fn new(actor: A, mailbox: Mailbox<A::Msg>) -> (Self, Process<A::Msg>) {
         let inner = Arc::new(Inner::new(mailbox));
-        (Self { actor, grave: Grave(Arc::clone(&inner)) }, Process::new(inner))
+        (Self { actor, inner: Arc::clone(&inner), _grave: Grave::of(&inner) }, Process::new(inner))
     }
 
     fn inner(&self) -> &Arc<Inner<A::Msg>> {
-        &self.grave.0
+        &self.inner
     }
 
-    /// Runs one of its functions. An error or a panic is why it ends.
+    /// Runs one of its functions. An error or a panic is its end, and so it is when the function is not run to its end: then it is
+    /// killed. That is known before `ractor` tells the supervisor, so that a name is free when the next one starts.
     async fn run<T>(
         &self,
         function: impl Future<Output = Result<T, ActorProcessingErr>> + Send,
     ) -> Result<T, ActorProcessingErr> {
         let life = self.inner().life();
         life.begin_turn();
+        let grave = Grave::of(self.inner());
         let outcome = run_as(self.inner(), AssertUnwindSafe(function).catch_unwind()).await;
         let outcome = outcome.unwrap_or_else(|panic| Err(ExitReason::of_panic(panic.as_ref()).into()));
         match &outcome {
-            Ok(_) => life.end_turn(),
+            Ok(_) => {
+                grave.stays_empty();
+                life.end_turn();
+            }
             Err(error) => life.judge(ExitReason::of_failure(error)),
         }
         outcome
@@ -118,7 +138,7 @@ impl<A: Actor> Actor for Host<A> {
     ) -> Result<Self::State, ActorProcessingErr> {
         self.inner().begin(myself.clone());
         let state = self.run(self.actor.pre_start(typed(myself), arguments)).await?;
-        Ok(Memory { _grave: Grave(Arc::clone(self.inner())), state })
+        Ok(Memory { _grave: Grave::of(self.inner()), state })
     }
 
     async fn post_start(

@@ -71,14 +71,6 @@ impl Life {
         }
     }
 
-    /// Why it ended or will, if that is certain.
-    pub(super) fn verdict(&self) -> Option<ExitReason> {
-        match &*self.state.lock() {
-            State::Alive(alive) => alive.verdict.clone(),
-            State::Dead(reason) => Some(reason.clone()),
-        }
-    }
-
     /// It will end for this reason.
     pub(super) fn judge(&self, reason: ExitReason) {
         if let State::Alive(alive) = &mut *self.state.lock() {

@@ -126,13 +126,15 @@ pub(super) struct Queue<M> {
     letters: Mutex<Letters<M>>,
     /// There is room again, or there never will be.
     freed: Notify,
-    /// Senders that wait stand in line here, so that none of them is overtaken.
+    /// Senders that wait stand in line here, first come, first served.
     line: Turnstile<()>,
 }
 
 struct Letters<M> {
     waiting: VecDeque<Letter<M>>,
     given: u64,
+    /// How many senders wait.
+    in_line: usize,
     closed: bool,
     stats: MailboxStats,
 }
@@ -148,43 +150,58 @@ struct Letter<M> {
 
 impl<M> Queue<M> {
     pub(super) fn new(rules: Mailbox<M>) -> Self {
-        let letters =
-            Letters { waiting: VecDeque::new(), given: 0, closed: false, stats: MailboxStats::default() };
+        let (waiting, stats) = (VecDeque::new(), MailboxStats::default());
+        let letters = Letters { waiting, given: 0, in_line: 0, closed: false, stats };
         Self { rules, letters: Mutex::new(letters), freed: Notify::new(), line: Turnstile::new(()) }
     }
 
     /// Takes a message, waiting for room if that is the policy.
     pub(super) async fn push(&self, message: M) -> Result<LetterId, Rejected<M>> {
-        if self.rules.policy != Policy::Wait {
-            return self.try_push(message);
-        }
-        let mut message = message;
-        let _turn = self.line.lock().await;
-        loop {
-            let freed = self.freed.notified();
-            match self.letters.lock().push(&self.rules, message) {
-                Err(Rejected::Full(back)) => message = back,
-                done => return done,
+        match self.try_push_uncounted(message) {
+            Err(Rejected::Full(message)) if self.rules.policy == Policy::Wait => {
+                self.push_in_line(message).await
             }
-            freed.await;
+            done => self.count_refused(done),
         }
     }
 
     /// Takes a message if there is room, or if older ones may be dropped for it.
     pub(super) fn try_push(&self, message: M) -> Result<LetterId, Rejected<M>> {
-        // Whoever does not wait does not overtake those who do.
-        let line = (self.rules.policy == Policy::Wait).then(|| self.line.try_lock());
+        self.count_refused(self.try_push_uncounted(message))
+    }
+
+    fn try_push_uncounted(&self, message: M) -> Result<LetterId, Rejected<M>> {
+        // Declared first, so dropped last: a message may hold a reference to anything, which is not for under the lock.
         let mut dropped = Vec::new();
         let mut letters = self.letters.lock();
-        let pushed = if matches!(line, Some(Err(_))) && !letters.closed {
-            Err(Rejected::Full(message))
-        } else {
-            if self.rules.policy == Policy::DropOldest {
-                letters.make_room(&self.rules, (self.rules.weigh)(&message), &mut dropped);
+        if letters.in_line > 0 && !letters.closed {
+            // Nobody overtakes those who wait.
+            return Err(Rejected::Full(message));
+        }
+        if self.rules.policy == Policy::DropOldest {
+            letters.make_room(&self.rules, (self.rules.weigh)(&message), &mut dropped);
+        }
+        letters.push(&self.rules, message)
+    }
+
+    async fn push_in_line(&self, mut message: M) -> Result<LetterId, Rejected<M>> {
+        let _place = Place::take(self);
+        let _turn = self.line.lock().await;
+        loop {
+            let freed = self.freed.notified();
+            let pushed = self.letters.lock().push(&self.rules, message);
+            match pushed {
+                Err(Rejected::Full(back)) => message = back,
+                done => return self.count_refused(done),
             }
-            letters.push(&self.rules, message)
-        };
-        letters.stats.refused += u64::from(matches!(pushed, Err(Rejected::Full(_))));
+            freed.await;
+        }
+    }
+
+    fn count_refused(&self, pushed: Result<LetterId, Rejected<M>>) -> Result<LetterId, Rejected<M>> {
+        if matches!(pushed, Err(Rejected::Full(_) | Rejected::TooLarge)) {
+            self.letters.lock().stats.refused += 1;
+        }
         pushed
     }
 
@@ -231,8 +248,28 @@ impl<M> Queue<M> {
         self.freed.notify_waiters();
     }
 
+    pub(super) fn policy(&self) -> Policy {
+        self.rules.policy
+    }
+
     pub(super) fn stats(&self) -> MailboxStats {
         self.letters.lock().stats
+    }
+}
+
+/// A place in the line of senders that wait.
+struct Place<'a, M>(&'a Queue<M>);
+
+impl<'a, M> Place<'a, M> {
+    fn take(queue: &'a Queue<M>) -> Self {
+        queue.letters.lock().in_line += 1;
+        Self(queue)
+    }
+}
+
+impl<M> Drop for Place<'_, M> {
+    fn drop(&mut self) {
+        self.0.letters.lock().in_line -= 1;
     }
 }
 
@@ -242,7 +279,6 @@ impl<M> Letters<M> {
         if self.closed {
             Err(Rejected::Closed)
         } else if weight > rules.bytes_max {
-            self.stats.refused += 1;
             Err(Rejected::TooLarge)
         } else if !self.has_room(rules, weight) {
             Err(Rejected::Full(message))
@@ -254,7 +290,7 @@ impl<M> Letters<M> {
     }
 
     fn has_room(&self, rules: &Mailbox<M>, weight: usize) -> bool {
-        self.stats.messages < rules.messages_max && self.stats.bytes + weight <= rules.bytes_max
+        self.stats.messages < rules.messages_max && weight <= rules.bytes_max - self.stats.bytes
     }
 
     /// Drops the oldest counted messages until there is room; they are dropped by the caller, outside of the lock.

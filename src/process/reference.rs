@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::{
-    CallError, CastError, Down, Exit, ExitReason, Mailbox, MailboxStats, Monitor, MonitorId, Reply, Timer,
-    life::Life,
+    CallError, CastError, Down, Exit, ExitReason, Mailbox, MailboxStats, Monitor, MonitorId, Policy, Reply,
+    Timer,
+    life::{Life, Mourners},
     link::{self, Peer},
     mailbox::{LetterId, Queue, Rejected},
     monitor, timer,
@@ -84,16 +85,16 @@ impl<M: Send + 'static> Inner<M> {
 
     /// Its last handler has returned.
     pub(super) fn end_well(&self) {
-        self.bury(Life::end_well);
+        self.end(self.life.end_well());
     }
 
     /// It is gone, whatever happened.
     pub(super) fn end_anyhow(&self) {
-        self.bury(Life::end_anyhow);
+        self.end(self.life.end_anyhow());
     }
 
-    fn bury(&self, end: impl FnOnce(&Life) -> Option<super::life::Mourners>) {
-        if let Some(mourners) = end(&self.life) {
+    fn end(&self, mourners: Option<Mourners>) {
+        if let Some(mourners) = mourners {
             self.queue.close();
             mourners.tell(self.id());
         }
@@ -140,6 +141,11 @@ impl<M: Send + 'static> Peer for Inner<M> {
 
     fn life(&self) -> &Life {
         &self.life
+    }
+
+    fn bury(&self, reason: &ExitReason) {
+        self.life.judge(reason.clone());
+        self.end_anyhow();
     }
 
     fn exit_signal(&self, from: ProcessId, reason: &ExitReason) {
@@ -233,12 +239,16 @@ impl<M: Send + 'static> Process<M> {
 
     /// Sends a message. If the mailbox is full, what happens is its [`Policy`](super::Policy).
     ///
-    /// Messages of one sender are handled in the order in which they were sent.
+    /// Messages of one sender are handled in the order in which they were sent. A process never waits for room in its own mailbox,
+    /// which only itself could make: it is refused.
     ///
     /// # Errors
     ///
     /// When the process has ended, and when the message was refused.
     pub async fn cast(&self, message: M) -> Result<(), CastError> {
+        if self.inner.queue.policy() == Policy::Wait && self.is_current() {
+            return self.try_cast(message);
+        }
         let letter = self.inner.queue.push(message).await?;
         self.inner.announce(letter)
     }
@@ -257,16 +267,13 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// # Errors
     ///
-    /// At once when the process has ended, or ends, or drops the message or the reply; otherwise at the deadline.
+    /// At once when the process has ended or ends; when a handler returns without having kept the reply; otherwise at the deadline.
     pub async fn call<T>(
         &self,
         message: impl FnOnce(Reply<T>) -> M,
         timeout: Duration,
     ) -> Result<T, CallError> {
-        let is_self = |current: &Arc<dyn Any + Send + Sync>| {
-            current.downcast_ref::<Inner<M>>().is_some_and(|inner| std::ptr::eq(inner, &*self.inner))
-        };
-        if CURRENT.try_with(is_self).unwrap_or(false) {
+        if self.is_current() {
             return Err(CallError::CallingSelf);
         }
         let asked = async {
@@ -275,6 +282,14 @@ impl<M: Send + 'static> Process<M> {
             self.answer(answered).await
         };
         tokio::time::timeout(timeout, asked).await.unwrap_or(Err(CallError::Timeout))
+    }
+
+    /// Whether this runs in one of its own handlers.
+    fn is_current(&self) -> bool {
+        let is_self = |current: &Arc<dyn Any + Send + Sync>| {
+            current.downcast_ref::<Inner<M>>().is_some_and(|inner| std::ptr::eq(inner, &*self.inner))
+        };
+        CURRENT.try_with(is_self).unwrap_or(false)
     }
 
     async fn answer<T>(&self, mut answered: oneshot::Receiver<T>) -> Result<T, CallError> {

@@ -45,6 +45,9 @@
 //! What decides is pure (`decisions`); what acts is a `ractor` actor (`actor`). It has no name and is in no group: those
 //! of `ractor` are process-wide.
 //!
+//! A child is started again when the last of the former one is gone, its state included: what a state holds, such as a port or a
+//! lock, is free again in `pre_start`.
+//!
 //! What differs from OTP:
 //!
 //! * A kill takes effect where the killed one waits (`.await`). A child that never waits cannot be killed, and is waited for.
@@ -66,6 +69,7 @@ mod spec;
 use std::time::Duration;
 
 use ractor::{Actor, ActorCell, SpawnErr};
+use tokio::task::JoinHandle;
 
 use self::actor::Overseer;
 pub use self::{
@@ -134,7 +138,7 @@ impl Supervisor {
     ///
     /// When a child does not start; those before it are stopped again. When the specifications contradict each other.
     pub async fn start(self) -> Result<SupervisorRef, StartError> {
-        self.spawn(None).await.map_err(StartError::from)
+        Ok(self.spawn(None).await?.0)
     }
 
     /// Starts it as a child of a `ractor` actor, which learns of its end as `ractor` tells it, and with which it is killed.
@@ -143,15 +147,15 @@ impl Supervisor {
     ///
     /// As [`start`](Self::start), and when the parent ends.
     pub async fn start_linked(self, parent: ActorCell) -> Result<SupervisorRef, StartError> {
-        self.spawn(Some(parent)).await.map_err(StartError::from)
+        Ok(self.spawn(Some(parent)).await?.0)
     }
 
-    async fn spawn(self, parent: Option<ActorCell>) -> Result<SupervisorRef, SpawnErr> {
-        let (actor, _) = match parent {
+    async fn spawn(self, parent: Option<ActorCell>) -> Result<(SupervisorRef, JoinHandle<()>), SpawnErr> {
+        let (actor, task) = match parent {
             Some(parent) => Overseer::spawn_linked(None, Overseer, self, parent).await?,
             None => Overseer::spawn(None, Overseer, self).await?,
         };
-        Ok(SupervisorRef::new(actor))
+        Ok((SupervisorRef::new(actor), task))
     }
 }
 
@@ -164,6 +168,7 @@ mod sealed {
     use std::{any::Any, future::Future};
 
     use ractor::{ActorCell, SpawnErr};
+    use tokio::task::JoinHandle;
 
     use super::{Supervisor, SupervisorRef};
 
@@ -172,8 +177,11 @@ mod sealed {
         /// What one gets.
         type Reference: Any + Send + Sync;
 
-        /// Starts it below a parent.
-        fn spawn(self, parent: ActorCell) -> impl Future<Output = Result<Self::Reference, SpawnErr>> + Send;
+        /// Starts it below a parent, in a task of its own.
+        fn spawn(
+            self,
+            parent: ActorCell,
+        ) -> impl Future<Output = Result<(Self::Reference, JoinHandle<()>), SpawnErr>> + Send;
 
         /// The actor behind a reference.
         fn cell(reference: &Self::Reference) -> ActorCell;
@@ -182,7 +190,10 @@ mod sealed {
     impl Tree for Supervisor {
         type Reference = SupervisorRef;
 
-        fn spawn(self, parent: ActorCell) -> impl Future<Output = Result<SupervisorRef, SpawnErr>> + Send {
+        fn spawn(
+            self,
+            parent: ActorCell,
+        ) -> impl Future<Output = Result<(SupervisorRef, JoinHandle<()>), SpawnErr>> + Send {
             Supervisor::spawn(self, Some(parent))
         }
 

@@ -65,12 +65,29 @@ async fn a_callee_that_stops_before_it_answers_fails_the_call_with_its_reason() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callee_that_drops_the_reply_fails_the_call_at_once_and_lives_on() {
+async fn a_callee_that_drops_the_reply_fails_the_call_and_lives_on() {
     let process = listener().await;
     let before = Instant::now();
     assert_eq!(process.call(Say::Forget, SECOND).await, Err(CallError::NoReply));
     assert_eq!(before.elapsed().as_millis(), 0);
     assert!(heard(&process).await.is_empty());
+}
+
+/// Whether it lives on is not known before its handler returns.
+#[tokio::test(start_paused = true)]
+async fn a_callee_that_drops_the_reply_and_then_panics_fails_the_call_with_its_message() {
+    let process = listener().await;
+    let answer = process.call(|reply| Say::ForgetThen(reply, SECOND, true), 60 * SECOND).await;
+    assert_eq!(answer, Err(CallError::Died(boom())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callee_that_drops_the_reply_fails_the_call_when_its_handler_returns() {
+    let process = listener().await;
+    let before = Instant::now();
+    let answer = process.call(|reply| Say::ForgetThen(reply, SECOND, false), 60 * SECOND).await;
+    assert_eq!(answer, Err(CallError::NoReply));
+    assert_eq!(before.elapsed().as_secs(), 1);
 }
 
 #[tokio::test(start_paused = true)]

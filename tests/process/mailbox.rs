@@ -148,9 +148,37 @@ async fn a_process_that_drains_handles_what_waits_and_refuses_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_mailbox_that_drains_says_noproc_because_waiting_is_of_no_use() {
+    let process = with_mailbox(two(Policy::Refuse)).await;
+    let _go = busy(&process).await;
+    process.cast(Say::Word("a")).await.unwrap();
+    process.cast(Say::Word("b")).await.unwrap();
+    process.drain();
+    assert_eq!(process.cast(Say::Word("c")).await, Err(CastError::NoProc));
+    assert_eq!(process.mailbox().messages, 2);
+}
+
+/// `ractor` knows before the mailbox does.
+#[tokio::test(start_paused = true)]
+async fn a_message_to_a_process_that_ractor_drains_is_taken_back() {
+    let process = listener().await;
+    let _go = busy(&process).await;
+    process.cell().drain().unwrap();
+    assert_eq!(process.cast(Say::Word("late")).await, Err(CastError::NoProc));
+    assert_eq!(process.mailbox(), MailboxStats::default());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_sends_to_itself_within_its_bounds() {
     let process = listener().await;
     process.cast(Say::SendSelf("me")).await.unwrap();
     assert!(heard(&process).await.is_empty(), "it was asked before");
     assert_eq!(heard(&process).await, ["me"]);
+}
+
+/// It would wait for itself for ever.
+#[tokio::test(start_paused = true)]
+async fn a_process_never_waits_for_room_in_its_own_mailbox() {
+    let process = with_mailbox(two(Policy::Wait)).await;
+    assert_eq!(process.call(|reply| Say::Flood(5, reply), SECOND).await, Ok(3));
 }

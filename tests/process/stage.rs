@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use playhouse::process::{self, Down, Exit, ExitReason, Mailbox, Policy, Process, Reply};
+use playhouse::process::{self, CastError, Down, Exit, ExitReason, Mailbox, Policy, Process, Reply};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
@@ -15,6 +15,8 @@ pub enum Say {
     Heard(Reply<Vec<String>>),
     /// It drops the reply.
     Forget(Reply<()>),
+    /// It drops the reply, works for so long, and panics if it is told to.
+    ForgetThen(Reply<()>, Duration, bool),
     /// It keeps the reply and never answers.
     Keep(Reply<()>),
     /// It panics, holding the reply.
@@ -27,6 +29,8 @@ pub enum Say {
     CallSelf(Reply<process::CallError>),
     /// It sends itself a word: as a process, and by `ractor`'s reference, which must fail.
     SendSelf(&'static str),
+    /// It sends itself so many words, and answers how many were refused.
+    Flood(usize, Reply<usize>),
     Down(Down),
     Exit(Exit),
 }
@@ -68,6 +72,11 @@ impl Actor for Listener {
             Say::Word(word) => memory.heard.push(word.to_owned()),
             Say::Heard(reply) => drop(reply.send(std::mem::take(&mut memory.heard))),
             Say::Forget(reply) => drop(reply),
+            Say::ForgetThen(reply, work, crash) => {
+                drop(reply);
+                tokio::time::sleep(work).await;
+                assert!(!crash, "boom");
+            }
             Say::Keep(reply) => memory.kept.push(reply),
             Say::Crash(_reply) => panic!("boom"),
             Say::End(reason) => return Err(reason.into()),
@@ -83,6 +92,13 @@ impl Actor for Listener {
                 Process::of(&myself).unwrap().cast(Say::Word(word)).await.unwrap();
                 let refused = myself.send_message(Say::Word("never"));
                 assert!(matches!(refused, Err(ractor::MessagingErr::InvalidActorType)));
+            }
+            Say::Flood(words, reply) => {
+                let (process, mut refused) = (Process::of(&myself).unwrap(), 0);
+                for _ in 0..words {
+                    refused += usize::from(process.cast(Say::Word("flood")).await == Err(CastError::Full));
+                }
+                reply.send(refused);
             }
             Say::Down(down) => memory.heard.push(format!("down {}", down.reason)),
             Say::Exit(exit) => memory.heard.push(format!("exit {}", exit.reason)),

@@ -104,6 +104,25 @@ async fn a_sender_that_gives_up_waiting_makes_way() {
     queue.push(2).await.unwrap();
 }
 
+/// A sender that does not wait is not refused because another one is just sending.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_is_refused_while_there_is_room() {
+    let queue = Arc::new(queue(Policy::Wait, 100_000, usize::MAX));
+    let senders = (0..4).map(|number| {
+        let queue = Arc::clone(&queue);
+        playhouse_cluster::environment::spawn_here(async move {
+            for _ in 0..2_000 {
+                let sent = if number % 2 == 0 { queue.try_push(1) } else { queue.push(1).await };
+                sent.unwrap();
+            }
+        })
+    });
+    for sender in join_all(senders).await {
+        sender.unwrap();
+    }
+    assert_eq!(queue.stats().messages, 8_000);
+}
+
 #[tokio::test]
 async fn those_who_wait_are_told_when_the_mailbox_closes() {
     let queue = queue(Policy::Wait, 1, 10);

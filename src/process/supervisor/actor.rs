@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use playhouse_cluster::environment::random_here;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tokio::time::Instant;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     Supervisor,
-    child::{self, RunningChild, StartFn},
+    child::{self, RunningChild, StartFn, Started},
     decisions::{Action, ChildKey, Decisions, Moment, Refusal},
     error::StartError,
     request::Message,
@@ -68,7 +68,10 @@ impl Actor for Overseer {
         event: SupervisionEvent,
         office: &mut Office,
     ) -> Result<(), ActorProcessingErr> {
-        if let Some((actor, reason)) = event.actor_id().zip(ExitReason::of_event(&event)) {
+        let ended = event.actor_id().zip(ExitReason::of_event(&event));
+        // The state of the child is in there: it goes before the next one starts.
+        drop(event);
+        if let Some((actor, reason)) = ended {
             office.child_ended(actor, &reason).await;
         }
         Ok(())
@@ -79,11 +82,13 @@ impl Actor for Overseer {
 pub(super) struct Held {
     start: StartFn,
     running: Option<RunningChild>,
+    /// What it runs in, or ran: when it has ended, the last of the child is gone.
+    task: Option<JoinHandle<()>>,
 }
 
 impl Held {
     fn new(start: StartFn) -> Self {
-        Self { start, running: None }
+        Self { start, running: None, task: None }
     }
 }
 
@@ -137,9 +142,13 @@ impl Office {
     /// A linked actor ended. Those that were told to stop, and strangers, do not matter.
     async fn child_ended(&mut self, actor: ActorId, reason: &ExitReason) {
         let Some(key) = self.by_actor.remove(&actor) else { return };
-        let running = self.decisions.child_mut(key).and_then(|child| child.content.running.take());
-        let verdict = running.and_then(|child| child.verdict());
-        let reason = verdict.as_ref().unwrap_or(reason);
+        let held = self.decisions.child_mut(key).map(|child| &mut child.content);
+        let (running, task) = held.map_or((None, None), |held| (held.running.take(), held.task.take()));
+        let reason = running.map_or_else(|| reason.clone(), |child| child.bury(reason.clone()));
+        if let Some(task) = task {
+            // It is about to end.
+            let _ = task.await;
+        }
         let (supervisor, child) = (self.myself.get_id(), self.name_of(key));
         if reason.is_abnormal() {
             tracing::warn!(%supervisor, child, %reason, "child ended abnormally");
@@ -147,7 +156,7 @@ impl Office {
             tracing::debug!(%supervisor, child, %reason, "child ended");
         }
         let moment = self.moment();
-        self.decisions.exited(key, reason, moment);
+        self.decisions.exited(key, &reason, moment);
         self.settle().await;
     }
 
@@ -180,15 +189,15 @@ impl Office {
         let Some(child) = self.decisions.child(key) else { return };
         let (start, timeout) = (child.content.start.clone(), child.rules.start_timeout);
         match child::start(&start, timeout, self.myself.get_cell()).await {
-            Ok(running) => self.child_started(key, running),
+            Ok(started) => self.child_started(key, started),
             Err(reason) => self.child_did_not_start(key, reason),
         }
     }
 
-    fn child_started(&mut self, key: ChildKey, running: RunningChild) {
+    fn child_started(&mut self, key: ChildKey, (running, task): Started) {
         self.by_actor.insert(running.cell().get_id(), key);
         if let Some(child) = self.decisions.child_mut(key) {
-            child.content.running = Some(running);
+            (child.content.running, child.content.task) = (Some(running), Some(task));
         }
         self.decisions.started(key, self.born.elapsed());
     }
@@ -205,18 +214,18 @@ impl Office {
     async fn stop(&mut self, keys: Vec<ChildKey>) {
         let mut stops = Vec::new();
         for key in &keys {
-            let Some(child) = self.decisions.child(*key) else { continue };
-            if let Some(running) = &child.content.running {
-                self.by_actor.remove(&running.cell().get_id());
-                stops.push(stop(running.clone(), child.rules.shutdown));
-            }
+            let Some(child) = self.decisions.child_mut(*key) else { continue };
+            let Held { running: Some(running), task, .. } = &mut child.content else { continue };
+            self.by_actor.remove(&running.cell().get_id());
+            // Its end is waited for here. An event of it would keep its state until the next ones are handled.
+            running.cell().unlink(self.myself.get_cell());
+            stops.push(stop(running.clone(), task.take(), child.rules.shutdown));
         }
         join_all(stops).await;
         for key in keys {
             // Only now: until it has stopped, it dies with the supervisor.
-            if let Some(child) = self.decisions.child_mut(key) {
-                child.content.running = None;
-            }
+            let stopped = self.decisions.child_mut(key).and_then(|child| child.content.running.take());
+            stopped.map(|child| child.bury(ExitReason::Killed));
             self.decisions.stopped(key);
         }
     }
@@ -245,23 +254,20 @@ impl Drop for Office {
 /// Stops one child by its rule. A child that does not react in time is killed.
 ///
 /// A kill ends a child at its next `.await`; who never gets there cannot be ended, and is waited for.
-async fn stop(child: RunningChild, shutdown: Shutdown) {
-    let cell = child.cell();
-    if shutdown == Shutdown::BrutalKill {
-        return kill(cell).await;
+async fn stop(child: RunningChild, task: Option<JoinHandle<()>>, shutdown: Shutdown) {
+    let Some(mut task) = task else { return };
+    match shutdown {
+        Shutdown::BrutalKill => child.cell().kill(),
+        Shutdown::Infinity => child.shut_down(),
+        Shutdown::Timeout(timeout) => {
+            child.shut_down();
+            if tokio::time::timeout(timeout, &mut task).await.is_ok() {
+                return;
+            }
+            tracing::warn!(child = %child.cell().get_id(), ?timeout, "child did not stop in time and is killed");
+            child.cell().kill();
+        }
     }
-    child.shut_down();
-    let Shutdown::Timeout(timeout) = shutdown else {
-        let _ = cell.wait(None).await;
-        return;
-    };
-    if cell.wait(Some(timeout)).await.is_err() {
-        tracing::warn!(child = %cell.get_id(), ?timeout, "child did not stop in time and is killed");
-        kill(cell).await;
-    }
-}
-
-async fn kill(child: &ActorCell) {
-    child.kill();
-    let _ = child.wait(None).await;
+    // An error means that the runtime took the task away.
+    let _ = task.await;
 }

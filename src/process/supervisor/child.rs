@@ -4,6 +4,7 @@ use std::{any::Any, fmt, future::Future, panic::AssertUnwindSafe, pin::Pin, sync
 
 use futures_util::FutureExt;
 use ractor::{Actor, ActorCell, SpawnErr};
+use tokio::task::JoinHandle;
 
 use super::{
     Tree,
@@ -11,10 +12,13 @@ use super::{
 };
 use crate::process::{ExitReason, Mailbox, host::Host, link::Peer};
 
-type StartFuture = Pin<Box<dyn Future<Output = Result<RunningChild, SpawnErr>> + Send>>;
+type StartFuture = Pin<Box<dyn Future<Output = Result<Started, SpawnErr>> + Send>>;
 
 /// Starts a child, linked to its supervisor.
 pub(super) type StartFn = Arc<dyn Fn(ActorCell) -> StartFuture + Send + Sync>;
+
+/// A child that was started, and the task that it runs in: when the task has ended, the last of the child is gone.
+pub(super) type Started = (RunningChild, JoinHandle<()>);
 
 /// A child that runs, or did when one asked.
 #[derive(Clone)]
@@ -38,9 +42,13 @@ impl RunningChild {
         self.cell.stop(ExitReason::Shutdown.stop_text());
     }
 
-    /// Why it ended, if it knows better than `ractor`: a linked process takes it along with its own reason.
-    pub(super) fn verdict(&self) -> Option<ExitReason> {
-        self.peer.as_ref().and_then(|peer| peer.life().verdict())
+    /// It is gone, says `ractor`, for this reason: what depends on that, such as its name, is free from now on.
+    ///
+    /// The reason that counts: a linked process takes it along with its own.
+    pub(super) fn bury(&self, reason: ExitReason) -> ExitReason {
+        let Some(peer) = &self.peer else { return reason };
+        peer.bury(&reason);
+        peer.life().exit().unwrap_or(reason)
     }
 
     /// The actor behind it, whatever messages it takes.
@@ -126,8 +134,8 @@ impl ChildSpec {
         let start: StartFn = Arc::new(move |parent| {
             let make = Arc::clone(&make);
             Box::pin(async move {
-                let reference = S::spawn(make(), parent).await?;
-                Ok(RunningChild::new(S::cell(&reference), reference))
+                let (reference, task) = S::spawn(make(), parent).await?;
+                Ok((RunningChild::new(S::cell(&reference), reference), task))
             })
         });
         Self::new(id.into(), ChildType::Supervisor, start)
@@ -212,8 +220,8 @@ where
         let make = Arc::clone(&make);
         Box::pin(async move {
             let (actor, arguments) = make();
-            let (child, _) = A::spawn_linked(None, actor, arguments, supervisor).await?;
-            Ok(RunningChild::new(child.get_cell(), child))
+            let (child, task) = A::spawn_linked(None, actor, arguments, supervisor).await?;
+            Ok((RunningChild::new(child.get_cell(), child), task))
         })
     })
 }
@@ -229,9 +237,9 @@ where
         Box::pin(async move {
             let (actor, arguments) = make();
             let (host, process) = Host::new(actor, mailbox);
-            let (actor, _) = Host::spawn_linked(None, host, arguments, supervisor).await?;
+            let (actor, task) = Host::spawn_linked(None, host, arguments, supervisor).await?;
             let peer = Some(process.peer());
-            Ok(RunningChild { peer, ..RunningChild::new(actor.get_cell(), process) })
+            Ok((RunningChild { peer, ..RunningChild::new(actor.get_cell(), process) }, task))
         })
     })
 }
@@ -241,7 +249,7 @@ pub(super) async fn start(
     start: &StartFn,
     timeout: Option<Duration>,
     supervisor: ActorCell,
-) -> Result<RunningChild, ExitReason> {
+) -> Result<Started, ExitReason> {
     let started = AssertUnwindSafe(async { start(supervisor).await }).catch_unwind();
     let outcome = match timeout {
         None => started.await,

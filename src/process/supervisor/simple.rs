@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorCell, SpawnErr};
+use tokio::task::JoinHandle;
 
 use super::{
     Backoff, Supervisor,
@@ -149,7 +150,7 @@ impl<G: Clone + Send + Sync + 'static> SimpleOneForOne<G> {
     ///
     /// When the rules of its children contradict its own.
     pub async fn start(self) -> Result<SimpleOneForOneRef<G>, StartError> {
-        self.spawn(None).await.map_err(StartError::from)
+        Ok(self.spawn(None).await?.0)
     }
 
     /// Starts it as a child of a `ractor` actor.
@@ -158,18 +159,21 @@ impl<G: Clone + Send + Sync + 'static> SimpleOneForOne<G> {
     ///
     /// As [`start`](Self::start), and when the parent ends.
     pub async fn start_linked(self, parent: ActorCell) -> Result<SimpleOneForOneRef<G>, StartError> {
-        self.spawn(Some(parent)).await.map_err(StartError::from)
+        Ok(self.spawn(Some(parent)).await?.0)
     }
 
-    async fn spawn(self, parent: Option<ActorCell>) -> Result<SimpleOneForOneRef<G>, SpawnErr> {
+    async fn spawn(
+        self,
+        parent: Option<ActorCell>,
+    ) -> Result<(SimpleOneForOneRef<G>, JoinHandle<()>), SpawnErr> {
         let Self { supervisor, rules, template } = self;
         let checked = supervisor.flags.check(&rules);
         checked.map_err(|error| {
             let id = "simple_one_for_one".to_owned();
             SpawnErr::StartupFailed(StartError::Spec { id, error }.into())
         })?;
-        let supervisor = supervisor.spawn(parent).await?;
-        Ok(SimpleOneForOneRef { supervisor, rules, template })
+        let (supervisor, task) = supervisor.spawn(parent).await?;
+        Ok((SimpleOneForOneRef { supervisor, rules, template }, task))
     }
 }
 
@@ -279,7 +283,10 @@ impl<G> fmt::Debug for SimpleOneForOneRef<G> {
 impl<G: Clone + Send + Sync + 'static> sealed::Tree for SimpleOneForOne<G> {
     type Reference = SimpleOneForOneRef<G>;
 
-    fn spawn(self, parent: ActorCell) -> impl Future<Output = Result<Self::Reference, SpawnErr>> + Send {
+    fn spawn(
+        self,
+        parent: ActorCell,
+    ) -> impl Future<Output = Result<(Self::Reference, JoinHandle<()>), SpawnErr>> + Send {
         SimpleOneForOne::spawn(self, Some(parent))
     }
 

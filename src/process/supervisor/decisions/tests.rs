@@ -110,6 +110,42 @@ fn a_timer_that_was_overtaken_does_nothing() {
 }
 
 #[test]
+fn the_timer_of_an_earlier_restart_does_not_fire_for_a_later_one() {
+    let backoff = Some(Backoff::new(SECOND, SECOND));
+    let (mut decisions, [a, ..]) = running(Flags { intensity: 5, backoff, ..Flags::default() });
+    decisions.exited(a, &crash(), at(1));
+    perform(&mut decisions);
+    decisions.terminate_child(a).expect("it is there");
+    perform(&mut decisions);
+    decisions.restart_child("a").expect("it does not run");
+    perform(&mut decisions);
+    decisions.exited(a, &crash(), at(1));
+    assert_eq!(perform(&mut decisions), [Action::Arm { key: a, attempt: 2, after: SECOND }]);
+    decisions.timer_fired(a, 1);
+    assert_eq!(decisions.next(), None);
+    decisions.timer_fired(a, 2);
+    assert_eq!(perform(&mut decisions), [Action::Start(a)]);
+}
+
+#[test]
+fn children_behind_one_that_does_not_start_wait_for_it() {
+    let (mut decisions, [a, b, c]) =
+        running(Flags { strategy: Strategy::RestForOne, intensity: 5, ..Flags::default() });
+    decisions.exited(a, &crash(), at(1));
+    for action in [Action::Stop(vec![c]), Action::Stop(vec![b]), Action::Start(a), Action::Start(b)] {
+        assert_eq!(decisions.next(), Some(action.clone()));
+        match action {
+            Action::Stop(keys) => keys.iter().for_each(|key| decisions.stopped(*key)),
+            Action::Start(key) if key == a => decisions.started(a, at(1).age),
+            _ => decisions.start_failed(b, at(1)),
+        }
+    }
+    assert_eq!(perform(&mut decisions), [Action::Arm { key: b, attempt: 1, after: Duration::ZERO }]);
+    decisions.timer_fired(b, 1);
+    assert_eq!(perform(&mut decisions), [b, c].map(Action::Start));
+}
+
+#[test]
 fn dynamic_children_are_stopped_all_at_once() {
     let mut decisions = Decisions::new(Flags::default(), true);
     let keys: Vec<_> = (0..3)
