@@ -21,9 +21,6 @@ pub(super) trait Peer: Send + Sync {
 
     fn life(&self) -> &Life;
 
-    /// It is gone, for this reason unless a better one is known.
-    fn bury(&self, reason: &ExitReason);
-
     /// A linked process ended. It is a message for who traps exits; others end, too, unless the reason is `normal`.
     fn exit_signal(&self, from: ProcessId, reason: &ExitReason);
 }

@@ -17,7 +17,8 @@ use super::monitor::MonitorId;
 /// What happens to a message that finds its mailbox full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Policy {
-    /// The sender waits for room, first come, first served.
+    /// The sender waits for room, first come, first served. For messages that flow one way: processes that send to each other
+    /// can end up waiting for each other.
     Wait,
     /// The sender is refused.
     #[default]
@@ -217,8 +218,14 @@ impl<M> Queue<M> {
 
     /// The oldest message; its room is free.
     pub(super) fn take(&self) -> Option<M> {
-        let letter = self.letters.lock().pop()?;
-        self.freed.notify_one();
+        let mut letters = self.letters.lock();
+        let letter = letters.pop()?;
+        // Those who wait are woken when there is room for many of them: a switch between tasks costs more than a message.
+        let wake = letters.in_line > 0 && letters.is_half_empty(&self.rules);
+        drop(letters);
+        if wake {
+            self.freed.notify_one();
+        }
         Some(letter.message)
     }
 
@@ -291,6 +298,10 @@ impl<M> Letters<M> {
 
     fn has_room(&self, rules: &Mailbox<M>, weight: usize) -> bool {
         self.stats.messages < rules.messages_max && weight <= rules.bytes_max - self.stats.bytes
+    }
+
+    fn is_half_empty(&self, rules: &Mailbox<M>) -> bool {
+        self.stats.messages <= rules.messages_max / 2 && self.stats.bytes <= rules.bytes_max / 2
     }
 
     /// Drops the oldest counted messages until there is room; they are dropped by the caller, outside of the lock.

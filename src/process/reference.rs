@@ -143,11 +143,6 @@ impl<M: Send + 'static> Peer for Inner<M> {
         &self.life
     }
 
-    fn bury(&self, reason: &ExitReason) {
-        self.life.judge(reason.clone());
-        self.end_anyhow();
-    }
-
     fn exit_signal(&self, from: ProcessId, reason: &ExitReason) {
         let trap = self.trap.lock().clone();
         if let Some(trap) = trap {

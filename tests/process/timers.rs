@@ -1,6 +1,7 @@
 //! Messages for later.
 
 use playhouse::process::{MailboxStats, Policy};
+use tokio::sync::oneshot;
 
 use crate::stage::{SECOND, Say, busy, crash, heard, listener, two, with_mailbox};
 
@@ -34,11 +35,14 @@ async fn a_timer_that_has_sent_cannot_be_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timer_ends_with_its_process() {
+async fn a_timer_and_its_message_end_with_the_process() {
     let process = listener().await;
-    let timer = process.send_after(3600 * SECOND, Say::Word("a"));
+    let ((begun, dropped), (_go, goes)) = (oneshot::channel(), oneshot::channel());
+    process.send_after(3600 * SECOND, Say::Wait(begun, goes));
+    let before = tokio::time::Instant::now();
     crash(&process).await;
-    assert!(process.mailbox().messages == 0 && timer.cancel());
+    dropped.await.unwrap_err();
+    assert_eq!(before.elapsed().as_millis(), 0);
 }
 
 #[tokio::test(start_paused = true)]

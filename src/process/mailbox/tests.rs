@@ -95,6 +95,32 @@ async fn senders_that_wait_are_served_in_their_order_and_not_overtaken() {
     assert_eq!(queue.take(), Some(2));
 }
 
+/// However heavy the messages and whoever waits: all of them come through, in the order of each sender.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn all_that_waits_comes_through() {
+    for (messages_max, bytes_max) in [(1, 7), (4, 7), (5, 20), (100, 7)] {
+        let queue = Arc::new(queue(Policy::Wait, messages_max, bytes_max));
+        let senders = (0..4).map(|_| {
+            let queue = Arc::clone(&queue);
+            playhouse_cluster::environment::spawn_here(async move {
+                for number in 0..300 {
+                    queue.push(number % 8).await.unwrap();
+                }
+            })
+        });
+        let senders: Vec<_> = senders.collect();
+        let mut taken = 0;
+        while taken < 1_200 {
+            taken += usize::from(queue.take().is_some());
+            tokio::task::yield_now().await;
+        }
+        for sender in senders {
+            sender.await.unwrap();
+        }
+        assert_eq!((queue.stats().messages, queue.stats().refused), (0, 0));
+    }
+}
+
 #[tokio::test]
 async fn a_sender_that_gives_up_waiting_makes_way() {
     let queue = queue(Policy::Wait, 1, 10);

@@ -144,11 +144,12 @@ impl Office {
         let Some(key) = self.by_actor.remove(&actor) else { return };
         let held = self.decisions.child_mut(key).map(|child| &mut child.content);
         let (running, task) = held.map_or((None, None), |held| (held.running.take(), held.task.take()));
-        let reason = running.map_or_else(|| reason.clone(), |child| child.bury(reason.clone()));
         if let Some(task) = task {
-            // It is about to end.
+            // It is about to end. An error means that the runtime took it away.
             let _ = task.await;
         }
+        let exit = running.and_then(|child| child.exit());
+        let reason = exit.as_ref().unwrap_or(reason);
         let (supervisor, child) = (self.myself.get_id(), self.name_of(key));
         if reason.is_abnormal() {
             tracing::warn!(%supervisor, child, %reason, "child ended abnormally");
@@ -156,7 +157,7 @@ impl Office {
             tracing::debug!(%supervisor, child, %reason, "child ended");
         }
         let moment = self.moment();
-        self.decisions.exited(key, &reason, moment);
+        self.decisions.exited(key, reason, moment);
         self.settle().await;
     }
 
@@ -224,8 +225,9 @@ impl Office {
         join_all(stops).await;
         for key in keys {
             // Only now: until it has stopped, it dies with the supervisor.
-            let stopped = self.decisions.child_mut(key).and_then(|child| child.content.running.take());
-            stopped.map(|child| child.bury(ExitReason::Killed));
+            if let Some(child) = self.decisions.child_mut(key) {
+                child.content.running = None;
+            }
             self.decisions.stopped(key);
         }
     }

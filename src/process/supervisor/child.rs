@@ -42,13 +42,9 @@ impl RunningChild {
         self.cell.stop(ExitReason::Shutdown.stop_text());
     }
 
-    /// It is gone, says `ractor`, for this reason: what depends on that, such as its name, is free from now on.
-    ///
-    /// The reason that counts: a linked process takes it along with its own.
-    pub(super) fn bury(&self, reason: ExitReason) -> ExitReason {
-        let Some(peer) = &self.peer else { return reason };
-        peer.bury(&reason);
-        peer.life().exit().unwrap_or(reason)
+    /// Why it ended, if it knows better than `ractor`: a linked process takes it along with its own reason.
+    pub(super) fn exit(&self) -> Option<ExitReason> {
+        self.peer.as_ref().and_then(|peer| peer.life().exit())
     }
 
     /// The actor behind it, whatever messages it takes.
