@@ -26,8 +26,10 @@ pub(super) type Notice = Box<dyn FnOnce(&ExitReason) + Send>;
 /// Whether a process lives, and who wants to know when it does not any more.
 pub(super) struct Life {
     state: Mutex<State>,
-    /// It ended, or a handler returned.
-    changed: Notify,
+    /// It ended. Every caller waits here, so nothing else wakes them.
+    over: Notify,
+    /// A handler returned, or it ended.
+    turned: Notify,
     /// A handler runs, or was running when the process began to end.
     busy: AtomicBool,
     /// How many handlers have returned.
@@ -60,7 +62,8 @@ pub(super) enum Turn {
 impl Life {
     pub(super) fn new() -> Self {
         let state = Mutex::new(State::Alive(Alive::default()));
-        Self { state, changed: Notify::new(), busy: AtomicBool::new(false), turns: AtomicU64::new(0) }
+        let (over, turned) = (Notify::new(), Notify::new());
+        Self { state, over, turned, busy: AtomicBool::new(false), turns: AtomicU64::new(0) }
     }
 
     /// Why it ended, if it has.
@@ -104,7 +107,8 @@ impl Life {
         let reason = reason(alive);
         *state = State::Dead(reason.clone());
         drop(state);
-        self.changed.notify_waiters();
+        self.over.notify_waiters();
+        self.turned.notify_waiters();
         Some(Mourners { reason, notices, links })
     }
 
@@ -149,11 +153,11 @@ impl Life {
     /// Waits for the end.
     pub(super) async fn ended(&self) -> ExitReason {
         loop {
-            let changed = self.changed.notified();
+            let over = self.over.notified();
             if let Some(reason) = self.exit() {
                 return reason;
             }
-            changed.await;
+            over.await;
         }
     }
 
@@ -166,7 +170,7 @@ impl Life {
     pub(super) fn end_turn(&self) {
         self.busy.store(false, SeqCst);
         self.turns.fetch_add(1, SeqCst);
-        self.changed.notify_waiters();
+        self.turned.notify_waiters();
     }
 
     fn turn(&self) -> Turn {
@@ -178,12 +182,12 @@ impl Life {
     pub(super) async fn after_turn(&self) -> Option<ExitReason> {
         let first = self.turn();
         loop {
-            let changed = self.changed.notified();
+            let turned = self.turned.notified();
             if let Some(reason) = self.exit() {
                 return Some(reason);
             }
             match (&first, self.turn()) {
-                (Turn::Running(then), Turn::Running(now)) if *then == now => changed.await,
+                (Turn::Running(then), Turn::Running(now)) if *then == now => turned.await,
                 _ => return None,
             }
         }

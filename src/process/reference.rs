@@ -85,16 +85,18 @@ impl<M: Send + 'static> Inner<M> {
 
     /// Its last handler has returned.
     pub(super) fn end_well(&self) {
-        self.end(self.life.end_well());
+        self.end(Life::end_well);
     }
 
     /// It is gone, whatever happened.
     pub(super) fn end_anyhow(&self) {
-        self.end(self.life.end_anyhow());
+        self.end(Life::end_anyhow);
     }
 
-    fn end(&self, mourners: Option<Mourners>) {
-        if let Some(mourners) = mourners {
+    fn end(&self, end: impl FnOnce(&Life) -> Option<Mourners>) {
+        // Whoever knows that it has ended cannot send to it any more.
+        self.queue.close_entrance();
+        if let Some(mourners) = end(&self.life) {
             self.queue.close();
             mourners.tell(self.id());
         }

@@ -67,6 +67,18 @@ async fn a_call_to_a_process_that_is_ending_now_never_hangs() {
     }
 }
 
+/// Whoever has heard that a process has ended is told `noproc` by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_call_after_the_end_is_noproc() {
+    for _ in 0..ROUNDS {
+        let target = listener().await;
+        let end = meanwhile(&target, |target| target.kill());
+        target.ended().await;
+        assert_eq!(target.call(Say::Heard, 60 * SECOND).await, Err(CallError::NoProc));
+        end.await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn calls_to_a_process_that_panics_all_end_with_its_message_or_noproc() {
     for _ in 0..ROUNDS {
