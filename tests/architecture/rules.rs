@@ -161,12 +161,17 @@ pub fn one_home_per_engine(tree: &Tree) -> Vec<Violation> {
 /// Only `gateway` knows its web framework, only the two ends of HTTP know its frames, only `bench` the codecs that were
 /// not chosen.
 pub fn private_crates(tree: &Tree) -> Vec<Violation> {
-    const PRIVATE: [(&[&str], &[&str], &str); 4] = [
+    const PRIVATE: [(&[&str], &[&str], &str); 5] = [
         (&["axum"], &["src/gateway"], "only the gateway serves HTTP"),
         (
             &["hyper", "hyper_util"],
             &["src/gateway", "client/src"],
             "only the gateway and the client speak HTTP",
+        ),
+        (
+            &["ractor"],
+            &["src/process", "tests/", "examples/", "bench/", "cluster/src/peering/processes"],
+            "processes are the business of `process`; other rooms use its door",
         ),
         (&["wincode", "bincode"], &["bench/"], "there is one codec; the others are there to be measured"),
         (&["postcard"], &["cluster/src/codec.rs"], "there is one codec and one place that names it"),
@@ -228,11 +233,19 @@ pub fn cluster_knows_no_entity(tree: &Tree) -> Vec<Violation> {
 
 /// What decides from facts alone can be tested with facts alone.
 pub fn pure_rooms(tree: &Tree) -> Vec<Violation> {
-    const WORLD: [&str; 6] = ["tokio", "environment", "rand", "net", "fs", "Instant"];
-    const REASON: &str = "membership and placement are pure: no socket, file, clock, task or random source";
+    const WORLD: [&str; 7] = ["tokio", "environment", "rand", "net", "fs", "Instant", "ractor"];
+    const PURE: [&str; 6] = [
+        "cluster/src/membership",
+        "cluster/src/placement",
+        "src/process/supervisor/backoff",
+        "src/process/supervisor/decisions",
+        "src/process/supervisor/intensity",
+        "src/process/supervisor/spec",
+    ];
+    const REASON: &str = "what decides is pure: no socket, file, clock, task or random source";
     let mut found = Vec::new();
-    for file in tree.production("cluster/src/") {
-        if matches!(file.room("cluster/src/"), Some("membership" | "placement")) {
+    for file in ["cluster/src/", "src/"].iter().flat_map(|folder| tree.production(folder)) {
+        if PURE.iter().any(|module| file.is_in_module(module)) {
             let names = file.names().filter(|name| name.opens_path && WORLD.contains(&name.text));
             found.extend(names.map(|name| at(file, name.line, format!("names `{}`", name.text), REASON)));
         }

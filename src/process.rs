@@ -1,0 +1,41 @@
+//! Processes: `ractor` actors with OTP's words and OTP's meaning.
+//!
+//! Comes in: actors that people write. Leaves:
+//!
+//! * [`Supervisor`], whose children are started in order, restarted by rules, and stopped in the opposite order;
+//! * [`Process`], a reference with a bounded mailbox: `call`, `cast`, `send_after`, `stop`, `kill`, `drain`;
+//! * monitors and links: who ended, and why ([`ExitReason`]);
+//! * [`Names`]: which process has which name on this node.
+//!
+//! A process lives on the node that started it and dies with it; what must survive its node is an entity.
+//! `docs/for-erlangers.md` has a table from OTP's calls to these.
+//!
+//! Nothing here has a name in `ractor`'s registry or is in one of its groups: both are process-wide.
+
+mod call;
+mod exit;
+mod host;
+mod life;
+mod link;
+mod mailbox;
+mod monitor;
+mod names;
+mod reference;
+mod supervisor;
+mod timer;
+
+pub use call::{CallError, CastError, Reply};
+pub use exit::ExitReason;
+pub use host::{SpawnError, spawn, spawn_linked};
+pub use link::Exit;
+pub use mailbox::{Mailbox, MailboxStats, Policy};
+pub use monitor::{Down, Monitor, MonitorId};
+pub use names::{Names, RegisterError};
+pub use reference::{Process, ProcessId};
+pub use supervisor::{
+    AutoShutdown, Backoff, ChildRules, ChildSpec, ChildStatus, ChildType, ChildView, Counts,
+    DeleteChildError, FindChildError, Flags, RequestError, Restart, RestartChildError, RunningChild,
+    Shutdown, SimpleOneForOne, SimpleOneForOneRef, SpecError, StartChildError, StartError, Strategy,
+    Supervisor, SupervisorRef, TerminateChildError, Tree,
+};
+pub use timer::Timer;

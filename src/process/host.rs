@@ -1,0 +1,180 @@
+//! The actor that runs a process: it takes messages out of the bounded mailbox, hands them to the actor that people wrote, and says
+//! why it ended.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+use super::{
+    ExitReason, Mailbox, Process,
+    reference::{Inner, Token, run_as},
+};
+
+/// Starts a process. It has no parent: nobody hears of its end but who monitors it or is linked to it.
+///
+/// # Errors
+///
+/// When its `pre_start` fails: the reason.
+pub async fn spawn<A: Actor>(
+    actor: A,
+    arguments: A::Arguments,
+    mailbox: Mailbox<A::Msg>,
+) -> Result<Process<A::Msg>, SpawnError> {
+    let (host, process) = Host::new(actor, mailbox);
+    Host::spawn(None, host, arguments).await.map_err(SpawnError::from)?;
+    Ok(process)
+}
+
+/// Starts a process as a child of a `ractor` actor, such as a supervisor that one wrote oneself.
+///
+/// # Errors
+///
+/// When its `pre_start` fails, or its parent ends: the reason.
+pub async fn spawn_linked<A: Actor>(
+    actor: A,
+    arguments: A::Arguments,
+    mailbox: Mailbox<A::Msg>,
+    parent: ActorCell,
+) -> Result<Process<A::Msg>, SpawnError> {
+    let (host, process) = Host::new(actor, mailbox);
+    Host::spawn_linked(None, host, arguments, parent).await.map_err(SpawnError::from)?;
+    Ok(process)
+}
+
+/// Why a process did not start. Nothing of it runs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the process did not start: {0}")]
+pub struct SpawnError(pub ExitReason);
+
+impl From<ractor::SpawnErr> for SpawnError {
+    fn from(error: ractor::SpawnErr) -> Self {
+        Self(ExitReason::of_start(&error))
+    }
+}
+
+/// Runs an actor that people wrote.
+pub(super) struct Host<A: Actor> {
+    actor: A,
+    inner: Arc<Inner<A::Msg>>,
+    /// For a process that never came to have a memory.
+    _grave: Grave<A::Msg>,
+}
+
+/// What a process remembers. Its fields are dropped in this order: replies that it keeps are dropped when it is known to be gone,
+/// so that their callers learn why.
+pub(super) struct Memory<S, M: Send + 'static> {
+    _grave: Grave<M>,
+    state: S,
+}
+
+/// Says that the process is gone when it is dropped.
+struct Grave<M: Send + 'static>(Option<Arc<Inner<M>>>);
+
+impl<M: Send + 'static> Grave<M> {
+    fn of(inner: &Arc<Inner<M>>) -> Self {
+        Self(Some(Arc::clone(inner)))
+    }
+
+    /// It lives on.
+    fn stays_empty(mut self) {
+        self.0 = None;
+    }
+}
+
+impl<M: Send + 'static> Drop for Grave<M> {
+    fn drop(&mut self) {
+        if let Some(inner) = &self.0 {
+            inner.end_anyhow();
+        }
+    }
+}
+
+impl<A: Actor> Host<A> {
+    pub(super) fn new(actor: A, mailbox: Mailbox<A::Msg>) -> (Self, Process<A::Msg>) {
+        let inner = Arc::new(Inner::new(mailbox));
+        (Self { actor, inner: Arc::clone(&inner), _grave: Grave::of(&inner) }, Process::new(inner))
+    }
+
+    fn inner(&self) -> &Arc<Inner<A::Msg>> {
+        &self.inner
+    }
+
+    /// Runs one of its functions. An error or a panic is its end, and so it is when the function is not run to its end: then it is
+    /// killed. That is known before `ractor` tells the supervisor, so that a name is free when the next one starts.
+    async fn run<T>(
+        &self,
+        function: impl Future<Output = Result<T, ActorProcessingErr>> + Send,
+    ) -> Result<T, ActorProcessingErr> {
+        let life = self.inner().life();
+        life.begin_turn();
+        let grave = Grave::of(self.inner());
+        let outcome = run_as(self.inner(), AssertUnwindSafe(function).catch_unwind()).await;
+        let outcome = outcome.unwrap_or_else(|panic| Err(ExitReason::of_panic(panic.as_ref()).into()));
+        match &outcome {
+            Ok(_) => {
+                grave.stays_empty();
+                life.end_turn();
+            }
+            Err(error) => life.judge(ExitReason::of_failure(error)),
+        }
+        outcome
+    }
+}
+
+fn typed<M>(myself: ActorRef<Token>) -> ActorRef<M> {
+    ActorRef::from(myself.get_cell())
+}
+
+impl<A: Actor> Actor for Host<A> {
+    type Msg = Token;
+    type State = Memory<A::State, A::Msg>;
+    type Arguments = A::Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Token>,
+        arguments: A::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        self.inner().begin(myself.clone());
+        let state = self.run(self.actor.pre_start(typed(myself), arguments)).await?;
+        Ok(Memory { _grave: Grave::of(self.inner()), state })
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<Token>,
+        memory: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.run(self.actor.post_start(typed(myself), &mut memory.state)).await
+    }
+
+    async fn post_stop(
+        &self,
+        myself: ActorRef<Token>,
+        memory: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.run(self.actor.post_stop(typed(myself), &mut memory.state)).await?;
+        self.inner().end_well();
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Token>,
+        _: Token,
+        memory: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(message) = self.inner().take() else { return Ok(()) };
+        self.run(self.actor.handle(typed(myself), message, &mut memory.state)).await
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Token>,
+        event: SupervisionEvent,
+        memory: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        self.run(self.actor.handle_supervisor_evt(typed(myself), event, &mut memory.state)).await
+    }
+}

@@ -1,0 +1,215 @@
+//! The end of a process, seen by those who wait for it: callers, monitors, links.
+//!
+//! Comes in: why it ends, and that it has ended. Leaves: exactly one notice to each who asked before, and the reason at once to
+//! everybody who asks later.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{ExitReason, ProcessId, link::Peer};
+
+/// Names a notice within one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NoticeId(u64);
+
+/// What is done once, when the process has ended.
+pub(super) type Notice = Box<dyn FnOnce(&ExitReason) + Send>;
+
+/// Whether a process lives, and who wants to know when it does not any more.
+pub(super) struct Life {
+    state: Mutex<State>,
+    /// It ended. Every caller waits here, so nothing else wakes them.
+    over: Notify,
+    /// A handler returned, or it ended.
+    turned: Notify,
+    /// A handler runs, or was running when the process began to end.
+    busy: AtomicBool,
+    /// How many handlers have returned.
+    turns: AtomicU64,
+}
+
+enum State {
+    Alive(Alive),
+    Dead(ExitReason),
+}
+
+#[derive(Default)]
+struct Alive {
+    /// Somebody asked it to stop, for this reason.
+    asked: Option<ExitReason>,
+    /// It ends for this reason, whatever else happens. The first one counts.
+    verdict: Option<ExitReason>,
+    notices_given: u64,
+    notices: BTreeMap<NoticeId, Notice>,
+    links: BTreeMap<ProcessId, Arc<dyn Peer>>,
+}
+
+/// How a caller whose reply was dropped goes on.
+pub(super) enum Turn {
+    /// The handler that could tell is still running, or the process is about to end.
+    Running(u64),
+    Over,
+}
+
+impl Life {
+    pub(super) fn new() -> Self {
+        let state = Mutex::new(State::Alive(Alive::default()));
+        let (over, turned) = (Notify::new(), Notify::new());
+        Self { state, over, turned, busy: AtomicBool::new(false), turns: AtomicU64::new(0) }
+    }
+
+    /// Why it ended, if it has.
+    pub(super) fn exit(&self) -> Option<ExitReason> {
+        match &*self.state.lock() {
+            State::Alive(_) => None,
+            State::Dead(reason) => Some(reason.clone()),
+        }
+    }
+
+    /// It will end for this reason.
+    pub(super) fn judge(&self, reason: ExitReason) {
+        if let State::Alive(alive) = &mut *self.state.lock() {
+            alive.verdict.get_or_insert(reason);
+        }
+    }
+
+    /// It was asked to stop in good order.
+    pub(super) fn ask(&self, reason: ExitReason) {
+        if let State::Alive(alive) = &mut *self.state.lock() {
+            alive.asked.get_or_insert(reason);
+        }
+    }
+
+    /// It has ended in good order.
+    pub(super) fn end_well(&self) -> Option<Mourners> {
+        self.end(|alive| alive.verdict.or(alive.asked).unwrap_or(ExitReason::Normal))
+    }
+
+    /// It has ended, and if nobody said why, it was killed.
+    pub(super) fn end_anyhow(&self) -> Option<Mourners> {
+        self.end(|alive| alive.verdict.unwrap_or(ExitReason::Killed))
+    }
+
+    /// Only the first end counts.
+    fn end(&self, reason: impl FnOnce(Alive) -> ExitReason) -> Option<Mourners> {
+        let mut state = self.state.lock();
+        let State::Alive(alive) = &mut *state else { return None };
+        let mut alive = std::mem::take(alive);
+        let (notices, links) = (std::mem::take(&mut alive.notices), std::mem::take(&mut alive.links));
+        let reason = reason(alive);
+        *state = State::Dead(reason.clone());
+        drop(state);
+        self.over.notify_waiters();
+        self.turned.notify_waiters();
+        Some(Mourners { reason, notices, links })
+    }
+
+    /// Says so once it has ended. `None` if it has ended before.
+    pub(super) fn watch(&self, notice: Notice) -> Option<NoticeId> {
+        let mut state = self.state.lock();
+        let State::Alive(alive) = &mut *state else { return None };
+        let id = NoticeId(alive.notices_given);
+        alive.notices_given += 1;
+        alive.notices.insert(id, notice);
+        Some(id)
+    }
+
+    /// Whether the notice was not given yet, and will not be.
+    pub(super) fn unwatch(&self, id: NoticeId) -> bool {
+        let notice = match &mut *self.state.lock() {
+            State::Alive(alive) => alive.notices.remove(&id),
+            State::Dead(_) => None,
+        };
+        // It holds references to another process, so it is not dropped under the lock.
+        notice.is_some()
+    }
+
+    /// Its end will be a signal to this peer. The reason if it has ended before.
+    pub(super) fn link(&self, peer: Arc<dyn Peer>) -> Result<(), ExitReason> {
+        let replaced = match &mut *self.state.lock() {
+            State::Alive(alive) => alive.links.insert(peer.id(), peer),
+            State::Dead(reason) => return Err(reason.clone()),
+        };
+        drop(replaced);
+        Ok(())
+    }
+
+    pub(super) fn unlink(&self, peer: ProcessId) {
+        let removed = match &mut *self.state.lock() {
+            State::Alive(alive) => alive.links.remove(&peer),
+            State::Dead(_) => None,
+        };
+        drop(removed);
+    }
+
+    /// Waits for the end.
+    pub(super) async fn ended(&self) -> ExitReason {
+        loop {
+            let over = self.over.notified();
+            if let Some(reason) = self.exit() {
+                return reason;
+            }
+            over.await;
+        }
+    }
+
+    /// A handler begins.
+    pub(super) fn begin_turn(&self) {
+        self.busy.store(true, SeqCst);
+    }
+
+    /// A handler returned and the process goes on.
+    pub(super) fn end_turn(&self) {
+        self.busy.store(false, SeqCst);
+        self.turns.fetch_add(1, SeqCst);
+        self.turned.notify_waiters();
+    }
+
+    fn turn(&self) -> Turn {
+        let turn = self.turns.load(SeqCst);
+        if self.busy.load(SeqCst) { Turn::Running(turn) } else { Turn::Over }
+    }
+
+    /// Waits until it is known whether the process survives the handler that runs now: the reason if it does not.
+    pub(super) async fn after_turn(&self) -> Option<ExitReason> {
+        let first = self.turn();
+        loop {
+            let turned = self.turned.notified();
+            if let Some(reason) = self.exit() {
+                return Some(reason);
+            }
+            match (&first, self.turn()) {
+                (Turn::Running(then), Turn::Running(now)) if *then == now => turned.await,
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// Those who are told about an end.
+pub(super) struct Mourners {
+    reason: ExitReason,
+    notices: BTreeMap<NoticeId, Notice>,
+    links: BTreeMap<ProcessId, Arc<dyn Peer>>,
+}
+
+impl Mourners {
+    pub(super) fn tell(self, who: ProcessId) {
+        let Self { reason, notices, links } = self;
+        for notice in notices.into_values() {
+            notice(&reason);
+        }
+        for peer in links.into_values() {
+            peer.life().unlink(who);
+            peer.exit_signal(who, &reason);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Messages for later.
+
+use playhouse::process::{MailboxStats, Policy};
+use tokio::sync::oneshot;
+
+use crate::stage::{SECOND, Say, busy, crash, heard, listener, two, with_mailbox};
+
+#[tokio::test(start_paused = true)]
+async fn a_message_comes_after_its_time_and_not_before() {
+    let process = listener().await;
+    process.send_after(3 * SECOND, Say::Word("a"));
+    tokio::time::sleep(2 * SECOND).await;
+    assert!(heard(&process).await.is_empty());
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!(heard(&process).await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_was_cancelled_sends_nothing() {
+    let process = listener().await;
+    let timer = process.send_after(3 * SECOND, Say::Word("a"));
+    assert!(timer.cancel());
+    assert!(!timer.cancel());
+    tokio::time::sleep(10 * SECOND).await;
+    assert!(heard(&process).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_has_sent_cannot_be_cancelled() {
+    let process = listener().await;
+    let timer = process.send_after(SECOND, Say::Word("a"));
+    tokio::time::sleep(2 * SECOND).await;
+    assert!(!timer.cancel());
+    assert_eq!(heard(&process).await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_and_its_message_end_with_the_process() {
+    let process = listener().await;
+    let ((begun, dropped), (_go, goes)) = (oneshot::channel(), oneshot::channel());
+    process.send_after(3600 * SECOND, Say::Wait(begun, goes));
+    let before = tokio::time::Instant::now();
+    crash(&process).await;
+    dropped.await.unwrap_err();
+    assert_eq!(before.elapsed().as_millis(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_finds_no_room_is_counted_as_refused() {
+    let process = with_mailbox(two(Policy::Wait)).await;
+    let _go = busy(&process).await;
+    process.cast(Say::Word("a")).await.unwrap();
+    process.cast(Say::Word("b")).await.unwrap();
+    process.send_after(SECOND, Say::Word("c"));
+    tokio::time::sleep(2 * SECOND).await;
+    let MailboxStats { messages, refused, .. } = process.mailbox();
+    assert_eq!((messages, refused), (2, 1));
+}
