@@ -122,7 +122,7 @@ impl Core {
         Ok(None)
     }
 
-    /// This release does not have the kind. Only who leads may say so, hence the barrier of a read.
+    /// This release does not have the kind. Only who leads may say so, hence the barrier of a read, or the commit of a letter.
     fn refuse_unknown(
         &mut self,
         target: EntityId,
