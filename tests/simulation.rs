@@ -22,6 +22,8 @@ mod journal;
 mod linearizable;
 #[path = "simulation/logs.rs"]
 mod logs;
+#[path = "simulation/relay.rs"]
+mod relay;
 #[path = "simulation/releases.rs"]
 mod releases;
 #[path = "simulation/run.rs"]

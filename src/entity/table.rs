@@ -158,6 +158,14 @@ pub struct Outcome {
     pub executed: Option<Executed>,
 }
 
+impl Outcome {
+    /// Why the entity did not even get to refuse.
+    #[must_use]
+    pub fn failure(&self) -> Option<&CallError> {
+        self.reply.as_ref().err().filter(|error| !matches!(error, CallError::Refused(_)))
+    }
+}
+
 /// Counts what happened, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableStatistics {

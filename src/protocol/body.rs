@@ -114,6 +114,15 @@ impl Payload {
         }
     }
 
+    /// A copy that can be kept.
+    #[must_use]
+    pub fn to_body(&self) -> Body {
+        match self {
+            Self::Body(body) => body.clone(),
+            Self::Small(_) => Body::binary(Bytes::copy_from_slice(self.bytes())),
+        }
+    }
+
     /// What it takes besides its message, in bytes.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
@@ -139,6 +148,7 @@ mod tests {
         assert_eq!(size_of::<Payload>(), size_of::<Body>());
         let small = Payload::encode(&7u64).unwrap();
         assert_eq!((small.bytes(), small.heap_bytes()), (&[7][..], 0));
+        assert_eq!(small.to_body(), Body::binary(&[7][..]));
         let long = "x".repeat(SMALL_BYTES_MAX);
         let large = Payload::encode(&long).unwrap();
         assert_eq!(large.heap_bytes(), SMALL_BYTES_MAX + 1);
@@ -147,6 +157,7 @@ mod tests {
             let copy = Payload::copy(content, &[7; SMALL_BYTES_MAX]);
             assert_eq!((copy.content(), copy.bytes()), (content, &[7; SMALL_BYTES_MAX][..]));
             assert_eq!(copy.heap_bytes(), heap_bytes);
+            assert_eq!(copy.to_body(), Body { content, bytes: Bytes::from_static(&[7; SMALL_BYTES_MAX]) });
         }
     }
 }

@@ -6,7 +6,6 @@ mod look;
 
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use playhouse_cluster::{
     collections::Hasher,
     consensus::{Group, Term},
@@ -32,7 +31,7 @@ use super::{
 };
 use crate::{
     entity::{KindIndex, KindRegistry, Limits, Table, TableStatistics},
-    protocol::{Body, CallError, EntityId, KindName, ShardId},
+    protocol::{CallError, EntityId, KindName, ShardId},
     telemetry::UNKNOWN_KIND,
 };
 
@@ -431,8 +430,7 @@ impl Core {
         let at_ms = self.meta.clock_ms;
         for LostCommand { kind, name, key, body } in lost.kept {
             let target = EntityId { kind: self.name_of(kind, name.as_ref()).clone(), key };
-            let body = Body { content: body.content(), bytes: Bytes::copy_from_slice(body.bytes()) };
-            self.bury(DeadLetter { target, body, reason: NO_ROOM.to_owned(), at_ms });
+            self.bury(DeadLetter { target, body: body.to_body(), reason: NO_ROOM.to_owned(), at_ms });
         }
         for (kind, count) in lost.more {
             self.count_dead_letters(KindIndex(kind), count);

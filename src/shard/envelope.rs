@@ -47,6 +47,13 @@ pub struct Position {
     pub generation: u64,
 }
 
+impl Position {
+    /// Whether it is a cast from an outbox.
+    pub(super) fn is_of_outbox(&self) -> bool {
+        matches!(self.stream, StreamId::Shard(_))
+    }
+}
+
 /// Who waits for the reply.
 pub enum ReplyTo {
     /// Nobody.
@@ -262,9 +269,10 @@ pub struct Cast {
 /// What became of a cast.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CastOutcome {
-    /// It was executed, or refused by the entity.
+    /// Its target has dealt with it: it was executed, or refused by the entity, or is a dead letter there.
     Executed,
-    /// It cannot be delivered, now or later.
+    /// It cannot be delivered, now or later, and only this says so: of `Volatile` targets, and of releases whose shards keep no
+    /// letters of what was cast to them.
     Undeliverable {
         /// Why.
         reason: String,

@@ -28,7 +28,7 @@ struct Stream {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
-    /// The highest number that had an effect.
+    /// The highest number that had an effect, or is a dead letter here.
     pub(super) executed: u64,
     /// Replies up to here were received.
     pub(super) acknowledged: u64,
@@ -84,7 +84,7 @@ impl Streams {
             return Ok(Standing::New);
         }
         let proposal = stream.proposal;
-        if matches!(position.stream, StreamId::Shard(_)) {
+        if position.is_of_outbox() {
             return Ok(Standing::Executed { reply: None, proposal });
         }
         if position.number <= stream.stored.acknowledged {
@@ -99,7 +99,7 @@ impl Streams {
         }
     }
 
-    /// Notes that the message had an effect, which is part of the open proposal.
+    /// Notes that the message had an effect, which is part of the open proposal. For a cast of an outbox a dead letter is one.
     pub(super) fn executed(&mut self, pending: &mut Pending, position: &Position, reply: &KeptReply) {
         if !self.by_id.contains_key(&position.stream) {
             self.forget_older(pending, position.stream);

@@ -209,19 +209,21 @@ impl Stage {
     ///
     /// While the stage is [stalled](Self::stall).
     pub fn deliver_cast(&mut self) -> bool {
-        let Some(SentCast { target, body, number }) = self.casts.pop_front() else { return false };
-        assert!(!self.is_stalled, "{STALLED}");
-        let known = self.kinds.describe(self.kind(&target.kind));
-        let is_durable = known.is_none_or(|kind| kind.durable);
-        let position = number.filter(|_| is_durable).map(position);
-        let outcome = match self.request(target, body, None, position).try_recv().expect(STALLED) {
-            Ok(_) | Err(CallError::Refused(_)) => CastOutcome::Executed,
-            Err(error) => CastOutcome::Undeliverable { reason: error.to_string() },
-        };
+        let Some((number, outcome)) = self.give_cast() else { return false };
         if let Some(number) = number {
             self.deliver(Message::CastDone { number, outcome });
         }
         true
+    }
+
+    /// Delivers the oldest cast, and the answer is lost on its way: the outbox sends the cast again when the shard moves.
+    /// `false` when there was none.
+    ///
+    /// # Panics
+    ///
+    /// While the stage is [stalled](Self::stall).
+    pub fn deliver_cast_unheard(&mut self) -> bool {
+        self.give_cast().is_some()
     }
 
     /// Delivers casts until there are none, also those that the receivers state. Returns how many.
@@ -336,6 +338,20 @@ const STALLED: &str = "the reply waits for a commit: resume the stage first";
 const READABLE: &str = "the memory store has no faults";
 
 impl Stage {
+    /// Gives the oldest cast to its target; its number in the outbox, and what the target answers.
+    fn give_cast(&mut self) -> Option<(Option<u64>, CastOutcome)> {
+        let SentCast { target, body, number } = self.casts.pop_front()?;
+        assert!(!self.is_stalled, "{STALLED}");
+        let known = self.kinds.describe(self.kind(&target.kind));
+        let is_durable = known.is_none_or(|kind| kind.durable);
+        let position = number.filter(|_| is_durable).map(position);
+        let outcome = match self.request(target, body, None, position).try_recv().expect(STALLED) {
+            Ok(_) | Err(CallError::Refused(_)) => CastOutcome::Executed,
+            Err(error) => CastOutcome::Undeliverable { reason: error.to_string() },
+        };
+        Some((number, outcome))
+    }
+
     fn request(
         &mut self,
         target: EntityId,

@@ -2,6 +2,7 @@
 
 mod actors;
 mod lacking;
+mod undeliverable;
 mod undisturbed;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ use super::{
     history::{Input, Operation, Outcome, Output, Record},
     journal::Line,
     linearizable::{Verdict, judge},
+    relay,
     world::World,
 };
 
@@ -164,10 +165,59 @@ pub fn journals(record: &Record, journals: &[Vec<Line>]) -> Vec<String> {
     violations
 }
 
+/// What became of the casts of one relay.
+pub struct Relayed {
+    pub relay: u32,
+    /// How many lines it has passed on.
+    pub passed: u32,
+    /// What is in its journal.
+    pub journal: Vec<Line>,
+    /// What became a dead letter.
+    pub letters: Vec<Line>,
+}
+
+/// Each committed cast is one effect or one dead letter, and those with an effect have it in their order.
+pub fn relayed(record: &Record, relayed: &Relayed) -> Vec<String> {
+    let Relayed { relay, passed, journal, letters } = relayed;
+    let said = record.passed.get(relay).copied().unwrap_or_default();
+    let mut violations = Vec::new();
+    if *passed < said {
+        violations.push(format!("relay {relay} passed {passed} lines on, but had said that it was {said}"));
+    }
+    let lines = (1..=*passed).map(|number| relay::line(*relay, number));
+    let (readable, unreadable): (Vec<_>, Vec<_>) = lines.partition(|line| relay::is_readable(*line));
+    if *journal != readable {
+        violations.push(format!("relay {relay} cast {readable:?} to its journal, which has {journal:?}"));
+    }
+    let mut letters = letters.clone();
+    letters.sort_unstable();
+    if letters != unreadable {
+        violations.push(format!("relay {relay} cast {unreadable:?} in vain; dead letters are {letters:?}"));
+    }
+    violations
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::history::Sent;
+
+    #[test]
+    fn casts_of_relays_show_what_is_lost_repeated_or_both_effect_and_letter() {
+        let record = Record { passed: [(1, 4)].into(), ..Record::default() };
+        let faults = |passed: u32, journal: &[u32], letters: &[u32]| {
+            let lines = |numbers: &[u32]| numbers.iter().map(|number| relay::line(1, *number)).collect();
+            let found = Relayed { relay: 1, passed, journal: lines(journal), letters: lines(letters) };
+            relayed(&record, &found).len()
+        };
+        assert_eq!(faults(4, &[2, 3], &[4, 1]), 0, "letters are of several shards, and have no order");
+        assert_eq!(faults(5, &[2, 3, 5], &[1, 4]), 0, "nobody heard of the last one");
+        assert_eq!(faults(3, &[2, 3], &[1]), 1, "it was acknowledged");
+        assert_eq!(faults(4, &[2, 3], &[4]), 1, "neither effect nor letter");
+        assert_eq!(faults(4, &[2, 3], &[1, 1, 4]), 1, "two letters");
+        assert_eq!(faults(4, &[2, 3, 4], &[1, 4]), 1, "both");
+        assert_eq!(faults(4, &[3, 2], &[1, 4]), 1, "reordered");
+    }
 
     fn line(number: u32) -> Line {
         Line { sender: 1, number }

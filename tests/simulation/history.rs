@@ -1,6 +1,6 @@
 //! What clients asked and what they were told, in the order in which it happened.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -92,6 +92,8 @@ pub struct Record {
     pub operations: Vec<Operation>,
     pub sent: Vec<Sent>,
     pub ordered: Vec<Ordered>,
+    /// How many lines each relay said that it has passed on.
+    pub passed: BTreeMap<u32, u32>,
     /// Answers that no client should ever get.
     pub absurd: Vec<String>,
 }
@@ -114,6 +116,12 @@ impl History {
 
     pub fn ordered(&self, ordered: Ordered) {
         self.0.lock().ordered.push(ordered);
+    }
+
+    pub fn passed(&self, relay: u32, passed: u32) {
+        let mut record = self.0.lock();
+        let most = record.passed.entry(relay).or_default();
+        *most = passed.max(*most);
     }
 
     pub fn absurd(&self, what: String) {

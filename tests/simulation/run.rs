@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    checks::{self, Watch},
+    checks::{self, Relayed, Watch},
     faults::{Faults, Kind},
     history::{History, Record},
-    logs,
-    workload::{ACCOUNTS, Clients, ENTITIES, JOURNALS, OPENED_WITH, account_name, entity_name},
+    logs, relay,
+    workload::{ACCOUNTS, Clients, ENTITIES, JOURNALS, OPENED_WITH, RELAYS, account_name, entity_name},
     world::{Shape, World},
 };
 
@@ -246,6 +246,48 @@ impl Run {
         self.violations.extend(checks::totals(&record, &finals));
         self.violations.extend(checks::journals(&record, &journals));
         self.check_bank(&record).await;
+        self.check_relays(&record).await;
+    }
+
+    /// Every cast of a relay arrives, or is a dead letter.
+    async fn check_relays(&mut self, record: &Record) {
+        let deadline = Instant::now() + SETTLED_WITHIN;
+        loop {
+            let found = self.relayed().await;
+            let violations: Vec<_> =
+                found.iter().flatten().flat_map(|found| checks::relayed(record, found)).collect();
+            if found.is_some() && violations.is_empty() {
+                return;
+            }
+            if Instant::now() > deadline {
+                self.violations.extend(violations);
+                if found.is_none() {
+                    self.violations.push("nobody shows the dead letters, or what relays did".to_owned());
+                }
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn relayed(&self) -> Option<Vec<Relayed>> {
+        let router = self.clients.directory.router(0)?;
+        let letters = router.dead_letters(usize::MAX, ANSWERED_WITHIN).await.ok()?;
+        let unreadable: Vec<_> =
+            letters.iter().filter_map(|(_, letter)| relay::unreadable(&letter.body.bytes)).collect();
+        let mut all = Vec::new();
+        for relay in 0..RELAYS {
+            let (key, look) = (relay::relay_name(relay), json!({"look": {}}));
+            let passed = self.clients.read(0, "relay", &key, &look, ANSWERED_WITHIN).await?;
+            let (key, read) = (relay::journal_name(relay), json!({"read": {}}));
+            let journal = self.clients.read(0, "journal", &key, &read, ANSWERED_WITHIN).await?;
+            let sender = relay::line(relay, 0).sender;
+            let letters = unreadable.iter().copied().filter(|line| line.sender == sender).collect();
+            let passed = serde_json::from_value(passed).ok()?;
+            let journal = serde_json::from_value(journal).ok()?;
+            all.push(Relayed { relay, passed, journal, letters });
+        }
+        Some(all)
     }
 
     async fn read_everywhere(&mut self, kind: &str, key: &str, command: &Value) -> Option<Value> {

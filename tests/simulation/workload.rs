@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{
     history::{History, Input, Operation, Ordered, Outcome, Output, Sent},
     journal::Line,
+    relay::relay_name,
     world::Directory,
 };
 
@@ -24,6 +25,10 @@ pub const ACCOUNTS: usize = 4;
 pub const OPENED_WITH: u64 = 1_000;
 /// How many journals.
 pub const JOURNALS: usize = 2;
+/// How many relays.
+pub const RELAYS: u32 = 4;
+/// How many casts a relay is asked for at once, at most.
+const PASSED_MAX: u32 = 4;
 /// How many messages a sender has on their way at most.
 const BURST_MAX: u32 = 6;
 /// How long before a client looks again for a node that serves.
@@ -69,6 +74,9 @@ impl Clients {
         self.spawn(4, seed, |client| async move { client.transfer().await });
         for number in 5..7 {
             self.spawn(number, seed, |client| async move { client.write_journals().await });
+        }
+        for number in 7..9 {
+            self.spawn(number, seed, |client| async move { client.pass_on().await });
         }
     }
 
@@ -262,6 +270,22 @@ impl Client {
             };
             self.shared.history.ordered(Ordered { name, from, to, amount, happened });
             self.pause(Duration::from_millis(800)).await;
+        }
+    }
+
+    /// Has entities cast to others, which cannot read all of it.
+    async fn pass_on(mut self) {
+        while Instant::now() < self.shared.until {
+            let relay = self.random.random_range(0..RELAYS);
+            let count = self.random.random_range(1..=PASSED_MAX);
+            let (key, command) = (relay_name(relay), json!({"pass": {"relay": relay, "count": count}}));
+            if let Known::Told(told) = self.ask("relay", &key, &command, Duration::from_secs(10)).await {
+                match told.as_ref().map(|reply| serde_json::from_slice(&reply.body)) {
+                    Ok(Ok(passed)) => self.shared.history.passed(relay, passed),
+                    _ => self.shared.history.absurd(format!("relay/{key} answered with {told:?}")),
+                }
+            }
+            self.pause(Duration::from_millis(500)).await;
         }
     }
 

@@ -21,7 +21,7 @@ use playhouse_cluster::{
 };
 use tokio::time::Instant;
 
-use super::{account::Account, journal::Journal, transfer::Transfer};
+use super::{account::Account, journal::Journal, relay::Relay, transfer::Transfer};
 
 /// What differs between the clusters of two seeds, beside the faults.
 #[derive(Clone, Copy, Debug)]
@@ -311,7 +311,7 @@ pub fn all_kinds() -> KindRegistry {
 pub fn without_accounts() -> KindRegistry {
     let mut all = KindRegistry::default();
     kinds::register_all(&mut all).expect("the shipped kinds have distinct names");
-    let registered = [all.register::<Transfer>(), all.register::<Journal>()];
+    let registered = [all.register::<Transfer>(), all.register::<Journal>(), all.register::<Relay>()];
     registered.into_iter().for_each(|registered| registered.expect("these kinds have distinct names"));
     all
 }

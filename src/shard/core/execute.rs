@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::{Core, Effect, Of};
 use crate::{
     entity::{Command, Executed, KindIndex, Outcome, RecordChange, Scope, TimerChange},
-    protocol::{Body, CallError, Content, EntityId, Key, KindName, Payload, Reply, RequestId},
+    protocol::{Body, CallError, Content, EntityId, Key, Payload, Reply, RequestId},
     shard::{
         DeadLetter,
-        envelope::{Cast, Envelope, KeptReply, More, Position, ReplyTo, StreamId},
+        envelope::{Cast, Envelope, KeptReply, More, Position, ReplyTo},
         history,
         idempotency::Known,
         records,
@@ -73,7 +73,7 @@ impl Core {
         let Some(reply) = self.find_kept(kind, &key, &body, more.as_deref(), reply)? else { return Ok(()) };
         // Not before: a release that has the kind may have executed it, and then this is its repetition.
         if let Some(name) = more.as_deref().and_then(|more| more.kind.clone()) {
-            self.refuse_unknown(name, key, body, reply);
+            self.refuse_unknown(EntityId { kind: name, key }, &body, position.as_deref(), reply);
             return Ok(());
         }
         self.fresh(kind, &key, body, position, more, reply)
@@ -122,15 +122,44 @@ impl Core {
         Ok(None)
     }
 
-    /// This release does not have the kind. Only who leads may say so, hence the barrier of a read.
-    fn refuse_unknown(&mut self, kind: KindName, key: Key, body: Payload, reply: ReplyTo) {
-        let error = CallError::UnknownKind { kind: kind.to_string() };
-        if matches!(reply, ReplyTo::Nobody) {
-            let body = Body { content: body.content(), bytes: Bytes::copy_from_slice(body.bytes()) };
-            let (target, reason, at_ms) = (EntityId { kind, key }, error.to_string(), self.meta.clock_ms);
-            return self.bury(DeadLetter { target, body, reason, at_ms });
+    /// This release does not have the kind. Only who leads may say so, hence the barrier of a read, or the commit of a letter.
+    fn refuse_unknown(
+        &mut self,
+        target: EntityId,
+        body: &Payload,
+        position: Option<&Position>,
+        reply: ReplyTo,
+    ) {
+        let error = CallError::UnknownKind { kind: target.kind.to_string() };
+        if let Some(position) = position.filter(|position| position.is_of_outbox()) {
+            self.bury_cast(target, body, &error, position, reply);
+        } else if matches!(reply, ReplyTo::Nobody) {
+            self.bury_command(target, body, &error);
+        } else {
+            self.gate.hold_until(0, self.pending.open_number(), Effect::Reply(reply, Err(error)));
         }
-        self.gate.hold_until(0, self.pending.open_number(), Effect::Reply(reply, Err(error)));
+    }
+
+    /// A cast of an outbox that cannot have an effect: its letter and its place in the stream are one proposal, and its answer
+    /// is that it is dealt with. Were the failure told in the answer alone, a lost answer would lose the cast: when it is sent
+    /// again, later ones of its stream may have been executed, and then it counts as executed, too.
+    fn bury_cast(
+        &mut self,
+        target: EntityId,
+        body: &Payload,
+        error: &CallError,
+        position: &Position,
+        reply: ReplyTo,
+    ) {
+        self.bury_command(target, body, error);
+        let nothing = KeptReply { body: Bytes::new(), revision: 0 };
+        self.streams.executed(&mut self.pending, position, &nothing);
+        self.gate.hold(Effect::Reply(reply, Ok(nothing.into())));
+    }
+
+    fn bury_command(&mut self, target: EntityId, body: &Payload, error: &CallError) {
+        let (body, reason, at_ms) = (body.to_body(), error.to_string(), self.meta.clock_ms);
+        self.bury(DeadLetter { target, body, reason, at_ms });
     }
 
     fn fresh(
@@ -142,9 +171,8 @@ impl Core {
         more: Option<Box<More>>,
         reply: ReplyTo,
     ) -> Result<(), StoreError> {
-        let stream = position.as_ref().map(|position| position.stream);
-        let is_cast = matches!(stream, Some(StreamId::Shard(_)));
-        let origin = if is_cast { Origin::Internal } else { Origin::Client };
+        let cast_from = position.as_deref().filter(|position| position.is_of_outbox());
+        let origin = if cast_from.is_some() { Origin::Internal } else { Origin::Client };
         let request_id = more.as_ref().and_then(|more| more.request_id.as_ref());
         let idempotency_key = more.as_ref().and_then(|more| more.idempotency_key.as_ref());
         let wants_reply = !matches!(reply, ReplyTo::Nobody);
@@ -156,8 +184,14 @@ impl Core {
             origin,
             wants_reply,
         );
+        let is_durable = !self.tables[usize::from(kind.0)].is_volatile();
+        if let (true, Some(position), Some(error)) = (is_durable, cast_from, outcome.failure()) {
+            let target = EntityId { kind: self.kinds.description(kind).kind.clone(), key: key.clone() };
+            self.bury_cast(target, &body, error, position, reply);
+            return Ok(());
+        }
         let is_write = outcome.executed.as_ref().is_some_and(|executed| executed.is_write);
-        if is_write && !self.tables[usize::from(kind.0)].is_volatile() {
+        if is_write && is_durable {
             let reply = outcome.reply.clone().unwrap_or_default();
             let kept = KeptReply { body: reply, revision: outcome.revision };
             if let Some(position) = &position {
