@@ -90,11 +90,7 @@ async fn one_replica_of_three_goes_on_with_all_that_it_has_and_gets_new_ones() {
     changes.put(99_u64.to_be_bytes().to_vec(), &b"after the loss"[..]);
     recovery.write(own, &changes, &mut batch).unwrap();
     drop(recovery);
-    assert_eq!(
-        Recovery::open(&store, GROUP).unwrap().unwrap().survivor(),
-        &found,
-        "nothing is written"
-    );
+    assert_eq!(Recovery::open(&store, GROUP).unwrap().unwrap().survivor(), &found, "nothing is written");
     store.commit(batch).await.unwrap();
     let again = Recovery::open(&store, GROUP).unwrap().unwrap();
     assert_eq!(again.survivor().voters, [BTreeSet::from([own])]);
