@@ -112,7 +112,8 @@ fn under_a_new_id(entry: &AuditEntry, lost: &str, id: &str) -> [String; 2] {
 impl From<RecoverError> for Failure {
     fn from(error: RecoverError) -> Self {
         let exit = match &error {
-            RecoverError::Identity(_)
+            RecoverError::Begun { .. }
+            | RecoverError::Identity(_)
             | RecoverError::Store(_)
             | RecoverError::Group(_)
             | RecoverError::Format(_)

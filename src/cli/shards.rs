@@ -17,6 +17,10 @@ use super::{
 /// A replica that lacks more entries than this is shown without being asked for.
 const LAG_MAX: u64 = 1_000;
 
+/// No log is as long as this. The shard was recovered: it goes on far behind its last entry, and whoever is not there yet gets
+/// all of its state.
+const SNAPSHOT_FROM: u64 = 1 << 31;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -77,14 +81,10 @@ fn leader(shard: &ShardView) -> String {
     }
 }
 
-/// Each with how many entries it lacks: `a, b (-12), c (learns, -900)`.
+/// Each with how many entries it lacks: `a, b (-12), c (learns, -900), d (learns, snapshot)`.
 fn replicas(shard: &ShardView) -> String {
     let replica = |replica: &super::cluster_view::ReplicaView| {
-        let lag = match replica.lag {
-            Some(0) => None,
-            Some(lag) => Some(format!("-{lag}")),
-            None => Some("?".to_owned()),
-        };
+        let lag = lag(replica.lag);
         let notes: Vec<_> = (!replica.votes).then(|| "learns".to_owned()).into_iter().chain(lag).collect();
         let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
         format!("{}{notes}", replica.node)
@@ -92,8 +92,30 @@ fn replicas(shard: &ShardView) -> String {
     shard.replicas.iter().map(replica).collect::<Vec<_>>().join(", ")
 }
 
+fn lag(lag: Option<u64>) -> Option<String> {
+    match lag {
+        Some(0) => None,
+        Some(SNAPSHOT_FROM..) => Some("snapshot".to_owned()),
+        Some(lag) => Some(format!("-{lag}")),
+        None => Some("?".to_owned()),
+    }
+}
+
 fn moving_to(shard: &ShardView) -> String {
     let Some(moving) = &shard.moving else { return String::new() };
     let since = duration::show(Duration::from_millis(moving.for_ms));
     format!("to {} for {since} ({})", moving.to.join(", "), moving.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It was told to lack some four billion entries.
+    #[test]
+    fn a_replica_that_waits_for_the_state_of_a_recovered_shard_is_told_so() {
+        assert_eq!(lag(Some((1 << 32) + 12)).unwrap(), "snapshot");
+        assert_eq!(lag(Some(900)).unwrap(), "-900");
+        assert_eq!((lag(Some(0)), lag(None)), (None, Some("?".to_owned())));
+    }
 }

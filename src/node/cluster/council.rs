@@ -92,3 +92,15 @@ pub(in crate::node) async fn execute_at(
         Err(error) => Err(ExecuteError::Unknown(error.to_string())),
     }
 }
+
+/// Has a command carried out by the leader that a certain peer knows, or by itself.
+pub(in crate::node) async fn execute_through(
+    peering: &Peering,
+    peer: RaftId,
+    command: &Command,
+) -> Result<u64, ExecuteError> {
+    match execute_at(peering, peer, command).await {
+        Err(ExecuteError::NotLeader { leader: Some(leader) }) => execute_at(peering, leader, command).await,
+        answered => answered,
+    }
+}

@@ -25,7 +25,7 @@ use playhouse_cluster::{
 
 use super::{
     control::{self, Ask, Control, Told},
-    council::{Council, SubmitError, execute_at},
+    council::{Council, SubmitError, execute_through},
     formation::Formation,
     shards::Groups,
     system::{ExecuteError, SYSTEM, System},
@@ -254,11 +254,7 @@ impl Joining<'_> {
             return Ok(None);
         }
         let join = Command::Join { node: self.candidate(), other_is_heard: false };
-        let mut asked = execute_at(peering, peer.raft_id, &join).await;
-        if let Err(ExecuteError::NotLeader { leader: Some(leader) }) = asked {
-            asked = execute_at(peering, leader, &join).await;
-        }
-        match asked {
+        match execute_through(peering, peer.raft_id, &join).await {
             Ok(_) => {}
             Err(error) => {
                 said.say(&format!("{} does not let this node in yet: {error}", peer.name));
@@ -291,7 +287,26 @@ impl Joining<'_> {
                 }
                 Err(error @ SubmitError::NoQuorum { .. }) => said.say(&error.to_string()),
             }
+            if self.is_introduced_through_others(&join).await? {
+                return Ok(());
+            }
         }
+    }
+
+    /// The replica of a volume that was replaced may never hear of a leader: nobody sends to it, and nobody asks it for a vote.
+    /// Others know one.
+    async fn is_introduced_through_others(&self, join: &Command) -> Result<bool, StartError> {
+        let Some(peering) = self.peering else { return Ok(false) };
+        for peer in alive(peering) {
+            match execute_through(peering, peer.raft_id, join).await {
+                Ok(_) => return Ok(true),
+                Err(ExecuteError::Refused(refusal)) => {
+                    return Err(StartError::Join { reason: refusal.to_string() });
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(false)
     }
 
     async fn wait_until_known(&self, council: &Council) {

@@ -1,4 +1,9 @@
 //! The replicas of shards on this node: opened where the configuration wants them, closed where it does not.
+//!
+//! A replica may have been replaced while the node was down. It is never opened: with others like it, it could elect a leader of
+//! voters that were replaced long ago. It is removed, because the configuration that leaves it out is newer than the one it came
+//! by: a node follows none before it knows that its own start was committed, and a replica came by what an earlier start had
+//! applied.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -85,6 +90,8 @@ pub(in crate::node) struct Parts {
 pub(in crate::node) struct Shards {
     parts: Arc<Parts>,
     open: BTreeMap<u16, Replica>,
+    /// Replicas of earlier starts that are not wanted, and since when. `None`: nobody looked yet.
+    left_over: Option<BTreeMap<u16, tokio::time::Instant>>,
 }
 
 struct Replica {
@@ -97,7 +104,7 @@ struct Replica {
 
 impl Shards {
     pub(in crate::node) fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), open: BTreeMap::new() }
+        Self { parts: Arc::new(parts), open: BTreeMap::new(), left_over: None }
     }
 
     /// Follows the configuration until `stopped`; then closes all replicas in order.
@@ -160,7 +167,38 @@ impl Shards {
         for shard in over {
             self.remove(shard).await?;
         }
+        self.clear_left_over(now).await
+    }
+
+    /// Removes what earlier starts left behind, as late as what is open: a change that is given up finds it again.
+    async fn clear_left_over(&mut self, now: tokio::time::Instant) -> Result<(), StartError> {
+        let mut left_over = match self.left_over.take() {
+            Some(left_over) => left_over,
+            None => self.find_left_over(now)?,
+        };
+        left_over.retain(|shard, _| !self.open.contains_key(shard));
+        let over: Vec<_> = left_over.extract_if(.., |_, since| *since + CLOSED_AFTER <= now).collect();
+        for (shard, _) in over {
+            tracing::info!(shard, "this node had a replica of the shard that was replaced meanwhile");
+            RaftGroup::destroy(&self.parts.store, GroupId(u32::from(shard))).await?;
+        }
+        self.left_over = Some(left_over);
         Ok(())
+    }
+
+    /// What the store holds and the configuration does not want: all that it wants is open.
+    fn find_left_over(
+        &self,
+        now: tokio::time::Instant,
+    ) -> Result<BTreeMap<u16, tokio::time::Instant>, StartError> {
+        let mut found = BTreeMap::new();
+        for shard in 0..u16::try_from(self.parts.statistics.len()).unwrap_or(u16::MAX) {
+            let is_open = self.open.contains_key(&shard);
+            if !is_open && RaftGroup::has_group(&self.parts.store, GroupId(u32::from(shard)))? {
+                found.insert(shard, now);
+            }
+        }
+        Ok(found)
     }
 
     /// Removes a replica for good: the configuration says that the group goes on without it.
@@ -235,3 +273,6 @@ async fn open(parts: Arc<Parts>, shard: u16, state: &ClusterState) -> Result<Rep
         vec![environment.spawn(supervisor.run(stopped.clone())), environment.spawn(mover.run(stopped))];
     Ok(Replica { group, stop, tasks, unwanted_since: None })
 }
+
+#[cfg(test)]
+mod tests;

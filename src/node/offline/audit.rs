@@ -89,7 +89,8 @@ impl fmt::Display for AuditEntry {
         let (lost, at_ms) = (self.lost.join(", "), self.at_ms);
         write!(formatter, "{what} {step} on with this volume alone at {at_ms} ms, without {lost}")?;
         match &self.new_cluster_id {
-            Some(id) => write!(formatter, "; cluster {} became {id}", self.cluster_id),
+            Some(id) if self.is_done => write!(formatter, "; cluster {} became {id}", self.cluster_id),
+            Some(id) => write!(formatter, "; cluster {} was to become {id}", self.cluster_id),
             None => Ok(()),
         }
     }
@@ -215,6 +216,16 @@ mod tests {
         let steps = [entry(1, false), entry(2, false), entry(2, true), entry(3, false), entry(3, true)];
         steps.iter().for_each(|step| audit.add(step).unwrap());
         assert_eq!(audit.read_outcomes().unwrap(), [entry(1, false), entry(2, true), entry(3, true)]);
+    }
+
+    #[test]
+    fn what_was_not_done_is_not_told_as_done() {
+        let told =
+            |is_done| AuditEntry { new_cluster_id: Some("78".to_owned()), ..entry(1, is_done) }.to_string();
+        assert!(told(true).contains(" went on ") && told(true).ends_with("cluster 77 became 78"));
+        assert!(
+            told(false).contains(" was to go on ") && told(false).ends_with("cluster 77 was to become 78")
+        );
     }
 
     #[test]

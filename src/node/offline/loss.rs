@@ -6,15 +6,17 @@
 //! everything goes on with this volume, under a new cluster id, so that nothing of the old cluster can reach the new one.
 //!
 //! Without consent nothing is changed; what would be given up is told. With it, the record of recoveries is written first, then,
-//! for everything, the identity of the volume, then all groups at once. Interrupted in between, the node starts with what it had,
-//! or not at all, and the same command finishes it.
+//! for everything, the identity of the volume, then all groups at once, then that it is done. Interrupted in between, the node
+//! must not start before the same command has finished it.
 
 mod error;
 mod knowledge;
+mod unfinished;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
+    path::Path,
 };
 
 use playhouse_cluster::{
@@ -60,7 +62,7 @@ pub struct LossReport {
     pub unconfirmed: u64,
 }
 
-/// Tells what would be given up, or does it.
+/// Tells what would be given up, or does it. What was done before but for its last line in the record is only recorded.
 ///
 /// # Errors
 ///
@@ -70,16 +72,49 @@ pub fn recover(settings: &Settings, wanted: &LossWanted) -> Result<LossReport, R
     settings.store.batch_bytes_max = APPLIED_BYTES_MAX.max(settings.store.batch_bytes_max);
     block_on(|environment| async move {
         let mut volume = StoppedVolume::open(&settings.data_dir)?;
-        let audit = Audit::of(&settings.data_dir);
-        audit.read()?;
         let store = open_store(&settings.data_dir, &settings, &environment).await?;
-        let recovered = match Case::read(&store, &volume, wanted).await {
-            Ok(case) => case.recover(&mut volume, &audit, &environment, wanted.has_consent).await,
-            Err(error) => Err(error),
-        };
+        let recovered = recover_on(&store, &mut volume, &settings.data_dir, wanted, &environment).await;
         store.release().await;
         recovered
     })?
+}
+
+async fn recover_on(
+    store: &Store,
+    volume: &mut StoppedVolume,
+    data_dir: &Path,
+    wanted: &LossWanted,
+    environment: &Environment,
+) -> Result<LossReport, RecoverError> {
+    let audit = Audit::of(data_dir);
+    if let Some(entry) = unfinished::find(audit.read()?, store, volume, wanted)? {
+        return if wanted.has_consent { finish(entry, &audit) } else { Ok(LossReport::of_look(entry)) };
+    }
+    let case = Case::read(store, volume, wanted)?;
+    if wanted.has_consent {
+        case.recover(volume, &audit, environment).await
+    } else {
+        Ok(LossReport::of_look(case.entry(environment, None)?))
+    }
+}
+
+/// Everything is as `entry` says: only that is to be recorded.
+fn finish(mut entry: AuditEntry, audit: &Audit) -> Result<LossReport, RecoverError> {
+    entry.is_done = true;
+    audit.add(&entry).map_err(RecoverError::begun("the record of recoveries"))?;
+    Ok(LossReport::of(entry))
+}
+
+impl LossReport {
+    fn of(entry: AuditEntry) -> Self {
+        let unconfirmed = entry.groups.iter().map(|group| group.index.saturating_sub(group.committed)).sum();
+        Self { entry, unconfirmed }
+    }
+
+    /// Nothing goes on under another id before it is done.
+    fn of_look(entry: AuditEntry) -> Self {
+        Self::of(AuditEntry { new_cluster_id: None, ..entry })
+    }
 }
 
 /// What there is, and what is lost.
@@ -92,8 +127,8 @@ struct Case {
 }
 
 impl Case {
-    async fn read(store: &Store, volume: &StoppedVolume, wanted: &LossWanted) -> Result<Self, RecoverError> {
-        let system = Recovery::open(store, SYSTEM).await?.ok_or(RecoverError::NoCluster)?;
+    fn read(store: &Store, volume: &StoppedVolume, wanted: &LossWanted) -> Result<Self, RecoverError> {
+        let system = Recovery::open(store, SYSTEM)?.ok_or(RecoverError::NoCluster)?;
         let stored = match wanted.shard {
             // The system group lives: what it has not committed it may drop.
             Some(_) => system.confirmed(KEY)?,
@@ -105,19 +140,14 @@ impl Case {
         let (store, lost, groups) = (store.clone(), BTreeSet::new(), BTreeMap::new());
         let case = Self { store, known, lost, groups };
         match wanted.shard {
-            Some(shard) => case.one(shard, &system, &wanted.lost).await,
-            None => case.all(system, &wanted.lost).await,
+            Some(shard) => case.one(shard, &system, &wanted.lost),
+            None => case.all(system, &wanted.lost),
         }
     }
 
     /// One shard goes on here; the rest of the cluster lives.
-    async fn one(
-        mut self,
-        shard: u32,
-        system: &Recovery,
-        names: &BTreeSet<String>,
-    ) -> Result<Self, RecoverError> {
-        let replica = Recovery::open(&self.store, GroupId(shard)).await?;
+    fn one(mut self, shard: u32, system: &Recovery, names: &BTreeSet<String>) -> Result<Self, RecoverError> {
+        let replica = Recovery::open(&self.store, GroupId(shard))?;
         let survivor = replica.as_ref().map(Recovery::survivor);
         self.lost = self.known.check_shard(shard, survivor, system.survivor(), names)?;
         self.groups.extend(replica.map(|replica| (Which::Shard(shard), replica)));
@@ -125,12 +155,12 @@ impl Case {
     }
 
     /// Everything goes on here.
-    async fn all(mut self, system: Recovery, names: &BTreeSet<String>) -> Result<Self, RecoverError> {
+    fn all(mut self, system: Recovery, names: &BTreeSet<String>) -> Result<Self, RecoverError> {
         self.lost = self.known.check_all(system.survivor(), names)?;
         self.groups.insert(Which::System, system);
         for shard in 0..self.known.state.shards() {
             let which = Which::Shard(shard);
-            let replica = Recovery::open(&self.store, GroupId(shard)).await?;
+            let replica = Recovery::open(&self.store, GroupId(shard))?;
             self.known.check_votes(which, replica.as_ref().map(Recovery::survivor))?;
             self.groups.extend(replica.map(|replica| (which, replica)));
         }
@@ -142,23 +172,17 @@ impl Case {
         volume: &mut StoppedVolume,
         audit: &Audit,
         environment: &Environment,
-        has_consent: bool,
     ) -> Result<LossReport, RecoverError> {
         let is_whole = self.groups.contains_key(&Which::System);
         let new_id = is_whole.then(|| ClusterId(environment.random_u128()));
-        let mut entry = self.entry(environment, new_id)?;
-        if has_consent {
-            let batch = self.batch(new_id, environment.wall_ms())?;
-            audit.add(&entry)?;
-            if let Some(cluster_id) = new_id {
-                volume.move_to_cluster(cluster_id)?;
-            }
-            self.store.commit(batch).await?;
-            entry.is_done = true;
-            audit.add(&entry)?;
+        let entry = self.entry(environment, new_id)?;
+        let batch = self.batch(new_id, environment.wall_ms())?;
+        audit.add(&entry)?;
+        if let Some(cluster_id) = new_id {
+            volume.move_to_cluster(cluster_id).map_err(RecoverError::begun("the identity of the volume"))?;
         }
-        let unconfirmed = entry.groups.iter().map(|group| group.index.saturating_sub(group.committed)).sum();
-        Ok(LossReport { entry, unconfirmed })
+        self.store.commit(batch).await.map_err(RecoverError::begun("what goes on"))?;
+        finish(entry, audit)
     }
 
     /// Everything that changes, for all groups at once.

@@ -34,6 +34,14 @@ impl Grave {
         Ok(grave)
     }
 
+    /// Reads what was left behind by the replica before the one that is there. `None`: there is no replica, or only what an
+    /// interrupted destruction did not remove. Writes nothing.
+    pub(crate) fn look(store: &Store, group: GroupId) -> io::Result<Option<Self>> {
+        let grave = Self::read(store, group)?;
+        let is_there = !grave.is_open && Self::is_needed(store, group)?;
+        Ok(is_there.then_some(grave))
+    }
+
     /// Removes everything of a group but the promises, which are `vote` and `last` and those made before.
     pub(crate) async fn dig(
         store: &Store,

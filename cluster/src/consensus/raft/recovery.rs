@@ -62,17 +62,14 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Reads what is there. `None`: the store has no replica of the group.
+    /// Reads what is there. `None`: the store has no replica of the group, or one whose destruction was interrupted.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    pub async fn open(store: &Store, group: GroupId) -> Result<Option<Self>, OpenError> {
+    pub fn open(store: &Store, group: GroupId) -> Result<Option<Self>, OpenError> {
         let failed = |source| OpenError::Stored { group, source };
-        let grave = Grave::visit(store, group).await.map_err(failed)?;
-        if !Grave::is_needed(store, group).map_err(failed)? {
-            return Ok(None);
-        }
+        let Some(grave) = Grave::look(store, group).map_err(failed)? else { return Ok(None) };
         let log = Log::open(store.clone(), group, 0, grave.vote).map_err(failed)?;
         let applied = Applied::read(store, group).map_err(failed)?;
         let position = applied.last.as_ref().map(LogPosition::of).unwrap_or_default();
@@ -223,6 +220,13 @@ impl Survivor {
     #[must_use]
     pub fn votes(&self, own: RaftId) -> bool {
         self.voters.iter().any(|voters| voters.contains(&own))
+    }
+
+    /// Whether this replica was recovered when its last entry was at `index`, and is the only voter since.
+    #[must_use]
+    pub fn went_on_from(&self, own: RaftId, index: u64) -> bool {
+        let is_alone = matches!(&self.voters[..], [only] if only.iter().eq([&own]));
+        is_alone && self.last.index >= index.saturating_add(ENTRIES_AHEAD)
     }
 
     /// Whether the group cannot go on by itself without these.

@@ -1,6 +1,6 @@
 //! Why nothing was recovered.
 
-use std::io;
+use std::{error::Error as StdError, io};
 
 use playhouse_cluster::{
     consensus::OpenError, identity::IdentityError, membership::Refusal, store::StoreError,
@@ -112,17 +112,29 @@ pub enum RecoverError {
         /// Whose volumes have one.
         voters: String,
     },
-    /// The record cannot be written.
-    #[error(transparent)]
+    /// It failed after the first change. Nothing else says that something was changed.
+    #[error(
+        "the recovery was begun, and that is recorded on the volume, but {step} could not be written: what is there may be neither \
+         the old nor the new. Do not start the node; correct what is said below, and give the same command again"
+    )]
+    Begun {
+        /// What could not be written.
+        step: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The record cannot be read, or its first line not be written.
+    #[error("the record of recoveries cannot be used; nothing else was changed")]
     Audit(#[from] AuditError),
     /// The configuration after the loss makes no sense.
     #[error("the configuration does not allow it: {0}")]
     Refused(Refusal),
-    /// The store cannot be read or written. The same command may be given again.
-    #[error("the store could not be used; give the same command again")]
+    /// The store cannot be opened or read.
+    #[error("the store could not be used; nothing was changed")]
     Store(#[from] StoreError),
     /// A group cannot be read.
-    #[error(transparent)]
+    #[error("a replica on the volume could not be read; nothing was changed")]
     Group(#[from] OpenError),
     /// The configuration cannot be read.
     #[error("the configuration on the volume cannot be read: {0}; nothing was changed")]
@@ -130,4 +142,44 @@ pub enum RecoverError {
     /// Threads could not be started. Nothing was changed.
     #[error("could not start; nothing was changed")]
     Io(#[from] io::Error),
+}
+
+impl RecoverError {
+    /// What becomes of an error after the first change. Its own words may tell what to do about a volume as it was before.
+    pub(super) fn begun<E: Into<Cause>>(step: &'static str) -> impl Fn(E) -> Self {
+        move |error| Self::Begun { step, source: error.into().0 }
+    }
+}
+
+/// What the operating system or the store said.
+pub(super) struct Cause(Box<dyn StdError + Send + Sync>);
+
+impl From<IdentityError> for Cause {
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Io { source, .. } => Self(source.into()),
+            error => Self(error.into()),
+        }
+    }
+}
+
+impl From<AuditError> for Cause {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Io { source, .. } => Self(source.into()),
+            error => Self(error.into()),
+        }
+    }
+}
+
+impl From<StoreError> for Cause {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Sync { reason } => Self(reason.into()),
+            StoreError::Hangs { call, seconds } => {
+                Self(format!("a {call} has not returned for {seconds} s").into())
+            }
+            error => Self(error.into()),
+        }
+    }
 }

@@ -77,8 +77,8 @@ async fn one_replica_of_three_goes_on_with_all_that_it_has_and_gets_new_ones() {
     }
 
     let store = stopped(&survivor).await;
-    assert!(Recovery::open(&store, GroupId(77)).await.unwrap().is_none(), "there is no such group");
-    let recovery = Recovery::open(&store, GROUP).await.unwrap().unwrap();
+    assert!(Recovery::open(&store, GroupId(77)).unwrap().is_none(), "there is no such group");
+    let recovery = Recovery::open(&store, GROUP).unwrap().unwrap();
     let found = recovery.survivor().clone();
     assert_eq!(found.voters, [ids(1..=3)]);
     assert!(found.votes(own) && !found.votes(RaftId(4)));
@@ -90,14 +90,13 @@ async fn one_replica_of_three_goes_on_with_all_that_it_has_and_gets_new_ones() {
     changes.put(99_u64.to_be_bytes().to_vec(), &b"after the loss"[..]);
     recovery.write(own, &changes, &mut batch).unwrap();
     drop(recovery);
-    assert_eq!(
-        Recovery::open(&store, GROUP).await.unwrap().unwrap().survivor(),
-        &found,
-        "nothing is written"
-    );
+    assert_eq!(Recovery::open(&store, GROUP).unwrap().unwrap().survivor(), &found, "nothing is written");
     store.commit(batch).await.unwrap();
-    let again = Recovery::open(&store, GROUP).await.unwrap().unwrap();
+    let again = Recovery::open(&store, GROUP).unwrap().unwrap();
     assert_eq!(again.survivor().voters, [BTreeSet::from([own])]);
+    assert!(again.survivor().went_on_from(own, found.last.index));
+    assert!(!found.went_on_from(own, found.last.index), "it was only asked");
+    assert!(!again.survivor().went_on_from(RaftId(4), found.last.index), "another one is alone");
     assert_eq!(again.latest(&99_u64.to_be_bytes()).unwrap().unwrap(), "after the loss");
 
     let survivor = mesh.start_on(own.0, survivor.disk.clone(), &config()).await;
@@ -138,7 +137,7 @@ async fn what_nobody_confirmed_is_kept() {
     mesh.forget(own.0);
     let store = stopped(&node).await;
     assert!(!heard(unheard).await.contains(&Progress::Committed));
-    let recovery = Recovery::open(&store, GROUP).await.unwrap().unwrap();
+    let recovery = Recovery::open(&store, GROUP).unwrap().unwrap();
     assert!(recovery.survivor().last > recovery.survivor().committed, "{:?}", recovery.survivor());
     let (kept, unheard) = (3_u64.to_be_bytes(), 4_u64.to_be_bytes());
     assert_eq!(recovery.confirmed(&kept).unwrap(), recovery.latest(&kept).unwrap());
@@ -153,12 +152,12 @@ async fn what_nobody_confirmed_is_kept() {
 
 /// Makes `own` the only voter; nothing runs on `store`.
 async fn recover(store: &Store, own: RaftId) {
-    let recovery = Recovery::open(store, GROUP).await.unwrap().unwrap();
+    let recovery = Recovery::open(store, GROUP).unwrap().unwrap();
     let kept = recovery.survivor().last.index;
     let mut batch = Batch::new();
     recovery.write(own, &Batch::new(), &mut batch).unwrap();
     store.commit(batch).await.unwrap();
-    let again = Recovery::open(store, GROUP).await.unwrap().unwrap();
+    let again = Recovery::open(store, GROUP).unwrap().unwrap();
     assert_eq!(again.survivor().last.index, kept + (1 << 32), "no log of another replica reaches it");
     assert_eq!(again.survivor().voters, [BTreeSet::from([own])]);
 }
@@ -236,7 +235,7 @@ async fn a_replica_with_a_conflicting_tail_takes_the_state_of_the_survivor() {
         mesh.forget(lost.group.own().0);
         lost.group.shutdown().await;
     }
-    let tail = Recovery::open(&stopped(&behind).await, GROUP).await.unwrap().unwrap().survivor().clone();
+    let tail = Recovery::open(&stopped(&behind).await, GROUP).unwrap().unwrap().survivor().clone();
     assert!(tail.last.index >= tail.committed.index + 8 && tail.last.term == term.0, "{tail:?}");
     let own = survivor.group.own();
     recover(&stopped(&survivor).await, own).await;
@@ -249,6 +248,24 @@ async fn a_replica_with_a_conflicting_tail_takes_the_state_of_the_survivor() {
     takes_over(&mesh, &survivor, (later, 11), &behind).await;
     assert_eq!(behind.group.get(&21_u64.to_be_bytes()).unwrap().unwrap().len(), 50);
     assert_eq!(behind.group.get(&28_u64.to_be_bytes()).unwrap(), None, "nobody committed it");
+}
+
+/// To look finished the destruction, without consent.
+#[tokio::test(start_paused = true)]
+async fn a_replica_whose_destruction_was_interrupted_is_none_and_a_look_leaves_it_as_it_is() {
+    let mesh = mesh();
+    let (node, term) = leader(&mesh.found(1, &config()).await).await;
+    apply(&node.group, term, 1..=5, 10).await;
+    let store = stopped(&node).await;
+    assert!(Recovery::open(&store, GROUP).unwrap().is_some());
+    let mut interrupted = Batch::new();
+    interrupted.put(Keys::new(GROUP).grave(), crate::consensus::raft::grave::tests::open_grave());
+    store.commit(interrupted).await.unwrap();
+    let everything = || store.scan(&b""[..]..&[0xff; 8][..], 1_000).unwrap();
+    let before = everything();
+    assert!(Recovery::open(&store, GROUP).unwrap().is_none());
+    assert_eq!(everything(), before);
+    assert!(RaftGroup::has_group(&store, GROUP).unwrap(), "the next start removes it");
 }
 
 /// While voters are changed both sets have to agree.
