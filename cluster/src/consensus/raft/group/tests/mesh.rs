@@ -64,6 +64,13 @@ pub struct Counts {
     pub bytes_most: usize,
 }
 
+impl Counts {
+    /// Forgets what was sent; what is on its way still is.
+    pub fn restart(&mut self) {
+        *self = Self { sent: 0, in_flight_most: self.in_flight, bytes_most: self.bytes, ..*self };
+    }
+}
+
 /// Counts a request until its answer came or nobody wants it any more.
 struct InFlight(Arc<Mesh>, usize);
 

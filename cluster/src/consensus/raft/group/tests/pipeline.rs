@@ -29,7 +29,7 @@ async fn entries_are_sent_while_the_follower_still_syncs_the_ones_before() {
     until("nothing is on its way", caught_up).await;
     let before = node.group.progress().unwrap();
     followers.iter().for_each(|node| node.disk.faults().set_latency(SYNC));
-    *mesh.counts.lock() = Counts::default();
+    mesh.counts.lock().restart();
     let began = Instant::now();
     let mut proposals = Vec::new();
     for number in 2..=11 {
@@ -104,7 +104,7 @@ async fn what_is_sent_ahead_to_a_silent_follower_is_bounded() {
     let (node, term) = leader(&nodes).await;
     let silent = followers(&nodes, &node)[0].group.own();
     mesh.cut(silent.0, node.group.own().0, Cut::Silent);
-    *mesh.counts.lock() = Counts::default();
+    mesh.counts.lock().restart();
     apply(&node.group, term, 1..=400, 100_000).await;
     let counts = *mesh.counts.lock();
     assert!(counts.bytes_most < 10 << 20, "{counts:?}");
@@ -178,7 +178,7 @@ async fn reads_that_wait_together_share_a_round() {
     let (node, term) = leader(&nodes).await;
     apply(&node.group, term, 1..=5, 10).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
-    *mesh.counts.lock() = Counts::default();
+    mesh.counts.lock().restart();
     let reads = (0..1_000).map(|_| node.group.read_barrier(term));
     let began = Instant::now();
     for read in futures_util::future::join_all(reads).await {
