@@ -57,6 +57,7 @@ fn answer(seen: &Seen) -> Answer {
         "/health" => Answer::ok(
             r#"{"status":"ok","version":"0.1.0","uptime_seconds":90.5,"node":"n0","checks":[{"name":"store","status":"ok","detail":"","duration_ms":0.5}]}"#,
         ),
+        "/admin/v1/status" => Answer::problem(401, "unauthorized"),
         _ => Answer::problem(404, "not_found"),
     }
 }
@@ -129,7 +130,14 @@ async fn health_and_status_look_at_the_ops_port() {
     );
 
     let output = run(&["--server", &url, "status", "--ops", &url]).await;
-    assert_eq!(code(&output), 0, "{}", text(&output.stdout));
+    assert_eq!(code(&output), 0, "the cluster is for admins: {}", text(&output.stdout));
+    let silent = Scripted::start(|seen| match seen.path.as_str() {
+        "/admin/v1/status" => Answer::problem(404, "not_found"),
+        _ => answer(seen),
+    });
+    let silent = silent.await.url();
+    let output = run(&["--server", &silent, "status", "--ops", &silent]).await;
+    assert_eq!(code(&output), 1, "nobody tells of the cluster");
 
     let output =
         run(&["--server", &url, "--server", &dead, "--timeout", "200ms", "status", "--ops", &url]).await;
