@@ -134,9 +134,10 @@ async fn health_and_status_look_at_the_ops_port() {
     let silent = Scripted::start(|seen| match seen.path.as_str() {
         "/admin/v1/status" => Answer::problem(404, "not_found"),
         _ => answer(seen),
-    });
-    let silent = silent.await.url();
-    let output = run(&["--server", &silent, "status", "--ops", &silent]).await;
+    })
+    .await;
+    let silent_url = silent.url();
+    let output = run(&["--server", &silent_url, "status", "--ops", &silent_url]).await;
     assert_eq!(code(&output), 1, "nobody tells of the cluster");
 
     let output =

@@ -76,8 +76,9 @@ impl Reserved {
         let failed = |source| LaunchError::Listen { address, key, source };
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
         let socket = socket.map_err(failed)?;
-        // Connections of an earlier process may linger.
-        socket.set_reuseaddr(true).map_err(failed)?;
+        // Connections of an earlier process may linger. A port that the system chooses has none; and two that may be used again
+        // can be chosen alike, until one of them listens.
+        socket.set_reuseaddr(address.port() != 0).map_err(failed)?;
         socket.bind(address).map_err(failed)?;
         Ok(Self { socket, address, key })
     }
