@@ -51,13 +51,14 @@ impl Child {
         assert!(sent.is_ok_and(|status| status.success()), "the process runs and may be told");
     }
 
-    /// Waits for its end.
+    /// Waits until it has ended in order.
     ///
     /// # Panics
     ///
-    /// When it is nobody's child.
+    /// When it fails, or is nobody's child.
     pub fn wait(&mut self) {
-        let _ended = self.process.wait().expect("it is ours");
+        let ended = self.process.wait().expect("it is ours");
+        assert!(ended.success(), "a node that is told to leave fails: {ended}");
     }
 
     /// How long it has run on any processor, in seconds.

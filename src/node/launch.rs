@@ -259,7 +259,7 @@ async fn finish(
     tokio::select! {
         () = leave => tracing::info!("stopped"),
         () = tokio::time::sleep(budget) => tracing::warn!("the drain budget is over; leaving"),
-        () = signals.next() => return Err(LaunchError::Impatient),
+        () = signals.second() => return Err(LaunchError::Impatient),
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! SIGTERM: finish what is under way, say so meanwhile, leave with 0. A second one: leave now.
 
-use std::cell::Cell;
+use std::{cell::Cell, ffi::OsString};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{io::AsyncWriteExt, net::TcpStream, process::Command};
 
 use super::{
     call,
@@ -95,6 +95,26 @@ async fn a_second_signal_stops_at_once() {
     node.start_again().await;
     assert_eq!(value(&node, "c").await, 1);
     node.kill().await;
+}
+
+/// The node that leaves when its standard input ends.
+fn held(arguments: &[OsString]) -> Command {
+    let mut command = playhouse(arguments);
+    command.arg("--leave-with-parent");
+    command
+}
+
+/// Whoever starts a node, and wants it to leave, closes its input and may send a signal as well; both can come in any order.
+#[tokio::test]
+async fn the_end_of_the_input_and_one_signal_are_one_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut node = NodeProcess::start(held, directory.path(), &["drain.budget=10m"]).await;
+    let unfinished = Unfinished::start(&node).await;
+    node.end_input();
+    node.readiness(503).await;
+    node.terminate().await;
+    assert_eq!(unfinished.finish().await, Some((200, r#"{"value":1}"#.to_owned())));
+    assert_eq!(node.ended().await.code(), Some(0));
 }
 
 /// Who never finishes a request does not keep the node.

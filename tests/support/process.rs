@@ -76,6 +76,11 @@ impl NodeProcess {
         assert!(sent.success());
     }
 
+    /// Ends its standard input, as it ends with whoever started it.
+    pub fn end_input(&mut self) {
+        drop(self.process.stdin.take());
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
         timeout(PATIENCE, self.process.wait()).await.expect("it ends in time").unwrap()
@@ -203,7 +208,7 @@ fn command(
 
 fn spawn(mut command: Command, stderr: Stdio) -> Child {
     forget_environment(&mut command);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).kill_on_drop(true).spawn().unwrap()
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(stderr).kill_on_drop(true).spawn().unwrap()
 }
 
 /// The restarted node must have the ports of the first one, so they cannot be chosen by it. Both are held until both

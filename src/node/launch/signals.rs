@@ -12,6 +12,8 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     orphaned: watch::Receiver<bool>,
+    /// The end of standard input was heard before any signal. Whoever ends it may have sent one as well, to say the same.
+    is_one_owed: bool,
 }
 
 impl Signals {
@@ -28,6 +30,7 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             orphaned,
+            is_one_owed: false,
         })
     }
 
@@ -41,13 +44,24 @@ impl Signals {
         };
         tokio::select! {
             biased;
-            () = self.next() => {}
-            () = orphaned => tracing::info!("whoever started this process is gone, or wants it to leave"),
+            () = self.signal() => {}
+            () = orphaned => {
+                self.is_one_owed = true;
+                tracing::info!("whoever started this process is gone, or wants it to leave");
+            }
         }
     }
 
-    /// Returns when the next signal came.
-    pub(super) async fn next(&mut self) {
+    /// Returns when another request to leave came, after the [first](Self::first).
+    pub(super) async fn second(&mut self) {
+        if self.is_one_owed {
+            self.signal().await;
+            self.is_one_owed = false;
+        }
+        self.signal().await;
+    }
+
+    async fn signal(&mut self) {
         tokio::select! {
             biased;
             _ = self.terminate.recv() => {}
