@@ -31,7 +31,7 @@ pub struct Group {
 
 impl Group {
     /// All groups.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self { name: "cast", run: cast::run },
         Self { name: "call", run: call::run },
         Self { name: "durable", run: durable::run },
@@ -41,6 +41,7 @@ impl Group {
         Self { name: "remote-cast", run: remote_cast::run },
         Self { name: "remote-call", run: remote_call::run },
         Self { name: "replicated", run: replicated::run },
+        Self { name: "replicated-clients", run: replicated::run_clients },
         Self { name: "failover", run: failover::run },
         Self { name: "planned-move", run: planned_move::run },
         Self { name: "idle", run: idle::run },

@@ -1,7 +1,7 @@
 //! Whole nodes, beside what tokio, the disk and other systems can do in the same run. See `docs/benchmarks.md`.
 //!
 //! `cargo run --release -p playhouse-bench --bin playhouse_bench [--quick] [group …]`. Groups of one node are `cast`,
-//! `call`, `durable`, `wake`, `resident` and `restart`; of several nodes `remote-cast`, `remote-call`, `replicated`,
+//! `call`, `durable`, `wake`, `resident` and `restart`; of several nodes `remote-cast`, `remote-call`, `replicated`, `replicated-clients`,
 //! `failover`, `planned-move` and `idle`; all of them without a name. Each writes
 //! `bench/results/<group>-<commit>.json`, unless it is only tried by `--quick`.
 

@@ -31,13 +31,22 @@ const WARM: Duration = Duration::from_secs(1);
 /// Callers per connection, where many share one.
 const SHARE: usize = 16;
 
+/// With callers on the threads of a node.
 pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
+    runs(effort, native, figures);
+}
+
+/// With clients of gateways.
+pub(super) fn run_clients(_: &Path, effort: Effort, figures: &mut Figures) {
+    runs(effort, clients, figures);
+}
+
+fn runs(effort: Effort, ours: fn(Plan, (Duration, Duration), &mut Figures), figures: &mut Figures) {
     let shards = cluster::shards(effort);
     let plan = Plan { nodes: 3, replication_factor: 3, shards, is_encrypted: true, engine: "fjall" };
     let times = (effort.lasting(WARM), effort.lasting(RUN));
     for _ in 0..effort.runs {
-        over_http(plan, times, figures);
-        native(plan, times, figures);
+        ours(plan, times, figures);
         beside_etcd(times, figures);
     }
 }
@@ -51,7 +60,7 @@ fn name(what: &str, callers: usize, keys: usize) -> String {
     format!("{what}, {callers} callers, {keys} keys")
 }
 
-fn over_http(plan: Plan, times: (Duration, Duration), figures: &mut Figures) {
+fn clients(plan: Plan, times: (Duration, Duration), figures: &mut Figures) {
     let (cluster, runtime) = (Cluster::apart(plan), runtime());
     for (callers, keys) in loads() {
         let client = client(&cluster, callers);
