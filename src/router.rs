@@ -31,7 +31,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 pub use entity_ref::{CALL_TIMEOUT, EntityRef};
 pub use lanes::EntityLane;
-pub use looks::Subscription;
+pub use looks::{DeadLetters, Subscription};
 use pending_reply::Observed;
 pub use pending_reply::{AnswerObserver, PendingReply};
 pub use remote::{Carrier, CarrierError, Executors, News, Remote, ServeError, Serving};

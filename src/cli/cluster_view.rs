@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Failure, operators::Desk};
 
@@ -120,7 +120,7 @@ impl NodesView {
 
 /// Asks for one of them.
 pub(super) async fn view<T: DeserializeOwned>(desk: &Desk, name: &str) -> Result<T, Failure> {
-    read(desk.act(name, &json!({})).await?)
+    read(desk.look(name).await?)
 }
 
 /// Reads one of them.

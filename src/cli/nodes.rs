@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Exit, Failure, Output,
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, server: &Server, output: &Output) -> Result<Exit, Failure> {
-    let nodes: Value = arguments.operators.desk(server)?.act("nodes", &json!({})).await?;
+    let nodes: Value = arguments.operators.desk(server)?.look("nodes").await?;
     match output.format {
         Format::Json => output.print(&nodes, |_| String::new())?,
         Format::Text => print(&read(nodes)?, output)?,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use playhouse_client::{Address, Config, Ops, Problem, ReadError, Token};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Exit, Failure, health::OPS_PORT, server::Server};
 
@@ -72,6 +72,19 @@ impl Desk {
         self.try_act_from(0, name, arguments).await
     }
 
+    /// Reads what `name` shows, from the first node that shows it: what one of them cannot tell another one may.
+    pub(super) async fn look<T: DeserializeOwned>(&self, name: &str) -> Result<T, Failure> {
+        self.try_look(name).await?.map_err(explain)
+    }
+
+    /// As [`look`](Self::look), when it matters why nobody did.
+    pub(super) async fn try_look<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Result<T, ReadError>, Failure> {
+        self.first_of(0, name, &json!({}), |_| true).await
+    }
+
     /// How many addresses there are.
     pub(super) fn count(&self) -> usize {
         self.addresses.len()
@@ -85,10 +98,20 @@ impl Desk {
         name: &str,
         arguments: &Value,
     ) -> Result<Result<T, ReadError>, Failure> {
+        self.first_of(first, name, arguments, may_be_asked_elsewhere).await
+    }
+
+    async fn first_of<T: DeserializeOwned>(
+        &self,
+        first: usize,
+        name: &str,
+        arguments: &Value,
+        goes_on: impl Fn(&ReadError) -> bool,
+    ) -> Result<Result<T, ReadError>, Failure> {
         let (mut last, count) = (None, self.count());
         for address in self.addresses.iter().cycle().skip(first % count.max(1)).take(count) {
             match Ops::new(address.clone(), self.config.clone())?.act(name, arguments).await {
-                Err(error) if may_be_asked_elsewhere(&error) => last = Some(error),
+                Err(error) if goes_on(&error) => last = Some(error),
                 outcome => return Ok(outcome),
             }
         }
@@ -133,5 +156,46 @@ fn refused(problem: &Problem) -> Failure {
         Some("too_few_stay") => failure.next("add nodes first, or say --force"),
         Some("starting" | "not_member") => failure.next("ask another node with --ops"),
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, http::StatusCode, routing::post};
+    use playhouse_cluster::environment::Environment;
+    use tokio::{net::TcpListener, runtime::Handle};
+
+    use super::*;
+
+    async fn node(status: StatusCode, answer: Value) -> Address {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let routes =
+            Router::new().route("/admin/v1/nodes", post(move || async move { (status, answer.to_string()) }));
+        let environment = Environment::real(Handle::current(), Handle::current());
+        drop(environment.spawn(async move { axum::serve(listener, routes).await.unwrap() }));
+        address
+    }
+
+    async fn desk() -> Desk {
+        let problem = json!({"status": 503, "code": "unavailable", "detail": "no majority is heard"});
+        let addresses = vec![
+            node(StatusCode::SERVICE_UNAVAILABLE, problem).await,
+            node(StatusCode::OK, json!({"members": []})).await,
+        ];
+        Desk { config: Config::for_addresses(addresses.clone()), addresses }
+    }
+
+    #[tokio::test]
+    async fn what_one_node_cannot_show_another_one_shows() {
+        let shown: Value = desk().await.look("nodes").await.unwrap();
+        assert_eq!(shown, json!({"members": []}));
+    }
+
+    /// It may have happened.
+    #[tokio::test]
+    async fn a_command_that_failed_is_not_given_to_another_node() {
+        let outcome = desk().await.act::<Value>("nodes", &json!({})).await;
+        assert!(outcome.is_err(), "{outcome:?}");
     }
 }

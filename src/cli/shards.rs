@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Exit, Failure, Output,
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, server: &Server, output: &Output) -> Result<Exit, Failure> {
-    let shards: Value = arguments.operators.desk(server)?.act("shards", &json!({})).await?;
+    let shards: Value = arguments.operators.desk(server)?.look("shards").await?;
     match output.format {
         Format::Json => output.print(&shards, |_| String::new())?,
         Format::Text => print(&read(shards)?, arguments.all, output)?,

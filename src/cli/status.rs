@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use playhouse_client::{Address, Client, Config, Health, Ops, Probe, ReadError};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
@@ -69,7 +69,7 @@ pub(super) async fn run(arguments: Arguments, server: &Server, output: &Output) 
     for address in arguments.operators.addresses(server) {
         status.nodes.push(node(address, &config).await?);
     }
-    match arguments.operators.desk(server)?.try_act("status", &json!({})).await? {
+    match arguments.operators.desk(server)?.try_look("status").await? {
         Ok(cluster) => status.cluster = Some(cluster),
         Err(ReadError::Rejected(problem)) if problem.code == "unauthorized" => {
             status.is_for_admins = true;

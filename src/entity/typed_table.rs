@@ -16,6 +16,9 @@ use super::{
 };
 use crate::protocol::{CallError, Content, Key, Refused, codec};
 
+/// How many characters are said of what is wrong with a body.
+const QUOTED_CHARS_MAX: usize = 512;
+
 /// The resident entities of kind `E` in one shard.
 pub(crate) struct TypedTable<E: Entity> {
     #[allow(clippy::disallowed_types)] // Seeded by the environment: keys are chosen by clients.
@@ -307,7 +310,16 @@ fn json_path(path: &serde_path_to_error::Path) -> String {
 }
 
 fn invalid(path: &str, message: &impl ToString) -> CallError {
-    CallError::InvalidBody { path: path.to_owned(), message: message.to_string() }
+    CallError::InvalidBody { path: shorten(path), message: shorten(&message.to_string()) }
+}
+
+/// What is said of a body may quote it, and a body may be large: of a long text the beginning and the end.
+fn shorten(text: &str) -> String {
+    let Some((head, _)) = text.char_indices().nth(QUOTED_CHARS_MAX / 2) else { return text.to_owned() };
+    match text.char_indices().rev().nth(QUOTED_CHARS_MAX / 2 - 1) {
+        Some((tail, _)) if tail > head => format!("{} … {}", &text[..head], &text[tail..]),
+        _ => text.to_owned(),
+    }
 }
 
 fn encode_reply<R: serde::Serialize>(reply: &R, content: Content) -> Result<Bytes, String> {
@@ -324,5 +336,22 @@ fn erase<E: Entity>(spawned: SpawnedFuture<E>) -> Spawn {
         SpawnedFuture::Call { target, body, timeout, then } => {
             Spawn::Call { target, body, timeout, then: Box::new(move |outcome| boxed(then(outcome))) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_text_both_ends_are_told() {
+        let whole = "é".repeat(QUOTED_CHARS_MAX);
+        assert_eq!(shorten(&whole), whole);
+        let short = shorten(&format!("unknown variant `{whole}`, expected `add`"));
+        assert!(
+            short.starts_with("unknown variant `éé") && short.ends_with("éé`, expected `add`"),
+            "{short}"
+        );
+        assert_eq!(short.chars().count(), QUOTED_CHARS_MAX + 3);
     }
 }

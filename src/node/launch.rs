@@ -39,6 +39,11 @@ const THREADS_MIN: usize = 2;
 /// How long a node may take to leave that lost its store: what waits for that is never answered. Less than the fuse waits.
 const WITHOUT_STORE_MAX: Duration = Duration::from_secs(5);
 
+/// Shares of the drain budget: they add up to less than all of it, so that none takes the time of the next.
+const LEADERSHIPS_SHARE: f64 = 0.4;
+const CLIENTS_SHARE: f64 = 0.3;
+const STOP_SHARE: f64 = 0.25;
+
 /// What a node process is told.
 pub struct Launch {
     /// Its configuration.
@@ -217,14 +222,14 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     tracing::info!(budget_s = budget.as_secs(), "draining");
     let leave = async {
         // First the leaderships, while clients are still served; then the clients.
-        node.hand_over(budget.mul_f64(0.4)).await;
+        node.hand_over(budget.mul_f64(LEADERSHIPS_SHARE)).await;
         gateway_drain.start();
         if has_store {
             let _ = gateway.await;
         } else {
             drop(tokio::time::timeout(budget.mul_f64(0.2), gateway).await);
         }
-        node.stop(budget.mul_f64(0.4)).await;
+        node.stop(budget.mul_f64(STOP_SHARE)).await;
         traces.flush().await;
         ops_drain.start();
         let _ = ops.await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -15,6 +16,18 @@ use crate::{
 
 /// How many items a subscriber may be behind before its subscription ends.
 const SUBSCRIPTION_ITEMS_MAX: usize = 1_024;
+
+/// How many shards are asked for dead letters at once.
+const SHARDS_AT_ONCE: usize = 16;
+
+/// Messages that could not be delivered.
+#[derive(Debug, Default)]
+pub struct DeadLetters {
+    /// The oldest first, each with its shard.
+    pub letters: Vec<(ShardId, DeadLetter)>,
+    /// Shards that did not answer, and why: there may be more.
+    pub unread: Vec<(ShardId, CallError)>,
+}
 
 /// Items of one entity from some revision on, in order, at least once. It goes on when leadership moves. Dropping it
 /// ends it.
@@ -120,24 +133,26 @@ impl Router {
         Ok(Subscription { router: self.clone(), id, seen, items })
     }
 
-    /// The newest dead letters of all shards, whoever leads them, with their shard.
-    ///
-    /// # Errors
-    ///
-    /// [`CallError`].
-    pub async fn dead_letters(
-        &self,
-        limit: usize,
-        timeout: Duration,
-    ) -> Result<Vec<(ShardId, DeadLetter)>, CallError> {
-        let mut all = Vec::new();
-        for shard in (0..self.shards().get()).map(ShardId) {
-            let letters = self.ask(shard, timeout, |reply| Message::DeadLetters { limit, reply }).await?;
-            all.extend(letters.into_iter().map(|letter| (shard, letter)));
+    /// The newest dead letters of all shards that answer within `timeout`, whoever leads them: at most `limit`, and 4 MiB of each
+    /// shard.
+    pub async fn dead_letters(&self, limit: usize, timeout: Duration) -> DeadLetters {
+        let deadline = self.environment().now() + timeout;
+        let mut asked = stream::iter((0..self.shards().get()).map(ShardId))
+            .map(async |shard| {
+                let left = deadline.saturating_duration_since(self.environment().now());
+                (shard, self.ask(shard, left, |reply| Message::DeadLetters { limit, reply }).await)
+            })
+            .buffered(SHARDS_AT_ONCE);
+        let mut found = DeadLetters::default();
+        while let Some((shard, answer)) = asked.next().await {
+            match answer {
+                Ok(letters) => found.letters.extend(letters.into_iter().map(|letter| (shard, letter))),
+                Err(error) => found.unread.push((shard, error)),
+            }
+            found.letters.sort_by_key(|(_, letter)| letter.at_ms);
+            found.letters.drain(..found.letters.len().saturating_sub(limit));
         }
-        all.sort_by_key(|(_, letter)| letter.at_ms);
-        all.drain(..all.len().saturating_sub(limit));
-        Ok(all)
+        found
     }
 
     /// Asks the executor of a shard, wherever it is by then, until the time is over.

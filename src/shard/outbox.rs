@@ -1,8 +1,7 @@
 //! Casts to other entities: committed with the effects of the handler, sent until acknowledged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
-use bytes::Bytes;
 use playhouse_cluster::store::StoreError;
 
 use super::{
@@ -15,6 +14,8 @@ use crate::entity::OutgoingCast;
 
 /// How many dead letters a shard keeps; the oldest goes first.
 pub(super) const DEAD_LETTERS_MAX: u64 = 1_000;
+/// How many bytes of dead letters are shown at once; the one that reaches this is the last. With it they fit into one frame of a lane.
+const SHOWN_BYTES_MAX: usize = 4 << 20;
 
 /// Casts that are not acknowledged yet.
 #[derive(Debug, Default)]
@@ -93,14 +94,21 @@ pub(super) fn bury(pending: &mut Pending, meta: &mut Meta, letter: &DeadLetter) 
     pending.put(keys::number(Family::DeadLetter, meta.dead_letter_last), encode(letter));
 }
 
-/// The newest dead letters, oldest first.
+/// The newest dead letters, oldest first: at most `limit`, and not many more than [`SHOWN_BYTES_MAX`] bytes of them.
 pub(super) fn dead_letters(
     pending: &Pending,
     meta: &Meta,
     limit: usize,
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let count = meta.dead_letters.min(limit as u64);
-    let from = keys::number(Family::DeadLetter, meta.dead_letter_last + 1 - count);
-    let pairs = pending.scan(&from, &Family::DeadLetter.end(), limit)?;
-    pairs.iter().map(|(_, bytes): &(Bytes, Bytes)| decode("a dead letter", bytes)).collect()
+    let (mut letters, mut bytes) = (VecDeque::new(), 0);
+    for number in (meta.dead_letter_last + 1 - count..=meta.dead_letter_last).rev() {
+        let (Some(stored), _) = pending.get(&keys::number(Family::DeadLetter, number))? else { continue };
+        bytes += stored.len();
+        letters.push_front(decode("a dead letter", &stored)?);
+        if bytes >= SHOWN_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(letters.into())
 }

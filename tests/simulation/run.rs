@@ -272,9 +272,12 @@ impl Run {
 
     async fn relayed(&self) -> Option<Vec<Relayed>> {
         let router = self.clients.directory.router(0)?;
-        let letters = router.dead_letters(usize::MAX, ANSWERED_WITHIN).await.ok()?;
+        let found = router.dead_letters(usize::MAX, ANSWERED_WITHIN).await;
+        if !found.unread.is_empty() {
+            return None;
+        }
         let unreadable: Vec<_> =
-            letters.iter().filter_map(|(_, letter)| relay::unreadable(&letter.body.bytes)).collect();
+            found.letters.iter().filter_map(|(_, letter)| relay::unreadable(&letter.body.bytes)).collect();
         let mut all = Vec::new();
         for relay in 0..RELAYS {
             let (key, look) = (relay::relay_name(relay), json!({"look": {}}));

@@ -110,7 +110,7 @@ impl Context<'_> {
         options.server.head_timeout = gateway.head_timeout;
         options.server.idle_timeout = gateway.idle_timeout;
         options.server.write_timeout = gateway.write_timeout;
-        options.server.drain_timeout = self.config.drain.budget.mul_f64(0.4);
+        options.server.drain_timeout = self.config.drain.budget.mul_f64(super::CLIENTS_SHARE);
         options.requests.body_bytes_max = size(gateway.body_bytes_max.0);
         options.requests.bodies_bytes_max = size(gateway.bodies_bytes_max.0);
         options.requests.body_timeout = gateway.body_timeout;

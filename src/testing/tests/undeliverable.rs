@@ -159,3 +159,17 @@ fn a_refused_cast_is_no_dead_letter() {
     assert!(matches!(refused, Err(CallError::Refused(_))), "{refused:?}");
     assert!(stage.dead_letters().is_empty());
 }
+
+/// A thousand of the largest would be gigabytes at the one that asks.
+#[test]
+fn of_large_dead_letters_the_newest_few_megabytes_are_shown() {
+    let mut stage = Stage::of::<Counter>();
+    let large = |number: u64| Body::json(format!("\"{number}{}\"", "x".repeat(1 << 20)));
+    for number in 1..=9 {
+        cast(&mut stage, number, &large(number)).try_recv().unwrap().unwrap();
+    }
+    let shown = stage.dead_letters();
+    let bodies: Vec<_> = shown.iter().map(|letter| letter.body.clone()).collect();
+    assert!(bodies == (6..=9).map(large).collect::<Vec<_>>(), "{} letters are shown", bodies.len());
+    assert!(shown[0].reason.len() < 1_000, "it does not repeat the command");
+}

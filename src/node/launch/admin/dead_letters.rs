@@ -5,10 +5,11 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Subject, refused};
+use super::Subject;
 use crate::{
     gateway::ops::{AdminAction, AdminError},
     protocol::{CallError, Content, ShardId},
+    router,
     shard::DeadLetter,
 };
 
@@ -36,16 +37,7 @@ impl AdminAction for DeadLetters {
     fn run(&self, arguments: Value) -> BoxFuture<'_, Result<Value, AdminError>> {
         Box::pin(async move {
             let limit = limit(&arguments)?;
-            let letters = self.subject.router()?.dead_letters(limit, TIMEOUT).await;
-            let letters = letters.map_err(|error| match error {
-                CallError::Unavailable { .. } | CallError::DeadlineExceeded | CallError::Draining => {
-                    let message =
-                        format!("the dead letters of some shard cannot be read now: {error}; ask again");
-                    AdminError::Unavailable { message }
-                }
-                error => refused(error.code(), &error.to_string()),
-            })?;
-            Ok(json!({"dead_letters": letters.iter().map(show).collect::<Vec<_>>()}))
+            Ok(show(&self.subject.router()?.dead_letters(limit, TIMEOUT).await))
         })
     }
 }
@@ -68,8 +60,20 @@ fn limit(arguments: &Value) -> Result<usize, AdminError> {
     allowed.and_then(|limit| usize::try_from(limit).ok()).ok_or_else(out)
 }
 
+/// What was found, and which shards could not be asked: they may have more.
+fn show(found: &router::DeadLetters) -> Value {
+    json!({
+        "dead_letters": found.letters.iter().map(show_letter).collect::<Vec<_>>(),
+        "unread": found.unread.iter().map(show_unread).collect::<Vec<_>>(),
+    })
+}
+
+fn show_unread((shard, error): &(ShardId, CallError)) -> Value {
+    json!({"shard": shard.0, "code": error.code(), "detail": error.to_string()})
+}
+
 /// A command that is JSON is shown as such, others by their length.
-fn show((shard, letter): &(ShardId, DeadLetter)) -> Value {
+fn show_letter((shard, letter): &(ShardId, DeadLetter)) -> Value {
     let command = match letter.body.content {
         Content::Json => serde_json::from_slice(&letter.body.bytes).unwrap_or(Value::Null),
         Content::Binary => json!({"binary_bytes": letter.body.len()}),
@@ -96,6 +100,18 @@ mod tests {
             let Err(AdminError::Arguments { path, .. }) = limit(&bad) else { panic!("{bad} was taken") };
             assert_eq!(path, at);
         }
+    }
+
+    #[test]
+    fn a_shard_that_does_not_answer_hides_no_letters_of_others() {
+        let found = router::DeadLetters {
+            letters: Vec::new(),
+            unread: vec![(ShardId(3), CallError::DeadlineExceeded)],
+        };
+        let shown = show(&found);
+        assert_eq!(shown["dead_letters"], json!([]));
+        assert_eq!(shown["unread"][0]["shard"], 3);
+        assert_eq!(shown["unread"][0]["code"], "deadline_exceeded");
     }
 
     #[tokio::test]

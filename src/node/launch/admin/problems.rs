@@ -104,7 +104,11 @@ fn member_trouble(overview: &Overview, member: &Member) -> Option<Trouble> {
             )
         }
         MemberState::Down if overview.state.holds_replicas(member.raft_id) => {
-            trouble(format!("{name} is down, its replicas are being made anew elsewhere"), "wait")
+            let live = overview.state.members().values().filter(|member| member.is_available()).count();
+            trouble(
+                format!("{name} is down, its replicas are to be made anew elsewhere"),
+                elsewhere(name, live, overview.state.voters_wanted()),
+            )
         }
         MemberState::Down => trouble(
             format!("{name} is down and holds nothing"),
@@ -129,6 +133,16 @@ fn member_trouble(overview: &Overview, member: &Member) -> Option<Trouble> {
     }
 }
 
+/// What makes the replicas of a member that is replaced, while `live` others could take them and a shard needs `wanted`.
+fn elsewhere(name: &str, live: usize, wanted: usize) -> String {
+    if live >= wanted {
+        return "wait".to_owned();
+    }
+    format!(
+        "{live} members can take them and a shard needs {wanted}: start {name} with an empty volume or with its own, or add a node"
+    )
+}
+
 /// How many numbers are named.
 const NAMED_MAX: usize = 8;
 
@@ -142,6 +156,12 @@ fn numbers(shards: &[u32]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replica_that_nobody_can_take_is_not_waited_for() {
+        assert_eq!(elsewhere("playhouse-2", 3, 3), "wait");
+        assert!(elsewhere("playhouse-2", 2, 3).contains("start playhouse-2 with an empty volume"));
+    }
 
     #[test]
     fn many_shards_are_counted_and_some_named() {
