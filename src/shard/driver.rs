@@ -1,6 +1,14 @@
 //! Runs a core: brings time and messages, proposes, acts on what leaves the gate.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{Stream, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use parking_lot::Mutex;
@@ -99,6 +107,25 @@ pub struct Executor {
 struct News {
     queue: Mutex<Vec<(u64, Progress)>>,
     waiting: Notify,
+    /// Whether the executor waits until the store has something, too; it does only when it may go no further before.
+    awaits_store: AtomicBool,
+}
+
+impl News {
+    fn tell(&self, number: u64, progress: Progress) {
+        let is_applied = progress == Progress::Applied;
+        self.queue.lock().push((number, progress));
+        if !is_applied || self.awaits_store.load(Ordering::SeqCst) {
+            self.waiting.notify_one();
+        }
+    }
+
+    /// Whether nothing is there that would not wake the executor: of two that meet here, either this one sees what the other
+    /// pushed, or the other one sees the flag.
+    fn may_wait(&self, awaits_store: bool) -> bool {
+        self.awaits_store.store(awaits_store, Ordering::SeqCst);
+        !awaits_store || self.queue.lock().is_empty()
+    }
 }
 
 struct Watcher {
@@ -108,8 +135,7 @@ struct Watcher {
 
 impl Observer for Watcher {
     fn progress(&mut self, progress: Progress) {
-        self.news.queue.lock().push((self.number, progress));
-        self.news.waiting.notify_one();
+        self.news.tell(self.number, progress);
     }
 }
 
@@ -228,6 +254,9 @@ impl Running {
         leadership: &mut watch::Receiver<Leadership>,
         handover: &mut watch::Receiver<bool>,
     ) {
+        if !self.news.may_wait(self.is_paused || !self.takes_messages()) {
+            return;
+        }
         let wake_at = self.wake_at();
         let takes_messages = self.takes_messages();
         let mut stopped = self.executor.stopped.clone();

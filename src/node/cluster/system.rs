@@ -78,7 +78,9 @@ impl System {
         config: &consensus::Config,
         environment: &Environment,
     ) -> Result<Self, StartError> {
-        let group = RaftGroup::open(SYSTEM, own, store.clone(), transport, config, environment).await?;
+        // All nodes act on what is committed here.
+        let config = consensus::Config { commits_held: Duration::ZERO, ..config.clone() };
+        let group = RaftGroup::open(SYSTEM, own, store.clone(), transport, &config, environment).await?;
         let known = watch::channel(None).0;
         let inner = Inner { group, environment: environment.clone(), known, desk: Mutex::default() };
         let system = Self { inner: Arc::new(inner) };

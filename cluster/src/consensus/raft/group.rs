@@ -145,7 +145,7 @@ impl RaftGroup {
         let machine = Machine::open(store.clone(), group, growth.clone()).await.map_err(stored)?;
         let (state, applied) = (machine.state(), machine.news());
         let (floor, followers_floor) = watch::channel(0);
-        let network = Network::new(own, group, transport, config.election.1, followers_floor);
+        let network = Network::new(own, group, transport, config, followers_floor);
         let (sending, ways) = (network.sending.clone(), network.clone());
         let start = |reason: String| OpenError::Start { group, reason };
         let raft_config =

@@ -19,6 +19,7 @@ use openraft::{
 use serde::de::DeserializeOwned;
 
 use super::{
+    group::Config,
     network::{Answer, Question},
     sending::Sending,
     types::{Types, encode},
@@ -36,6 +37,8 @@ pub(crate) struct Network {
     pub(crate) transport: Arc<dyn Transport>,
     /// How long to wait for any answer while something is on its way.
     pub(crate) patience: Duration,
+    /// How long a request without entries waits for one with entries.
+    pub(crate) commits_held: Duration,
     /// Entries below this index are about to be removed, whoever still wants them.
     pub(crate) floor: watch::Receiver<u64>,
     pub(crate) sending: Arc<Sending>,
@@ -48,10 +51,12 @@ impl Network {
         own: RaftId,
         group: GroupId,
         transport: Arc<dyn Transport>,
-        patience: Duration,
+        config: &Config,
         floor: watch::Receiver<u64>,
     ) -> Self {
-        Self { own, group, transport, patience, floor, sending: Arc::default(), attempts: Arc::default() }
+        let (patience, commits_held) = (config.election.1, config.commits_held);
+        let (sending, attempts) = (Arc::default(), Arc::default());
+        Self { own, group, transport, patience, commits_held, floor, sending, attempts }
     }
 
     /// The number of the next snapshot.

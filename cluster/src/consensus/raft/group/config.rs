@@ -11,6 +11,9 @@ use crate::consensus::GroupId;
 pub struct Config {
     /// How often a leader tells its followers that it is there.
     pub heartbeat: Duration,
+    /// So long, and up to 40 ms more, a leader waits for the next entry before it tells followers that the last one is committed.
+    /// Zero where followers act on what is committed; others only apply it later.
+    pub commits_held: Duration,
     /// A follower that hears nothing for a time between these two starts an election. Keep the lower one well above
     /// [`heartbeat`](Self::heartbeat), or a busy machine deposes its leaders.
     pub election: (Duration, Duration),
@@ -34,6 +37,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_millis(200),
+            commits_held: Duration::from_millis(20),
             election: (Duration::from_millis(500), Duration::from_millis(1_000)),
             resign_after: Duration::from_secs(2),
             log_entries_max: 10_000,

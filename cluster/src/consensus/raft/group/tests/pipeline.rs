@@ -48,6 +48,30 @@ async fn entries_are_sent_while_the_follower_still_syncs_the_ones_before() {
     assert!(began.elapsed() < 3 * SYNC, "{:?}", began.elapsed());
 }
 
+/// That entries are committed is told with the next ones; by itself only when none follow.
+#[tokio::test(start_paused = true)]
+async fn a_commit_takes_no_request_of_its_own_while_entries_follow() {
+    const ENTRIES: u64 = 50;
+    let mesh = Mesh::new(1, Duration::from_millis(1));
+    let nodes = mesh.found(3, &Config::default()).await;
+    let (node, term) = leader(&nodes).await;
+    apply(&node.group, term, 1..=1, 10).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    mesh.counts.lock().restart();
+    for number in 2..=ENTRIES + 1 {
+        apply(&node.group, term, number..=number, 10).await;
+    }
+    let sent = mesh.counts.lock().sent;
+    assert!(sent < 2 * ENTRIES as usize + 20, "{sent} requests to two followers, heartbeats among them");
+
+    let applied = *node.group.applied().borrow();
+    let have_applied = || nodes.iter().all(|node| *node.group.applied().borrow() == applied);
+    assert!(!have_applied(), "the last commit is not told yet");
+    let began = Instant::now();
+    until("followers have applied it", have_applied).await;
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}, before the next heartbeat", began.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn late_reordered_and_lost_messages_lose_and_reorder_no_entry() {
     for seed in 1..=5 {
