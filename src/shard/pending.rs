@@ -50,6 +50,11 @@ impl Pending {
         self.open_keys.is_empty()
     }
 
+    /// What was put into the open proposal will be larger by so many bytes when it is closed.
+    pub(super) fn will_grow(&mut self, bytes: usize) {
+        self.open_bytes += bytes;
+    }
+
     pub(super) fn put(&mut self, key: Bytes, value: impl Into<Bytes>) {
         self.change(key, Some(value.into()));
     }

@@ -153,7 +153,7 @@ impl Core {
     ) {
         self.bury_command(target, body, error);
         let nothing = KeptReply { body: Bytes::new(), revision: 0 };
-        self.streams.executed(&mut self.pending, position, &nothing);
+        self.streams.executed(&mut self.pending, position, nothing.clone());
         self.gate.hold(Effect::Reply(reply, Ok(nothing.into())));
     }
 
@@ -195,7 +195,7 @@ impl Core {
             let reply = outcome.reply.clone().unwrap_or_default();
             let kept = KeptReply { body: reply, revision: outcome.revision };
             if let Some(position) = &position {
-                self.streams.executed(&mut self.pending, position, &kept);
+                self.streams.executed(&mut self.pending, position, kept.clone());
             }
             if let Some(idempotency_key) = idempotency_key {
                 let name = self.kinds.description(kind).kind.clone();
