@@ -8,6 +8,7 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::{
     ExitReason, Mailbox, Process,
+    mailbox::Taken,
     reference::{Inner, Token, run_as},
 };
 
@@ -165,8 +166,16 @@ impl<A: Actor> Actor for Host<A> {
         _: Token,
         memory: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let Some(message) = self.inner().take() else { return Ok(()) };
-        self.run(self.actor.handle(typed(myself), message, &mut memory.state)).await
+        match self.inner().take() {
+            Taken::Message(message) => {
+                self.run(self.actor.handle(typed(myself), message, &mut memory.state)).await
+            }
+            Taken::Nothing => Ok(()),
+            Taken::Drained => {
+                myself.stop(ExitReason::Normal.stop_text());
+                Ok(())
+            }
+        }
     }
 
     async fn handle_supervisor_evt(

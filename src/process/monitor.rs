@@ -80,7 +80,7 @@ where
     let (told, flushed) = (Arc::downgrade(observer.inner()), Arc::downgrade(observer.inner()));
     let tell = move |reason: &ExitReason| {
         if let Some(observer) = told.upgrade() {
-            observer.notify(message(Down { monitor: id, process, reason: reason.clone() }), Some(id));
+            drop(observer.notify(message(Down { monitor: id, process, reason: reason.clone() }), Some(id)));
         }
     };
     let flush = move || flushed.upgrade().is_some_and(|observer: Arc<Inner<M>>| observer.flush(id));

@@ -20,7 +20,7 @@ use super::{
     Timer,
     life::{Life, Mourners},
     link::{self, Peer},
-    mailbox::{LetterId, Queue, Rejected},
+    mailbox::{Queue, Rejected, Taken},
     monitor, timer,
 };
 
@@ -70,16 +70,18 @@ impl<M: Send + 'static> Inner<M> {
 
     /// It is being started.
     pub(super) fn begin(&self, actor: ActorRef<Token>) {
+        let bell = actor.clone();
         let first = self.actor.set(actor);
         debug_assert!(first.is_ok(), "a process is started once");
+        self.queue.open(Box::new(move || bell.send_message(Token).is_ok()));
     }
 
     pub(super) fn life(&self) -> &Life {
         &self.life
     }
 
-    /// The message that is to be handled now; there is none if it was dropped or taken back.
-    pub(super) fn take(&self) -> Option<M> {
+    /// What is to be done about a token.
+    pub(super) fn take(&self) -> Taken<M> {
         self.queue.take()
     }
 
@@ -106,14 +108,9 @@ impl<M: Send + 'static> Inner<M> {
         MonitorId(self.monitors_given.fetch_add(1, Relaxed))
     }
 
-    /// Puts a notice in the mailbox.
-    pub(super) fn notify(&self, message: M, monitor: Option<MonitorId>) {
-        if self.queue.push_notice(message, monitor)
-            && let Some(actor) = self.actor.get()
-        {
-            // If it is about to end, nobody reads it.
-            let _ = actor.send_message(Token);
-        }
+    /// Puts a notice in the mailbox. It comes back if the process is about to end, so that nobody would read it.
+    pub(super) fn notify(&self, message: M, monitor: Option<MonitorId>) -> Result<(), M> {
+        self.queue.push_notice(message, monitor)
     }
 
     pub(super) fn flush(&self, monitor: MonitorId) -> bool {
@@ -126,13 +123,6 @@ impl<M: Send + 'static> Inner<M> {
 
     fn id(&self) -> ProcessId {
         self.actor.get().map_or(ProcessId(0), |actor| ProcessId(actor.get_id().pid()))
-    }
-
-    /// Tells `ractor` of a message.
-    fn announce(&self, letter: LetterId) -> Result<(), CastError> {
-        let announced = self.actor().send_message(Token).is_ok();
-        // It does not take messages any more, though the mailbox did not know yet.
-        if !announced && self.queue.take_back(letter) { Err(CastError::NoProc) } else { Ok(()) }
     }
 }
 
@@ -148,7 +138,7 @@ impl<M: Send + 'static> Peer for Inner<M> {
     fn exit_signal(&self, from: ProcessId, reason: &ExitReason) {
         let trap = self.trap.lock().clone();
         if let Some(trap) = trap {
-            self.notify(trap(Exit { process: from, reason: reason.clone() }), None);
+            drop(self.notify(trap(Exit { process: from, reason: reason.clone() }), None));
         } else if *reason != ExitReason::Normal {
             self.life.judge(reason.clone());
             self.actor().kill();
@@ -246,8 +236,7 @@ impl<M: Send + 'static> Process<M> {
         if self.inner.queue.policy() == Policy::Wait && self.is_current() {
             return self.try_cast(message);
         }
-        let letter = self.inner.queue.push(message).await?;
-        self.inner.announce(letter)
+        self.inner.queue.push(message).await.map_err(CastError::from)
     }
 
     /// Sends a message without waiting for room, whatever the policy.
@@ -256,8 +245,7 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// When the process has ended, and when there is no room.
     pub fn try_cast(&self, message: M) -> Result<(), CastError> {
-        let letter = self.inner.queue.try_push(message)?;
-        self.inner.announce(letter)
+        self.inner.queue.try_push(message).map_err(CastError::from)
     }
 
     /// Sends a message and waits for its answer, all within `timeout`.
@@ -334,7 +322,9 @@ impl<M: Send + 'static> Process<M> {
 
     /// From now on, the end of a linked process is a message to this one, whatever the reason. It is not counted.
     pub fn trap_exit(&self, message: impl Fn(Exit) -> M + Send + Sync + 'static) {
-        *self.inner.trap.lock() = Some(Arc::new(message));
+        let replaced = self.inner.trap.lock().replace(Arc::new(message));
+        // It may hold a reference to anything, so it is not dropped under the lock.
+        drop(replaced);
     }
 
     /// Asks it to stop with this reason, after the message that it is handling. Messages that wait are lost.
@@ -348,11 +338,10 @@ impl<M: Send + 'static> Process<M> {
         self.inner.actor().kill();
     }
 
-    /// Lets it handle the messages that wait, and then stop with `normal`. New ones are refused.
+    /// Lets it handle the messages that wait, and then stop with `normal`. New ones are refused; notices of monitors and links come
+    /// in until the last message is handled.
     pub fn drain(&self) {
-        self.inner.queue.close_entrance();
-        // An error means that it has ended.
-        let _ = self.inner.actor().drain();
+        self.inner.queue.drain();
     }
 
     /// Waits until its handlers have ended, and says why.
@@ -414,9 +403,9 @@ impl<M: Send + 'static> fmt::Debug for Process<M> {
 impl<M> From<Rejected<M>> for CastError {
     fn from(rejected: Rejected<M>) -> Self {
         match rejected {
-            Rejected::Closed => Self::NoProc,
+            Rejected::Closed(_) => Self::NoProc,
             Rejected::Full(_) => Self::Full,
-            Rejected::TooLarge => Self::TooLarge,
+            Rejected::TooLarge(_) => Self::TooLarge,
         }
     }
 }

@@ -3,7 +3,7 @@
 use playhouse::process::{MailboxStats, Policy};
 use tokio::sync::oneshot;
 
-use crate::stage::{SECOND, Say, busy, crash, heard, listener, two, with_mailbox};
+use crate::stage::{SECOND, Say, crash, full, heard, listener};
 
 #[tokio::test(start_paused = true)]
 async fn a_message_comes_after_its_time_and_not_before() {
@@ -47,10 +47,7 @@ async fn a_timer_and_its_message_end_with_the_process() {
 
 #[tokio::test(start_paused = true)]
 async fn a_timer_that_finds_no_room_is_counted_as_refused() {
-    let process = with_mailbox(two(Policy::Wait)).await;
-    let _go = busy(&process).await;
-    process.cast(Say::Word("a")).await.unwrap();
-    process.cast(Say::Word("b")).await.unwrap();
+    let (process, _go) = full(Policy::Wait).await;
     process.send_after(SECOND, Say::Word("c"));
     tokio::time::sleep(2 * SECOND).await;
     let MailboxStats { messages, refused, .. } = process.mailbox();
