@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -18,7 +19,7 @@ use tokio::sync::oneshot;
 use super::{
     CallError, CastError, Down, Exit, ExitReason, Mailbox, MailboxStats, Monitor, MonitorId, Policy, Reply,
     Timer,
-    life::{Life, Mourners},
+    life::{Life, Mourners, contain},
     link::{self, Peer},
     mailbox::{Queue, Rejected, Taken},
     monitor, timer,
@@ -99,9 +100,23 @@ impl<M: Send + 'static> Inner<M> {
         // Whoever knows that it has ended cannot send to it any more.
         self.queue.close_entrance();
         if let Some(mourners) = end(&self.life) {
-            self.queue.close();
+            contain(self.id(), || self.queue.close());
+            contain(self.id(), || self.forget_trap());
             mourners.tell(self.id());
         }
+    }
+
+    /// A trap often holds a reference to its own process; both would stay for ever.
+    fn forget_trap(&self) {
+        let trap = self.trap.lock().take();
+        // It may hold a reference to anything, so it is not dropped under the lock.
+        drop(trap);
+    }
+
+    /// Ends it at once, for this reason.
+    pub(super) fn crash(&self, reason: ExitReason) {
+        self.life.judge(reason);
+        self.actor().kill();
     }
 
     pub(super) fn next_monitor(&self) -> MonitorId {
@@ -137,11 +152,12 @@ impl<M: Send + 'static> Peer for Inner<M> {
 
     fn exit_signal(&self, from: ProcessId, reason: &ExitReason) {
         let trap = self.trap.lock().clone();
-        if let Some(trap) = trap {
-            drop(self.notify(trap(Exit { process: from, reason: reason.clone() }), None));
-        } else if *reason != ExitReason::Normal {
-            self.life.judge(reason.clone());
-            self.actor().kill();
+        let exit = Exit { process: from, reason: reason.clone() };
+        match trap.map(|trap| catch_unwind(AssertUnwindSafe(|| trap(exit)))) {
+            Some(Ok(message)) => drop(self.notify(message, None)),
+            Some(Err(panic)) => self.crash(ExitReason::of_panic(panic.as_ref())),
+            None if *reason != ExitReason::Normal => self.crash(reason.clone()),
+            None => {}
         }
     }
 }
@@ -298,7 +314,7 @@ impl<M: Send + 'static> Process<M> {
 
     /// Makes a message to this process of the end of another one: exactly one, at once if that one has ended already.
     ///
-    /// It is not counted in the mailbox.
+    /// It is not counted in the mailbox. If `message` panics, this process ends with that reason, as if its handler had.
     pub fn monitor<N: Send + 'static>(
         &self,
         target: &Process<N>,
@@ -321,10 +337,14 @@ impl<M: Send + 'static> Process<M> {
     }
 
     /// From now on, the end of a linked process is a message to this one, whatever the reason. It is not counted.
+    ///
+    /// If `message` panics, this process ends with that reason, as if its handler had.
     pub fn trap_exit(&self, message: impl Fn(Exit) -> M + Send + Sync + 'static) {
         let replaced = self.inner.trap.lock().replace(Arc::new(message));
-        // It may hold a reference to anything, so it is not dropped under the lock.
         drop(replaced);
+        if self.inner.life.has_ended() {
+            self.inner.forget_trap();
+        }
     }
 
     /// Asks it to stop with this reason, after the message that it is handling. Messages that wait are lost.

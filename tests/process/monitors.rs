@@ -1,8 +1,13 @@
 //! A monitor fires exactly once, with the reason.
 
-use playhouse::process::{CallError, ExitReason, Policy, Process};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
 
-use crate::stage::{SECOND, Say, busy, crash, heard, listener, two, with_mailbox};
+use playhouse::process::{CallError, Down, ExitReason, Monitor, Policy, Process};
+
+use crate::stage::{SECOND, Say, boom, busy, crash, heard, listener, two, with_mailbox};
 
 async fn pair() -> (Process<Say>, Process<Say>) {
     (listener().await, listener().await)
@@ -143,4 +148,78 @@ async fn a_task_can_wait_for_the_end_as_well() {
     let (ended, ()) = tokio::join!(target.ended(), async { target.kill() });
     assert_eq!(ended, ExitReason::Killed);
     assert!(!target.is_alive());
+}
+
+/// A server that lives for ever would remember each short-lived client that ever looked at it.
+#[tokio::test(start_paused = true)]
+async fn a_monitor_goes_with_its_observer() {
+    let (observer, target) = pair().await;
+    let kept = Arc::new(());
+    let held = Arc::clone(&kept);
+    observer.monitor(&target, move |down| {
+        drop(held);
+        Say::Down(down)
+    });
+    observer.kill();
+    observer.cell().wait(None).await.unwrap();
+    assert_eq!(Arc::strong_count(&kept), 1, "the target keeps what nobody will hear");
+    assert!(target.is_alive());
+}
+
+/// In OTP it would crash in its own `handle_info`; nobody else hears less because of that.
+#[tokio::test(start_paused = true)]
+async fn a_monitor_whose_message_panics_ends_its_observer_and_nobody_else() {
+    let (observer, target) = pair().await;
+    let (other, linked) = pair().await;
+    observer.monitor(&target, |_| -> Say { panic!("boom") });
+    other.monitor(&target, Say::Down);
+    target.link(&linked);
+    target.kill();
+    assert_eq!(observer.ended().await, boom());
+    assert_eq!(linked.ended().await, ExitReason::Killed);
+    assert_eq!(heard(&other).await, ["down killed"]);
+}
+
+/// Ends a monitor in the moment between the end of its target and its message.
+async fn ended_while_the_target_dies(end: fn(&Monitor) -> bool) {
+    let (observer, target) = pair().await;
+    let monitor: Arc<OnceLock<Monitor>> = Arc::default();
+    let ended = Arc::new(AtomicBool::new(false));
+    let (late, said) = (Arc::clone(&monitor), Arc::clone(&ended));
+    // Notices are given in the order in which they were asked for.
+    observer.monitor(&target, move |down| {
+        said.store(end(late.get().unwrap()), SeqCst);
+        Say::Down(down)
+    });
+    monitor.set(observer.monitor(&target, Say::Down)).unwrap();
+    crash(&target).await;
+    target.cell().wait(None).await.unwrap();
+    assert!(ended.load(SeqCst), "its message was not sent");
+    assert_eq!(heard(&observer).await, ["down boom"], "only the first one told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_monitor_that_is_ended_while_its_target_dies_tells_nothing() {
+    ended_while_the_target_dies(Monitor::demonitor).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_while_the_target_dies_is_final() {
+    ended_while_the_target_dies(Monitor::demonitor_flush).await;
+}
+
+/// Its message is being made at that moment.
+#[tokio::test(start_paused = true)]
+async fn a_monitor_can_be_ended_by_the_making_of_its_own_message() {
+    let (observer, target) = pair().await;
+    let monitor: Arc<OnceLock<Monitor>> = Arc::default();
+    let late = Arc::clone(&monitor);
+    let message = move |down: Down| {
+        assert!(late.get().unwrap().demonitor_flush());
+        Say::Down(down)
+    };
+    monitor.set(observer.monitor(&target, message)).unwrap();
+    crash(&target).await;
+    target.cell().wait(None).await.unwrap();
+    assert!(heard(&observer).await.is_empty());
 }
