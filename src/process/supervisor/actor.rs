@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{
     Supervisor,
     child::{self, RunningChild, StartFn},
-    decisions::{Action, ChildKey, Decisions, Moment, Refusal},
+    decisions::{Action, ChildKey, Decisions, Ending, Moment, Refusal},
     error::StartError,
     request::Message,
     spec::Shutdown,
@@ -171,14 +171,19 @@ impl Office {
 
     /// Does what is to be done, and ends if that is what it comes to.
     async fn settle(&mut self) {
-        if let Some(reason) = self.perform().await {
-            tracing::error!(supervisor = %self.myself.get_id(), %reason, "supervisor gives up");
-            self.myself.stop(reason.stop_text());
+        let Some(ending) = self.perform().await else { return };
+        let supervisor = self.myself.get_id();
+        match ending {
+            Ending::GivesUp => tracing::error!(%supervisor, "supervisor gives up"),
+            Ending::AutoShutdown => {
+                tracing::info!(%supervisor, "supervisor ends with its significant children");
+            }
         }
+        self.myself.stop(ExitReason::Shutdown.stop_text());
     }
 
-    /// Does what is to be done; the reason to end, if that is part of it.
-    async fn perform(&mut self) -> Option<ExitReason> {
+    /// Does what is to be done; whether it ends, if that is part of it.
+    async fn perform(&mut self) -> Option<Ending> {
         let mut exit = None;
         while let Some(action) = self.decisions.next() {
             match action {
@@ -188,7 +193,7 @@ impl Office {
                     // Through the mailbox also without a wait, so that others have their turn before the next try.
                     self.myself.send_after(after, move || Message::TimerFired { key, attempt });
                 }
-                Action::Exit(reason) => exit = Some(reason),
+                Action::Exit(ending) => exit = Some(ending),
             }
         }
         exit
