@@ -4,15 +4,19 @@
 //! then on. What happens to one message too many is declared when the process is started: [`Policy`].
 //!
 //! `ractor`'s own mailbox holds one empty token for each message here, so that stops and supervision keep their priority. Notices of
-//! monitors and links are not counted: each of them was asked for once.
+//! monitors and links are not counted as messages: each of them was asked for once. How many monitors may be set has a bound of its
+//! own, and so have timers.
 
 mod letters;
 
-use std::{fmt, sync::OnceLock};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex as Turnstile, Notify};
+use tokio::sync::{Mutex as Turnstile, Notify, OwnedSemaphorePermit, Semaphore};
 
 use self::letters::Letters;
 pub(super) use self::letters::{Rejected, Taken};
@@ -43,14 +47,19 @@ pub struct Mailbox<M> {
     policy: Policy,
     messages_max: usize,
     bytes_max: usize,
+    monitors_max: usize,
+    timers_max: usize,
     weigh: fn(&M) -> usize,
 }
 
 impl<M> Mailbox<M> {
-    /// At most 10,000 messages and 16 MiB; a message weighs what its type takes in memory, without what it points to.
+    /// At most 10,000 messages and 16 MiB; a message weighs what its type takes in memory, without what it points to. At most
+    /// 100,000 monitors and as many timers.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self { policy, messages_max: 10_000, bytes_max: 16 << 20, weigh: |_| size_of::<M>() }
+        let weigh = |_: &M| size_of::<M>();
+        let (monitors_max, timers_max) = (100_000, 100_000);
+        Self { policy, messages_max: 10_000, bytes_max: 16 << 20, monitors_max, timers_max, weigh }
     }
 
     /// Bounds how many messages may wait. At least one may.
@@ -63,6 +72,18 @@ impl<M> Mailbox<M> {
     #[must_use]
     pub fn bytes_max(self, bytes_max: usize) -> Self {
         Self { bytes_max, ..self }
+    }
+
+    /// Bounds how many monitors its process may have set whose message was not handled yet.
+    #[must_use]
+    pub fn monitors_max(self, monitors_max: usize) -> Self {
+        Self { monitors_max, ..self }
+    }
+
+    /// Bounds how many timers may run for its process.
+    #[must_use]
+    pub fn timers_max(self, timers_max: usize) -> Self {
+        Self { timers_max, ..self }
     }
 
     /// How many bytes a message counts for.
@@ -92,10 +113,10 @@ impl<M> Clone for Mailbox<M> {
 
 impl<M> fmt::Debug for Mailbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { policy, messages_max, bytes_max, .. } = self;
+        let Self { policy, messages_max, bytes_max, monitors_max, timers_max, .. } = self;
         let mut debug = f.debug_struct("Mailbox");
         debug.field("policy", policy).field("messages_max", messages_max).field("bytes_max", bytes_max);
-        debug.finish_non_exhaustive()
+        debug.field("monitors_max", monitors_max).field("timers_max", timers_max).finish_non_exhaustive()
     }
 }
 
@@ -114,6 +135,18 @@ pub struct MailboxStats {
     pub dead_letters: u64,
 }
 
+/// The monitor whose notice a message is. It counts until its message is handled.
+pub(super) struct Asked {
+    monitor: MonitorId,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Asked {
+    pub(super) fn new(monitor: MonitorId, permit: OwnedSemaphorePermit) -> Self {
+        Self { monitor, _permit: permit }
+    }
+}
+
 /// Gives `ractor` a token. Whether it still takes one.
 pub(super) type Bell = Box<dyn Fn() -> bool + Send + Sync>;
 
@@ -122,6 +155,9 @@ pub(super) struct Queue<M> {
     /// A letter and its token, and the end of all letters, are one step each, under this lock. Nothing of a user runs or is dropped
     /// under it: a message may hold a reference to anything, also to this mailbox.
     letters: Mutex<Letters<M>>,
+    /// For the monitors that its process sets, and for its timers: each is a message later.
+    pub(super) monitors: Arc<Semaphore>,
+    pub(super) timers: Arc<Semaphore>,
     /// Set when the process starts.
     bell: OnceLock<Bell>,
     /// There is room again, or there never will be.
@@ -133,7 +169,10 @@ pub(super) struct Queue<M> {
 impl<M> Queue<M> {
     pub(super) fn new(rules: Mailbox<M>) -> Self {
         let (letters, bell) = (Mutex::new(Letters::new()), OnceLock::new());
-        Self { rules, letters, bell, freed: Notify::new(), line: Turnstile::new(()) }
+        let permits = |max: usize| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
+        let (monitors, timers) = (permits(rules.monitors_max), permits(rules.timers_max));
+        let (freed, line) = (Notify::new(), Turnstile::new(()));
+        Self { rules, letters, monitors, timers, bell, freed, line }
     }
 
     /// From now on there is somebody who takes messages when the bell rings.
@@ -193,8 +232,8 @@ impl<M> Queue<M> {
     }
 
     /// Takes a notice, which is not counted. It comes back if nobody would read it.
-    pub(super) fn push_notice(&self, message: M, monitor: Option<MonitorId>) -> Result<(), M> {
-        self.letters.lock().push_notice(message, monitor, || self.ring())
+    pub(super) fn push_notice(&self, message: M, asked: Option<Asked>) -> Result<(), M> {
+        self.letters.lock().push_notice(message, asked, || self.ring())
     }
 
     /// What a token stands for; there is one for each message.

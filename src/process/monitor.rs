@@ -7,11 +7,13 @@ use std::{
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     ExitReason, ProcessId,
     life::NoticeId,
     link::Peer,
+    mailbox::Asked,
     reference::{Inner, Process},
 };
 
@@ -28,6 +30,15 @@ pub struct Down {
     pub process: ProcessId,
     /// Why; [`ExitReason::NoProc`] if it had ended before it was monitored.
     pub reason: ExitReason,
+}
+
+/// Why a monitor was not set. Nothing will be told of the other process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MonitorError {
+    /// There are as many as the process may have. End one of them, or handle the messages of those that told.
+    #[error("the process has as many monitors as it may have")]
+    TooMany,
 }
 
 /// A monitor that was set. Dropping it changes nothing: the message still comes.
@@ -69,25 +80,31 @@ pub(super) fn monitor<M, N>(
     observer: &Process<M>,
     target: &Process<N>,
     message: impl FnOnce(Down) -> M + Send + 'static,
-) -> Monitor
+) -> Result<Monitor, MonitorError>
 where
     M: Send + 'static,
     N: Send + 'static,
 {
+    let permit = observer.inner().permit_monitor().ok_or(MonitorError::TooMany)?;
     let id = observer.inner().next_monitor();
     let vigil = Arc::new(Vigil {
         id,
         process: target.id(),
         target: Arc::downgrade(&target.peer()),
         observer: Arc::downgrade(observer.inner()),
-        state: Mutex::new(State { stage: Stage::Waiting(message), told_by: None, ended_by: None }),
+        state: Mutex::new(State {
+            stage: Stage::Waiting(message),
+            permit: Some(permit),
+            told_by: None,
+            ended_by: None,
+        }),
     });
     let tells = Arc::clone(&vigil);
     match target.inner().life().watch(Box::new(move |reason| tells.tell(reason))) {
         Some(notice) => vigil.end_with_observer(notice),
         None => vigil.tell(&ExitReason::NoProc),
     }
-    Monitor { id, watch: vigil }
+    Ok(Monitor { id, watch: vigil })
 }
 
 /// A monitor, whatever messages its observer takes.
@@ -112,6 +129,8 @@ struct Vigil<M, F> {
 
 struct State<F> {
     stage: Stage<F>,
+    /// It counts until it is ended, or its message is handled.
+    permit: Option<OwnedSemaphorePermit>,
     /// The notice of the target that tells.
     told_by: Option<NoticeId>,
     /// The notice of the observer that ends the monitor: a target would remember all those who ever looked at it.
@@ -174,8 +193,10 @@ where
     fn finish(&self, observer: &Inner<M>, message: M) {
         let mut state = self.state.lock();
         // It may have been ended while the message was made.
-        let is_wanted = matches!(state.stage, Stage::Telling);
-        let unread = if is_wanted { observer.notify(message, Some(self.id)).err() } else { Some(message) };
+        let unread = match state.permit.take() {
+            Some(permit) => observer.notify(message, Some(Asked::new(self.id, permit))).err(),
+            None => Some(message),
+        };
         state.stage = Stage::Over;
         let ended_by = state.ended_by.take();
         drop(state);
@@ -203,6 +224,7 @@ where
         let (stage, told_by, ended_by) = {
             let mut state = self.state.lock();
             let stage = std::mem::replace(&mut state.stage, Stage::Over);
+            state.permit = None;
             (stage, state.told_by.take(), state.ended_by.take())
         };
         self.forget(told_by, ended_by);

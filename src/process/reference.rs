@@ -14,14 +14,14 @@ use std::{
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRef};
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    CallError, CastError, Down, Exit, ExitReason, Mailbox, MailboxStats, Monitor, MonitorId, Policy, Reply,
-    Timer,
+    CallError, CastError, Down, Exit, ExitReason, Mailbox, MailboxStats, Monitor, MonitorError, MonitorId,
+    Policy, Reply, Timer, TimerError,
     life::{Life, Mourners, contain},
     link::{self, Peer},
-    mailbox::{Queue, Rejected, Taken},
+    mailbox::{Asked, Queue, Rejected, Taken},
     monitor, timer,
 };
 
@@ -124,8 +124,18 @@ impl<M: Send + 'static> Inner<M> {
     }
 
     /// Puts a notice in the mailbox. It comes back if the process is about to end, so that nobody would read it.
-    pub(super) fn notify(&self, message: M, monitor: Option<MonitorId>) -> Result<(), M> {
-        self.queue.push_notice(message, monitor)
+    pub(super) fn notify(&self, message: M, asked: Option<Asked>) -> Result<(), M> {
+        self.queue.push_notice(message, asked)
+    }
+
+    /// A permit for one more monitor.
+    pub(super) fn permit_monitor(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.queue.monitors).try_acquire_owned().ok()
+    }
+
+    /// A permit for one more timer.
+    pub(super) fn permit_timer(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.queue.timers).try_acquire_owned().ok()
     }
 
     pub(super) fn flush(&self, monitor: MonitorId) -> bool {
@@ -308,18 +318,26 @@ impl<M: Send + 'static> Process<M> {
     /// Sends a message after a time.
     ///
     /// It is lost if the process ends before, or if there is no room then; the mailbox counts it as refused.
-    pub fn send_after(&self, after: Duration, message: M) -> Timer {
+    ///
+    /// # Errors
+    ///
+    /// When as many timers run for this process as [may](Mailbox::timers_max).
+    pub fn send_after(&self, after: Duration, message: M) -> Result<Timer, TimerError> {
         timer::send_after(self, after, message)
     }
 
     /// Makes a message to this process of the end of another one: exactly one, at once if that one has ended already.
     ///
-    /// It is not counted in the mailbox. If `message` panics, this process ends with that reason, as if its handler had.
+    /// It is not counted as a message in the mailbox. If `message` panics, this process ends with that reason, as if its handler had.
+    ///
+    /// # Errors
+    ///
+    /// When this process has as many monitors as it [may](Mailbox::monitors_max).
     pub fn monitor<N: Send + 'static>(
         &self,
         target: &Process<N>,
         message: impl FnOnce(Down) -> M + Send + 'static,
-    ) -> Monitor {
+    ) -> Result<Monitor, MonitorError> {
         monitor::monitor(self, target, message)
     }
 

@@ -121,10 +121,12 @@ async fn a_link_that_was_taken_back_while_the_other_one_dies_has_no_effect() {
     let observer = listener().await;
     let (dying, lives) = (one.clone(), other.clone());
     // Monitors are told before links.
-    observer.monitor(&one, move |down| {
-        lives.unlink(&dying);
-        Say::Down(down)
-    });
+    observer
+        .monitor(&one, move |down| {
+            lives.unlink(&dying);
+            Say::Down(down)
+        })
+        .unwrap();
     crash(&one).await;
     one.cell().wait(None).await.unwrap();
     assert_eq!(heard(&observer).await, ["down boom"]);
@@ -139,10 +141,12 @@ async fn linking_once_more_while_the_other_one_dies_changes_nothing() {
     let observer = listener().await;
     other.trap_exit(Say::Exit);
     let (dying, lives) = (one.clone(), other.clone());
-    observer.monitor(&one, move |down| {
-        lives.link(&dying);
-        Say::Down(down)
-    });
+    observer
+        .monitor(&one, move |down| {
+            lives.link(&dying);
+            Say::Down(down)
+        })
+        .unwrap();
     crash(&one).await;
     one.cell().wait(None).await.unwrap();
     assert_eq!(heard(&other).await, ["exit boom"]);

@@ -174,7 +174,7 @@ async fn a_process_that_drains_is_told_of_the_end_of_those_that_it_monitors() {
     let (second, goes) = tokio::sync::oneshot::channel();
     process.cast(Say::Wait(begun, goes)).await.unwrap();
     let (told, tells) = tokio::sync::oneshot::channel();
-    process.monitor(&target, |down| Say::Tell(told, format!("down {}", down.reason)));
+    process.monitor(&target, |down| Say::Tell(told, format!("down {}", down.reason))).unwrap();
     process.drain();
     drop(go);
     begins.await.unwrap();

@@ -152,11 +152,13 @@ async fn a_name_is_free_when_a_monitor_tells_of_the_end() {
     let found = Arc::new(Mutex::new(None));
     let (table, next, seen) = (names.clone(), second.clone(), Arc::clone(&found));
     // Before the name is given: notices come in the order in which they were asked for.
-    observer.monitor(&first, move |down| {
-        let before = (table.whereis::<Say>("a"), table.registered().len(), table.unregister("a"));
-        *seen.lock().unwrap() = Some((before, table.register("a", &next)));
-        Say::Down(down)
-    });
+    observer
+        .monitor(&first, move |down| {
+            let before = (table.whereis::<Say>("a"), table.registered().len(), table.unregister("a"));
+            *seen.lock().unwrap() = Some((before, table.register("a", &next)));
+            Say::Down(down)
+        })
+        .unwrap();
     names.register("a", &first).unwrap();
     crash(&first).await;
     first.cell().wait(None).await.unwrap();
@@ -184,7 +186,7 @@ async fn a_name_is_free_when_its_process_has_ended() {
 async fn a_name_is_free_although_a_monitor_panicked() {
     let (names, first, second, observer) =
         (Names::new(), listener().await, listener().await, listener().await);
-    observer.monitor(&first, |_| -> Say { panic!("boom") });
+    observer.monitor(&first, |_| -> Say { panic!("boom") }).unwrap();
     names.register("a", &first).unwrap();
     crash(&first).await;
     first.cell().wait(None).await.unwrap();

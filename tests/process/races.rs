@@ -28,7 +28,7 @@ async fn a_monitor_of_a_process_that_is_ending_now_tells_exactly_once() {
     for _ in 0..ROUNDS {
         let (observer, target) = (listener().await, listener().await);
         let end = meanwhile(&target, |target| target.kill());
-        let monitor = observer.monitor(&target, Say::Down);
+        let monitor = observer.monitor(&target, Say::Down).unwrap();
         end.await.unwrap();
         target.ended().await;
         let told = [&["down killed".to_owned()], &["down noproc".to_owned()]];
@@ -49,7 +49,7 @@ async fn a_monitor_of_a_process_that_is_ending_now_tells_exactly_once() {
 async fn a_monitor_that_is_ended_while_it_tells_agrees_with_what_is_told() {
     for _ in 0..ROUNDS {
         let (observer, target) = (listener().await, listener().await);
-        let monitor = observer.monitor(&target, Say::Down);
+        let monitor = observer.monitor(&target, Say::Down).unwrap();
         let end = meanwhile(&target, |target| target.kill());
         let silent = monitor.demonitor();
         end.await.unwrap();
@@ -148,8 +148,8 @@ async fn a_flush_of_a_monitor_of_a_process_that_is_ending_now_is_final() {
         let (observer, target) = (listener().await, listener().await);
         let go = busy(&observer).await;
         let last = listener().await;
-        let monitor = observer.monitor(&target, Say::Down);
-        last.monitor(&target, Say::Down);
+        let monitor = observer.monitor(&target, Say::Down).unwrap();
+        last.monitor(&target, Say::Down).unwrap();
         let end = meanwhile(&target, |target| target.kill());
         assert!(monitor.demonitor_flush());
         end.await.unwrap();

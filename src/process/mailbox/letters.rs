@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Mailbox, MailboxStats, Policy};
+use super::{Asked, Mailbox, MailboxStats, Policy};
 use crate::process::monitor::MonitorId;
 
 /// Why a message was not taken. It comes back.
@@ -52,7 +52,7 @@ pub(super) struct Letter<M> {
     /// `None`: not counted.
     weight: Option<usize>,
     /// The monitor whose notice it is.
-    monitor: Option<MonitorId>,
+    asked: Option<Asked>,
 }
 
 impl<M> Letters<M> {
@@ -88,13 +88,13 @@ impl<M> Letters<M> {
     pub(super) fn push_notice(
         &mut self,
         message: M,
-        monitor: Option<MonitorId>,
+        asked: Option<Asked>,
         ring: impl FnOnce() -> bool,
     ) -> Result<(), M> {
         if self.entrance == Entrance::Closed {
             return Err(message);
         }
-        self.append(message, None, monitor, ring)
+        self.append(message, None, asked, ring)
     }
 
     /// What a token stands for.
@@ -133,7 +133,7 @@ impl<M> Letters<M> {
 
     /// Takes the notice of a monitor out.
     pub(super) fn remove_notice(&mut self, monitor: MonitorId) -> Option<Letter<M>> {
-        self.remove(|letter| letter.monitor == Some(monitor))
+        self.remove(|letter| letter.asked.as_ref().is_some_and(|asked| asked.monitor == monitor))
     }
 
     /// No more messages, but notices. One more token comes after all that wait. Whether that is new.
@@ -167,7 +167,7 @@ impl<M> Letters<M> {
         &mut self,
         message: M,
         weight: Option<usize>,
-        monitor: Option<MonitorId>,
+        asked: Option<Asked>,
         ring: impl FnOnce() -> bool,
     ) -> Result<(), M> {
         if self.spare > 0 {
@@ -175,7 +175,7 @@ impl<M> Letters<M> {
         } else if !ring() {
             return Err(message);
         }
-        self.waiting.push_back(Letter { message, weight, monitor });
+        self.waiting.push_back(Letter { message, weight, asked });
         Ok(())
     }
 

@@ -19,6 +19,12 @@ fn queue(policy: Policy, messages_max: usize, bytes_max: usize) -> Queue<usize> 
     Queue::new(rules.weigh(|weight| *weight))
 }
 
+/// The monitor whose notice a message is.
+fn asked(monitor: u64) -> Asked {
+    let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    Asked::new(MonitorId(monitor), permit)
+}
+
 fn take(queue: &Queue<usize>) -> Option<usize> {
     match queue.take() {
         Taken::Message(message) => Some(message),
@@ -204,7 +210,7 @@ fn messages_that_make_room_leave_no_tokens_behind() {
 fn notices_that_are_taken_back_leave_no_tokens_behind() {
     let (queue, tokens) = with_bell(Policy::Refuse, 2);
     for monitor in 0..10_000 {
-        assert!(queue.push_notice(1, Some(MonitorId(monitor))).is_ok());
+        assert!(queue.push_notice(1, Some(asked(monitor))).is_ok());
         assert!(queue.flush(MonitorId(monitor)));
     }
     assert_eq!(tokens.0.load(SeqCst), 1);
@@ -289,7 +295,7 @@ fn send_all_that_can_be_refused(rules: Mailbox<Free>) {
         drop(queue.try_push(message()));
         drop(queue.push(message()).now_or_never());
     }
-    assert!(queue.push_notice(message(), Some(MonitorId(1))).is_ok());
+    assert!(queue.push_notice(message(), Some(asked(1))).is_ok());
     assert!(queue.flush(MonitorId(1)));
     drop(queue.take());
     queue.close_entrance();
