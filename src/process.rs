@@ -22,6 +22,7 @@ mod monitor;
 mod names;
 mod reference;
 mod supervisor;
+mod tidy;
 mod timer;
 
 pub use call::{CallError, CastError, Reply};

@@ -11,6 +11,7 @@ use super::{
     ExitReason, Mailbox, Process,
     mailbox::Taken,
     reference::{Inner, Token, run_as},
+    tidy::Tidy,
 };
 
 /// Starts a process. It has no parent: nobody hears of its end but who monitors it or is linked to it.
@@ -49,8 +50,8 @@ pub(super) async fn start<A: Actor>(
 ) -> Result<(Process<A::Msg>, JoinHandle<()>), ractor::SpawnErr> {
     let (host, process) = Host::new(actor, mailbox);
     let started = match parent {
-        Some(parent) => Host::spawn_linked(None, host, arguments, parent).await,
-        None => Host::spawn(None, host, arguments).await,
+        Some(parent) => Tidy::spawn_linked(None, Tidy(host), arguments, parent).await,
+        None => Tidy::spawn(None, Tidy(host), arguments).await,
     };
     match started {
         Ok((_, task)) => Ok((process, task)),

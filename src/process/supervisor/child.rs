@@ -11,7 +11,7 @@ use super::{
     spec::{ChildRules, ChildType, Restart, Shutdown},
     task::{ChildTask, Leftovers},
 };
-use crate::process::{ExitReason, Mailbox, host, link::Peer};
+use crate::process::{ExitReason, Mailbox, host, link::Peer, tidy::Tidy};
 
 type StartFuture = Pin<Box<dyn Future<Output = Result<Started, SpawnErr>> + Send>>;
 
@@ -217,7 +217,7 @@ where
         let make = Arc::clone(&make);
         Box::pin(async move {
             let (actor, arguments) = make();
-            let (child, task) = A::spawn_linked(None, actor, arguments, supervisor).await?;
+            let (child, task) = Tidy::spawn_linked(None, Tidy(actor), arguments, supervisor).await?;
             Ok((RunningChild::new(child.get_cell(), child), task))
         })
     })
