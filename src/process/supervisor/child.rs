@@ -181,7 +181,8 @@ impl ChildSpec {
         self
     }
 
-    /// A start that takes longer has failed. Without it, the supervisor waits for ever.
+    /// A start that takes longer has failed: it is broken off, and what had been started below it is killed and waited for. Without it,
+    /// the supervisor waits for ever.
     #[must_use]
     pub fn start_timeout(mut self, timeout: Duration) -> Self {
         self.rules.start_timeout = Some(timeout);
