@@ -22,6 +22,7 @@ mod monitor;
 mod names;
 mod reference;
 mod supervisor;
+mod tidy;
 mod timer;
 
 pub use call::{CallError, CastError, Reply};
@@ -29,7 +30,7 @@ pub use exit::ExitReason;
 pub use host::{SpawnError, spawn, spawn_linked};
 pub use link::Exit;
 pub use mailbox::{Mailbox, MailboxStats, Policy};
-pub use monitor::{Down, Monitor, MonitorId};
+pub use monitor::{Down, Monitor, MonitorError, MonitorId};
 pub use names::{Names, RegisterError};
 pub use reference::{Process, ProcessId};
 pub use supervisor::{
@@ -38,4 +39,4 @@ pub use supervisor::{
     Shutdown, SimpleOneForOne, SimpleOneForOneRef, SpecError, StartChildError, StartError, Strategy,
     Supervisor, SupervisorRef, TerminateChildError, Tree,
 };
-pub use timer::Timer;
+pub use timer::{Timer, TimerError};

@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,14 +14,14 @@ use std::{
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRef};
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{
-    CallError, CastError, Down, Exit, ExitReason, Mailbox, MailboxStats, Monitor, MonitorId, Policy, Reply,
-    Timer,
-    life::{Life, Mourners},
+    CallError, CastError, Down, Exit, ExitReason, Mailbox, MailboxStats, Monitor, MonitorError, MonitorId,
+    Policy, Reply, Timer, TimerError,
+    life::{Life, Mourners, contain},
     link::{self, Peer},
-    mailbox::{LetterId, Queue, Rejected},
+    mailbox::{Asked, Queue, Rejected, Taken},
     monitor, timer,
 };
 
@@ -70,16 +71,18 @@ impl<M: Send + 'static> Inner<M> {
 
     /// It is being started.
     pub(super) fn begin(&self, actor: ActorRef<Token>) {
+        let bell = actor.clone();
         let first = self.actor.set(actor);
         debug_assert!(first.is_ok(), "a process is started once");
+        self.queue.open(Box::new(move || bell.send_message(Token).is_ok()));
     }
 
     pub(super) fn life(&self) -> &Life {
         &self.life
     }
 
-    /// The message that is to be handled now; there is none if it was dropped or taken back.
-    pub(super) fn take(&self) -> Option<M> {
+    /// What is to be done about a token.
+    pub(super) fn take(&self) -> Taken<M> {
         self.queue.take()
     }
 
@@ -97,23 +100,42 @@ impl<M: Send + 'static> Inner<M> {
         // Whoever knows that it has ended cannot send to it any more.
         self.queue.close_entrance();
         if let Some(mourners) = end(&self.life) {
-            self.queue.close();
+            contain(self.id(), || self.queue.close());
+            contain(self.id(), || self.forget_trap());
             mourners.tell(self.id());
         }
+    }
+
+    /// A trap often holds a reference to its own process; both would stay for ever.
+    fn forget_trap(&self) {
+        let trap = self.trap.lock().take();
+        // It may hold a reference to anything, so it is not dropped under the lock.
+        drop(trap);
+    }
+
+    /// Ends it at once, for this reason.
+    pub(super) fn crash(&self, reason: ExitReason) {
+        self.life.judge(reason);
+        self.actor().kill();
     }
 
     pub(super) fn next_monitor(&self) -> MonitorId {
         MonitorId(self.monitors_given.fetch_add(1, Relaxed))
     }
 
-    /// Puts a notice in the mailbox.
-    pub(super) fn notify(&self, message: M, monitor: Option<MonitorId>) {
-        if self.queue.push_notice(message, monitor)
-            && let Some(actor) = self.actor.get()
-        {
-            // If it is about to end, nobody reads it.
-            let _ = actor.send_message(Token);
-        }
+    /// Puts a notice in the mailbox. It comes back if the process is about to end, so that nobody would read it.
+    pub(super) fn notify(&self, message: M, asked: Option<Asked>) -> Result<(), M> {
+        self.queue.push_notice(message, asked)
+    }
+
+    /// A permit for one more monitor.
+    pub(super) fn permit_monitor(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.queue.monitors).try_acquire_owned().ok()
+    }
+
+    /// A permit for one more timer.
+    pub(super) fn permit_timer(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.queue.timers).try_acquire_owned().ok()
     }
 
     pub(super) fn flush(&self, monitor: MonitorId) -> bool {
@@ -126,13 +148,6 @@ impl<M: Send + 'static> Inner<M> {
 
     fn id(&self) -> ProcessId {
         self.actor.get().map_or(ProcessId(0), |actor| ProcessId(actor.get_id().pid()))
-    }
-
-    /// Tells `ractor` of a message.
-    fn announce(&self, letter: LetterId) -> Result<(), CastError> {
-        let announced = self.actor().send_message(Token).is_ok();
-        // It does not take messages any more, though the mailbox did not know yet.
-        if !announced && self.queue.take_back(letter) { Err(CastError::NoProc) } else { Ok(()) }
     }
 }
 
@@ -147,11 +162,12 @@ impl<M: Send + 'static> Peer for Inner<M> {
 
     fn exit_signal(&self, from: ProcessId, reason: &ExitReason) {
         let trap = self.trap.lock().clone();
-        if let Some(trap) = trap {
-            self.notify(trap(Exit { process: from, reason: reason.clone() }), None);
-        } else if *reason != ExitReason::Normal {
-            self.life.judge(reason.clone());
-            self.actor().kill();
+        let exit = Exit { process: from, reason: reason.clone() };
+        match trap.map(|trap| catch_unwind(AssertUnwindSafe(|| trap(exit)))) {
+            Some(Ok(message)) => drop(self.notify(message, None)),
+            Some(Err(panic)) => self.crash(ExitReason::of_panic(panic.as_ref())),
+            None if *reason != ExitReason::Normal => self.crash(reason.clone()),
+            None => {}
         }
     }
 }
@@ -246,8 +262,7 @@ impl<M: Send + 'static> Process<M> {
         if self.inner.queue.policy() == Policy::Wait && self.is_current() {
             return self.try_cast(message);
         }
-        let letter = self.inner.queue.push(message).await?;
-        self.inner.announce(letter)
+        self.inner.queue.push(message).await.map_err(CastError::from)
     }
 
     /// Sends a message without waiting for room, whatever the policy.
@@ -256,8 +271,7 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// When the process has ended, and when there is no room.
     pub fn try_cast(&self, message: M) -> Result<(), CastError> {
-        let letter = self.inner.queue.try_push(message)?;
-        self.inner.announce(letter)
+        self.inner.queue.try_push(message).map_err(CastError::from)
     }
 
     /// Sends a message and waits for its answer, all within `timeout`.
@@ -304,18 +318,26 @@ impl<M: Send + 'static> Process<M> {
     /// Sends a message after a time.
     ///
     /// It is lost if the process ends before, or if there is no room then; the mailbox counts it as refused.
-    pub fn send_after(&self, after: Duration, message: M) -> Timer {
+    ///
+    /// # Errors
+    ///
+    /// When as many timers run for this process as [may](Mailbox::timers_max).
+    pub fn send_after(&self, after: Duration, message: M) -> Result<Timer, TimerError> {
         timer::send_after(self, after, message)
     }
 
     /// Makes a message to this process of the end of another one: exactly one, at once if that one has ended already.
     ///
-    /// It is not counted in the mailbox.
+    /// It is not counted as a message in the mailbox. If `message` panics, this process ends with that reason, as if its handler had.
+    ///
+    /// # Errors
+    ///
+    /// When this process has as many monitors as it [may](Mailbox::monitors_max).
     pub fn monitor<N: Send + 'static>(
         &self,
         target: &Process<N>,
         message: impl FnOnce(Down) -> M + Send + 'static,
-    ) -> Monitor {
+    ) -> Result<Monitor, MonitorError> {
         monitor::monitor(self, target, message)
     }
 
@@ -333,8 +355,14 @@ impl<M: Send + 'static> Process<M> {
     }
 
     /// From now on, the end of a linked process is a message to this one, whatever the reason. It is not counted.
+    ///
+    /// If `message` panics, this process ends with that reason, as if its handler had.
     pub fn trap_exit(&self, message: impl Fn(Exit) -> M + Send + Sync + 'static) {
-        *self.inner.trap.lock() = Some(Arc::new(message));
+        let replaced = self.inner.trap.lock().replace(Arc::new(message));
+        drop(replaced);
+        if self.inner.life.has_ended() {
+            self.inner.forget_trap();
+        }
     }
 
     /// Asks it to stop with this reason, after the message that it is handling. Messages that wait are lost.
@@ -348,11 +376,10 @@ impl<M: Send + 'static> Process<M> {
         self.inner.actor().kill();
     }
 
-    /// Lets it handle the messages that wait, and then stop with `normal`. New ones are refused.
+    /// Lets it handle the messages that wait, and then stop with `normal`. New ones are refused; notices of monitors and links come
+    /// in until the last message is handled.
     pub fn drain(&self) {
-        self.inner.queue.close_entrance();
-        // An error means that it has ended.
-        let _ = self.inner.actor().drain();
+        self.inner.queue.drain();
     }
 
     /// Waits until its handlers have ended, and says why.
@@ -414,9 +441,9 @@ impl<M: Send + 'static> fmt::Debug for Process<M> {
 impl<M> From<Rejected<M>> for CastError {
     fn from(rejected: Rejected<M>) -> Self {
         match rejected {
-            Rejected::Closed => Self::NoProc,
+            Rejected::Closed(_) => Self::NoProc,
             Rejected::Full(_) => Self::Full,
-            Rejected::TooLarge => Self::TooLarge,
+            Rejected::TooLarge(_) => Self::TooLarge,
         }
     }
 }
