@@ -111,7 +111,14 @@ impl Desk {
         let (mut last, count) = (None, self.count());
         for address in self.addresses.iter().cycle().skip(first % count.max(1)).take(count) {
             match Ops::new(address.clone(), self.config.clone())?.act(name, arguments).await {
-                Err(error) if goes_on(&error) => last = Some(error),
+                // What a node said is worth more than that another one was not reached.
+                Err(error) if goes_on(&error) => {
+                    if !matches!(last, Some(ReadError::Rejected(_)))
+                        || matches!(error, ReadError::Rejected(_))
+                    {
+                        last = Some(error);
+                    }
+                }
                 outcome => return Ok(outcome),
             }
         }

@@ -19,6 +19,10 @@ const SUBSCRIPTION_ITEMS_MAX: usize = 1_024;
 
 /// How many shards are asked for dead letters at once.
 const SHARDS_AT_ONCE: usize = 16;
+/// How long one of them may take, so that a few without a leader do not take the time of all.
+const SHARD_ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+/// How many bytes of bodies are shown together; the one that reaches this is the last.
+const LETTERS_BYTES_MAX: usize = 32 << 20;
 
 /// Messages that could not be delivered.
 #[derive(Debug, Default)]
@@ -27,6 +31,21 @@ pub struct DeadLetters {
     pub letters: Vec<(ShardId, DeadLetter)>,
     /// Shards that did not answer, and why: there may be more.
     pub unread: Vec<(ShardId, CallError)>,
+}
+
+impl DeadLetters {
+    fn keep_newest(&mut self, limit: usize) {
+        self.letters.sort_by_key(|(shard, letter)| (letter.at_ms, *shard));
+        let mut bytes = 0;
+        let newest = self.letters.iter().rev().take(limit);
+        let kept = newest.take_while(|(_, letter)| {
+            let has_room = bytes < LETTERS_BYTES_MAX;
+            bytes += letter.body.len();
+            has_room
+        });
+        let kept = kept.count();
+        self.letters.drain(..self.letters.len() - kept);
+    }
 }
 
 /// Items of one entity from some revision on, in order, at least once. It goes on when leadership moves. Dropping it
@@ -133,25 +152,26 @@ impl Router {
         Ok(Subscription { router: self.clone(), id, seen, items })
     }
 
-    /// The newest dead letters of all shards that answer within `timeout`, whoever leads them: at most `limit`, and 4 MiB of each
-    /// shard.
+    /// The newest dead letters of all shards that answer, whoever leads them: at most `limit`, and not many more than 32 MiB, of
+    /// each shard 4. A shard has 2 s to answer, and all of them `timeout`.
     pub async fn dead_letters(&self, limit: usize, timeout: Duration) -> DeadLetters {
         let deadline = self.environment().now() + timeout;
         let mut asked = stream::iter((0..self.shards().get()).map(ShardId))
             .map(async |shard| {
-                let left = deadline.saturating_duration_since(self.environment().now());
+                let left =
+                    deadline.saturating_duration_since(self.environment().now()).min(SHARD_ANSWERS_WITHIN);
                 (shard, self.ask(shard, left, |reply| Message::DeadLetters { limit, reply }).await)
             })
-            .buffered(SHARDS_AT_ONCE);
+            .buffer_unordered(SHARDS_AT_ONCE);
         let mut found = DeadLetters::default();
         while let Some((shard, answer)) = asked.next().await {
             match answer {
                 Ok(letters) => found.letters.extend(letters.into_iter().map(|letter| (shard, letter))),
                 Err(error) => found.unread.push((shard, error)),
             }
-            found.letters.sort_by_key(|(_, letter)| letter.at_ms);
-            found.letters.drain(..found.letters.len().saturating_sub(limit));
+            found.keep_newest(limit);
         }
+        found.unread.sort_by_key(|(shard, _)| *shard);
         found
     }
 
@@ -204,8 +224,67 @@ fn merge(pages: Vec<Page>, limit: usize) -> Page {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::VecDeque, num::NonZeroU16, sync::Arc};
+
+    use playhouse_cluster::{consensus::Term, environment::Environment};
+
     use super::*;
-    use crate::protocol::Key;
+    use crate::{
+        entity::KindRegistry,
+        protocol::{Body, EntityId, Key},
+        router::RouterIdentity,
+        shard::{Mailbox, MailboxConfig},
+    };
+
+    const SHARDS: u16 = 40;
+
+    fn letter(at_ms: u64, bytes: usize) -> DeadLetter {
+        let target = EntityId::new("counter", "visits").unwrap();
+        DeadLetter { target, body: Body::binary(vec![0; bytes]), reason: "test".to_owned(), at_ms }
+    }
+
+    /// Shards that nobody leads kept all behind them from being asked.
+    #[tokio::test(start_paused = true)]
+    async fn shards_without_a_leader_hide_the_dead_letters_of_no_other() {
+        let identity = RouterIdentity { node: 1, incarnation: 1 };
+        let (kinds, environment) = (Arc::<KindRegistry>::default(), Environment::simulated(1));
+        let shards = NonZeroU16::new(SHARDS).unwrap();
+        let router = Router::new(identity, shards, kinds, environment.clone(), Arc::new(|_, _, _| {}));
+        let led = (0..SHARDS).filter(|shard| shard % 20 != 0).map(|shard| {
+            let mailbox = Mailbox::new(MailboxConfig::default());
+            router.set_executor(ShardId(shard), Some((Term(1), mailbox.clone())));
+            (shard, mailbox)
+        });
+        let led: Vec<_> = led.collect();
+        drop(environment.spawn(async move {
+            loop {
+                for (shard, mailbox) in &led {
+                    let mut taken = VecDeque::new();
+                    mailbox.take(&mut taken);
+                    for message in taken {
+                        let Message::DeadLetters { reply, .. } = message else { continue };
+                        drop(reply.send(Ok(vec![letter(u64::from(*shard), 1)])));
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }));
+        let found = router.dead_letters(100, Duration::from_secs(10)).await;
+        assert_eq!(found.letters.len(), 38);
+        assert_eq!(found.unread.iter().map(|(shard, _)| shard.0).collect::<Vec<_>>(), [0, 20]);
+    }
+
+    #[test]
+    fn the_newest_letters_are_kept_up_to_a_number_of_bytes() {
+        let all = |bytes| (1..=9).map(|at_ms| (ShardId(0), letter(at_ms, bytes))).collect();
+        let kept = |bytes, limit| {
+            let mut found = DeadLetters { letters: all(bytes), unread: Vec::new() };
+            found.keep_newest(limit);
+            found.letters.iter().map(|(_, letter)| letter.at_ms).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(1, 3), [7, 8, 9]);
+        assert_eq!(kept(16 << 20, 9), [8, 9]);
+    }
 
     fn page(keys: &[&str], has_more: bool) -> Page {
         let entities: Vec<_> = keys.iter().map(|key| (Key::new(key).unwrap(), 1)).collect();

@@ -70,6 +70,18 @@ pub(super) struct Streams {
     by_id: BTreeMap<StreamId, Stream>,
     /// Those that the open proposal changes.
     dirty: Vec<StreamId>,
+    /// The record that was read last: after a move everything is sent again, in its order.
+    read: Option<ReadRecord>,
+}
+
+/// A record of replies as it is stored.
+#[derive(Debug)]
+struct ReadRecord {
+    stream: StreamId,
+    first: u64,
+    /// The proposal that it is part of.
+    proposal: ProposalNumber,
+    replies: Vec<(u64, KeptReply)>,
 }
 
 impl Streams {
@@ -109,10 +121,24 @@ impl Streams {
         if position.number <= stream.stored.acknowledged {
             return Ok(Standing::Stale);
         }
-        Ok(match stream.reply(pending, position)? {
-            Some((reply, proposal)) => Standing::Executed { reply: Some(reply), proposal },
+        let number = position.number;
+        if let Some(reply) = find(&stream.open, number) {
+            return Ok(Standing::Executed { reply: Some(reply), proposal: pending.open_number() });
+        }
+        let Some(first) = stream.record_of(number) else { return Ok(Standing::Passed { proposal }) };
+        let record = self.record(pending, position.stream, first)?;
+        Ok(match find(&record.replies, number) {
+            Some(reply) => Standing::Executed { reply: Some(reply), proposal: record.proposal },
             None => Standing::Passed { proposal },
         })
+    }
+
+    fn record(&mut self, pending: &Pending, stream: StreamId, first: u64) -> Result<&ReadRecord, StoreError> {
+        let is_read = self.read.as_ref().is_some_and(|read| (read.stream, read.first) == (stream, first));
+        if !is_read {
+            self.read = Some(ReadRecord::of(pending, stream, first)?);
+        }
+        Ok(self.read.as_ref().expect("it was read"))
     }
 
     /// Notes that the message had an effect, which is part of the open proposal. For a cast of an outbox a dead letter is one.
@@ -132,6 +158,7 @@ impl Streams {
 
     /// Writes what changed into the open proposal. Acknowledgements alone do not make a proposal.
     pub(super) fn write(&mut self, pending: &mut Pending) {
+        self.read = None;
         for id in self.dirty.drain(..) {
             // It may be forgotten since.
             let Some(stream) = self.by_id.get_mut(&id) else { continue };
@@ -201,22 +228,20 @@ impl Stream {
         }
     }
 
-    /// The reply that is kept for a message, and the proposal that it is part of.
-    fn reply(
-        &self,
-        pending: &Pending,
-        position: &Position,
-    ) -> Result<Option<(KeptReply, ProposalNumber)>, StoreError> {
-        let number = position.number;
-        if let Some(reply) = find(&self.open, number) {
-            return Ok(Some((reply, pending.open_number())));
-        }
-        let record = self.kept.partition_point(|record| record.first <= number).checked_sub(1);
-        let Some(record) = record.map(|at| self.kept[at]) else { return Ok(None) };
-        let (stored, proposal) = pending.get(&keys::stream_number(position.stream, record.first))?;
-        let Some(stored) = stored.filter(|stored| !stored.is_empty()) else { return Ok(None) };
-        let replies: Vec<(u64, KeptReply)> = decode("kept replies", &stored)?;
-        Ok(find(&replies, number).map(|reply| (reply, proposal)))
+    /// The first number of the record that may have the reply to a message; not of the open one.
+    fn record_of(&self, number: u64) -> Option<u64> {
+        let at = self.kept.partition_point(|record| record.first <= number).checked_sub(1)?;
+        let first = self.kept[at].first;
+        let is_open = self.open.first().is_some_and(|(open, _)| *open == first);
+        (!is_open).then_some(first)
+    }
+}
+
+impl ReadRecord {
+    fn of(pending: &Pending, stream: StreamId, first: u64) -> Result<Self, StoreError> {
+        let (stored, proposal) = pending.get(&keys::stream_number(stream, first))?;
+        let replies = stored.map(|stored| decode("kept replies", &stored)).transpose()?.unwrap_or_default();
+        Ok(Self { stream, first, proposal, replies })
     }
 }
 
@@ -250,7 +275,10 @@ pub(super) fn scan_all(
 mod tests {
     use std::sync::Arc;
 
-    use playhouse_cluster::{consensus::Term, store::Memory};
+    use playhouse_cluster::{
+        consensus::Term,
+        store::{Engine, Memory},
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -267,7 +295,11 @@ mod tests {
     }
 
     fn pending() -> Pending {
-        Pending::new(Arc::new(Solo::new(Memory::new(), Term(1))))
+        over(&Memory::new())
+    }
+
+    fn over(memory: &Arc<Memory>) -> Pending {
+        Pending::new(Arc::new(Solo::new(Arc::clone(memory), Term(1))))
     }
 
     fn records(pending: &Pending) -> usize {
@@ -307,6 +339,8 @@ mod tests {
         /// So many more were received.
         Acknowledge(u64),
         Seal,
+        /// The store has what was sealed first.
+        Apply,
         /// Another leader reads what is stored.
         Load,
     }
@@ -316,6 +350,7 @@ mod tests {
             6 => (1..4_u64).prop_map(Step::Execute),
             2 => (0..6_u64).prop_map(Step::Acknowledge),
             2 => Just(Step::Seal),
+            1 => Just(Step::Apply),
             1 => Just(Step::Load),
         ]
     }
@@ -323,8 +358,9 @@ mod tests {
     proptest! {
         #[test]
         fn each_reply_is_there_until_it_is_acknowledged(steps in prop::collection::vec(step(), 1..120)) {
-            let (mut pending, mut streams) = (pending(), Streams::default());
-            let (mut executed, mut acknowledged) = (Vec::new(), 0);
+            let memory = Memory::new();
+            let (mut pending, mut streams) = (over(&memory), Streams::default());
+            let (mut executed, mut acknowledged, mut sealed) = (Vec::new(), 0, VecDeque::new());
             for step in steps {
                 let last = executed.last().copied().unwrap_or(0);
                 match step {
@@ -337,11 +373,17 @@ mod tests {
                     Step::Acknowledge(more) => acknowledged = last.min(acknowledged + more),
                     Step::Seal => {
                         streams.write(&mut pending);
-                        pending.seal();
+                        sealed.push_back(pending.seal());
+                    }
+                    Step::Apply => {
+                        if let Some(first) = sealed.pop_front() {
+                            memory.write(&first.batch).unwrap();
+                            pending.applied(first.number, &first.keys);
+                        }
                     }
                     Step::Load => {
                         streams.write(&mut pending);
-                        pending.seal();
+                        sealed.push_back(pending.seal());
                         streams = Streams::load(&pending).unwrap();
                     }
                 }

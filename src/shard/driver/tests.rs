@@ -141,6 +141,7 @@ struct Slow {
     memory: Arc<Memory>,
     leadership: watch::Sender<Leadership>,
     proposed: Mutex<Vec<Box<dyn Observer>>>,
+    committed: Mutex<Vec<Box<dyn Observer>>>,
     /// Barriers that were asked for, and whether they may pass.
     barriers: watch::Sender<(usize, bool)>,
 }
@@ -151,6 +152,7 @@ impl Slow {
             memory: Memory::new(),
             leadership: watch::Sender::new(Leadership::Leader { term: TERM }),
             proposed: Mutex::default(),
+            committed: Mutex::default(),
             barriers: watch::Sender::new((0, false)),
         })
     }
@@ -158,8 +160,13 @@ impl Slow {
     fn commit(&self) {
         for mut observer in self.proposed.lock().drain(..) {
             observer.progress(Progress::Committed);
-            observer.progress(Progress::Applied);
+            self.committed.lock().push(observer);
         }
+    }
+
+    /// The store has what was committed.
+    fn apply(&self) {
+        self.committed.lock().drain(..).for_each(|mut observer| observer.progress(Progress::Applied));
     }
 
     fn pass(&self, may_pass: bool) {
@@ -220,6 +227,41 @@ async fn a_read_that_saw_a_proposal_on_its_way_passes_a_barrier_after_the_commit
     assert_eq!(group.asked(), 1);
     group.pass(true);
     assert!(read.await.unwrap().is_ok());
+    running.end().await;
+}
+
+/// News of the store wake an executor only if it waits for them; the next tick would be a second later.
+#[tokio::test(start_paused = true)]
+async fn an_executor_that_waits_for_the_store_goes_on_at_once() {
+    let group = Slow::new();
+    let running = Started::over(group.clone(), MailboxConfig::default());
+    let in_flight_max = Config::default().in_flight_max.get();
+    for number in 0..in_flight_max {
+        let write = running.send(r#"{"add": 1}"#);
+        sleep(Duration::from_millis(1)).await;
+        group.commit();
+        assert!(write.await.unwrap().is_ok(), "the store has none of the {number} before");
+    }
+    let mut last = running.send(r#"{"add": 1}"#);
+    sleep(Duration::from_millis(1)).await;
+    group.commit();
+    assert!((&mut last).now_or_never().is_none(), "as many as may be are on their way to the store");
+    group.apply();
+    sleep(Duration::from_millis(1)).await;
+    group.commit();
+    assert!(last.await.unwrap().is_ok());
+
+    let began = Instant::now();
+    let handover = running.handover.clone();
+    let paused = handover.pause();
+    tokio::pin!(paused);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(1), &mut paused).await.is_err(),
+        "the store lacks one"
+    );
+    group.apply();
+    paused.await;
+    assert!(began.elapsed() < Duration::from_millis(10), "{:?}", began.elapsed());
     running.end().await;
 }
 
