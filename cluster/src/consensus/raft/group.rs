@@ -317,6 +317,17 @@ impl Group for RaftGroup {
         let changes = Changes { number, bytes: encode_changes(&changes) };
         self.inner.refusals.proposing(term.0, number);
         let responder = Responder::new(term.0, Arc::clone(&self.inner.refusals), observer);
+        if changes.bytes.len() > self.inner.config.proposal_bytes_max {
+            let (bytes, bytes_max) = (changes.bytes.len(), self.inner.config.proposal_bytes_max);
+            tracing::error!(
+                group = self.inner.id.0,
+                bytes,
+                bytes_max,
+                "a proposal is too large to be sent to another replica"
+            );
+            responder.refuse();
+            return Box::pin(std::future::ready(()));
+        }
         let write = self.inner.raft.write(changes).with_leader(term.0).responder(responder);
         Box::pin(async move {
             if let Err(error) = write.await {

@@ -9,6 +9,10 @@ use crate::consensus::GroupId;
 /// How a Raft group behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// How large one proposal may be, encoded. A larger one is refused and its term ends. Keep it 64 KiB below the largest
+    /// request that the [`Transport`](crate::consensus::Transport) carries: an entry that cannot be sent, and all behind it,
+    /// would never be committed.
+    pub proposal_bytes_max: usize,
     /// How often a leader tells its followers that it is there.
     pub heartbeat: Duration,
     /// A follower that hears nothing for a time between these two starts an election. Keep the lower one well above
@@ -33,6 +37,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            proposal_bytes_max: (16 << 20) - (64 << 10),
             heartbeat: Duration::from_millis(200),
             election: (Duration::from_millis(500), Duration::from_millis(1_000)),
             resign_after: Duration::from_secs(2),
