@@ -125,6 +125,17 @@ pub enum RecoverError {
         /// Whose volumes have one.
         voters: String,
     },
+    /// The groups have too much that is not applied yet.
+    #[error(
+        "{bytes} bytes would have to be written at once, and {bytes_max} is the most: too much on this volume was never applied; \
+         nothing was changed. Use another volume, or restore a backup"
+    )]
+    TooLarge {
+        /// How much it is.
+        bytes: usize,
+        /// How much it may be.
+        bytes_max: usize,
+    },
     /// It failed after the first change. Nothing else says that something was changed.
     #[error(
         "the recovery was begun, and that is recorded on the volume, but {step} could not be written: what is there may be neither \
