@@ -107,8 +107,8 @@ pub trait Group: Send + Sync + 'static {
         observer: Box<dyn Observer>,
     ) -> BoxFuture<'_, ()>;
 
-    /// Returns when this node was certainly still the leader of `term` after the call began, and everything
-    /// committed before the call began is applied here.
+    /// Returns when this node was certainly still the leader of `term` after the call began. What was committed before is in the
+    /// log here, and may not be applied yet.
     fn read_barrier(&self, term: Term) -> BoxFuture<'_, Result<(), ProposeError>>;
 
     /// The applied value of `key`. May read the disk.
