@@ -40,7 +40,7 @@ pub use sections::{
 };
 pub use size::ByteSize;
 pub use source::{ConfigFile, Origin, Profile, Sources};
-pub use validate::SHARDS_MAX;
+pub use validate::{ENTRY_BYTES_MAX, SHARDS_MAX};
 pub use value::{Encryption, Engine, Id, LogFilter, LogFormat, ReplicationFactor, Share, Switch, Track};
 
 /// The outcome of [`resolve`].

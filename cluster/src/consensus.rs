@@ -59,9 +59,9 @@ pub enum Leadership {
 /// Why a proposal was not committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
-    /// Refused before it was appended, or skipped because the proposal before it was. None of its changes exist,
-    /// now or later.
-    #[error("not the leader of that term, or behind a refused proposal; nothing was changed")]
+    /// Refused before it was appended, because of the term or its size, or skipped because the proposal before it was. None
+    /// of its changes exist, now or later.
+    #[error("not the leader of that term, too large, or behind a refused proposal; nothing was changed")]
     NotCommitted,
     /// Appended here, then leadership moved or the replica stopped: a later leader may still commit it.
     #[error("outcome unknown; a later leader may still commit it")]
@@ -107,8 +107,8 @@ pub trait Group: Send + Sync + 'static {
         observer: Box<dyn Observer>,
     ) -> BoxFuture<'_, ()>;
 
-    /// Returns when this node was certainly still the leader of `term` after the call began, and everything
-    /// committed before the call began is applied here.
+    /// Returns when this node was certainly still the leader of `term` after the call began. What was committed before is in the
+    /// log here, and may not be applied yet.
     fn read_barrier(&self, term: Term) -> BoxFuture<'_, Result<(), ProposeError>>;
 
     /// The applied value of `key`. May read the disk.

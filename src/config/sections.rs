@@ -204,7 +204,8 @@ sections! {
         state_bytes_max: ByteSize = "1MiB",
         /// How large one reply may be (`too_large` above). Not above `proposal_bytes_max`.
         reply_bytes_max: ByteSize = "1MiB",
-        /// How large one replicated batch may be.
+        /// How large one replicated batch may be. 1.5 times this and twice `reply_bytes_max` must fit into 15 MiB, or other
+        /// replicas could not get it.
         proposal_bytes_max: ByteSize = "4MiB",
         /// How much memory entities that are awake may take; above it the least recently used ones go to sleep.
         memory_budget_bytes: ByteSize = "512MiB",

@@ -133,6 +133,11 @@ fn values_that_do_not_fit_together_are_refused() {
         ("peer.discovery_name", "playhouse-peers", "bootstrap.members: is unset, but peer.seeds"),
         ("limits.state_bytes_max", "5MiB", "5MiB must not be above 4MiB"),
         ("limits.reply_bytes_max", "5MiB", "5MiB must not be above 4MiB"),
+        (
+            "limits.proposal_bytes_max",
+            "9MiB",
+            "1.5 times 9MiB and twice 1MiB must not be above 15MiB together",
+        ),
         ("gateway.request_timeout_max", "10m", "10m must be below 10m"),
         ("gateway.request_timeout_default", "2m", "2m must not be above 1m"),
         ("ops.listen", "0.0.0.0:8080", "both listen on 0.0.0.0:8080"),

@@ -6,12 +6,17 @@ pub use cluster::SHARDS_MAX;
 
 use std::time::Duration;
 
-use super::{Config, ConfigErrors, error::ConfigError, value::Value};
+use super::{Config, ConfigErrors, error::ConfigError, size::ByteSize, value::Value};
+
+/// What commands put into a proposal. One that is much larger cannot be sent to another replica: nodes accept frames up to a fixed
+/// size.
+pub const ENTRY_BYTES_MAX: u64 = 15 << 20;
 
 /// Checks what a single value cannot know.
 pub(super) fn validate(config: &Config) -> Result<(), ConfigErrors> {
     let faults: Vec<_> = [
         sizes(config),
+        entry(config),
         timeouts(config),
         ports(config),
         endpoint(config),
@@ -46,6 +51,24 @@ fn sizes(config: &Config) -> Vec<ConfigError> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// A proposal is closed when half of its bound is reached; one command may then add its effects, its reply, and that reply once
+/// more for its idempotency key.
+fn entry(config: &Config) -> Vec<ConfigError> {
+    let limits = &config.limits;
+    let (proposal, reply) = (limits.proposal_bytes_max.0, limits.reply_bytes_max.0);
+    let bytes = proposal.saturating_add(proposal / 2).saturating_add(reply.saturating_mul(2));
+    let too_large = (bytes > ENTRY_BYTES_MAX).then(|| ConfigError::Conflict {
+        keys: "limits.proposal_bytes_max, limits.reply_bytes_max",
+        message: format!(
+            "1.5 times {} and twice {} must not be above {} together, which is what can be sent to another replica",
+            limits.proposal_bytes_max.show(),
+            limits.reply_bytes_max.show(),
+            ByteSize(ENTRY_BYTES_MAX).show()
+        ),
+    });
+    too_large.into_iter().collect()
 }
 
 fn timeouts(config: &Config) -> Vec<ConfigError> {

@@ -106,6 +106,19 @@ pub enum CopyError {
         /// How large it may be there.
         bytes_max: u64,
     },
+    /// What the leader has committed it has not applied in time: its disk is slow, or it has much to apply.
+    #[error(
+        "the node with Raft id {:016x} leads shard {shard}, and has not applied within {waited_ms} ms what it had committed; ask again",
+        node.0
+    )]
+    Behind {
+        /// Which shard.
+        shard: u32,
+        /// Where.
+        node: RaftId,
+        /// How long it had.
+        waited_ms: u64,
+    },
 }
 
 /// Finds and opens copies wherever their shard is led. A cheap handle.

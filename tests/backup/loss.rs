@@ -166,7 +166,7 @@ async fn shards_go_on_alone_while_the_cluster_lives() {
     let node = &mut nodes.nodes[*voter];
     node.kill().await;
     let early = node.offline(&consent(shards[0], &names));
-    run(early).await.assert_refused(3, &["would still accept the old volumes", "nothing was changed"]);
+    run(early).await.assert_refused(3, &["would still accept these volumes", "nothing was changed"]);
     assert!(!node.data().join("recoveries").exists());
     node.start();
 

@@ -145,9 +145,15 @@ impl Store {
         }
     }
 
+    /// How large one batch may be, in bytes.
+    #[must_use]
+    pub fn batch_bytes_max(&self) -> usize {
+        self.shared.config.batch_bytes_max.get()
+    }
+
     fn check(&self, batch: &Batch) -> Result<(), StoreError> {
         batch.ops().iter().try_for_each(|op| check_key(op.key()))?;
-        let (bytes, bytes_max) = (batch.bytes(), self.shared.config.batch_bytes_max.get());
+        let (bytes, bytes_max) = (batch.bytes(), self.batch_bytes_max());
         if bytes > bytes_max {
             return Err(StoreError::TooLarge { what: "batch", bytes, bytes_max });
         }

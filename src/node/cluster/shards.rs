@@ -13,9 +13,9 @@ use std::{
 
 use parking_lot::RwLock;
 use playhouse_cluster::{
-    consensus::{self, GroupId, RaftGroup, RaftId, Transport},
+    consensus::{self, GroupId, RaftGroup, RaftId, Recovery, Survivor, Transport},
     environment::{Environment, watch},
-    membership::{ClusterState, Which},
+    membership::{ClusterState, Replicas, Which},
     store::Store,
 };
 use tokio::task::JoinHandle;
@@ -92,6 +92,8 @@ pub(in crate::node) struct Shards {
     open: BTreeMap<u16, Replica>,
     /// Replicas of earlier starts that are not wanted, and since when. `None`: nobody looked yet.
     left_over: Option<BTreeMap<u16, tokio::time::Instant>>,
+    /// Those of them that may still be needed; it was logged.
+    kept: BTreeSet<u16>,
 }
 
 struct Replica {
@@ -104,7 +106,7 @@ struct Replica {
 
 impl Shards {
     pub(in crate::node) fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts), open: BTreeMap::new(), left_over: None }
+        Self { parts: Arc::new(parts), open: BTreeMap::new(), left_over: None, kept: BTreeSet::new() }
     }
 
     /// Follows the configuration until `stopped`; then closes all replicas in order.
@@ -167,11 +169,15 @@ impl Shards {
         for shard in over {
             self.remove(shard).await?;
         }
-        self.clear_left_over(now).await
+        self.clear_left_over(state, now).await
     }
 
     /// Removes what earlier starts left behind, as late as what is open: a change that is given up finds it again.
-    async fn clear_left_over(&mut self, now: tokio::time::Instant) -> Result<(), StartError> {
+    async fn clear_left_over(
+        &mut self,
+        state: &ClusterState,
+        now: tokio::time::Instant,
+    ) -> Result<(), StartError> {
         let mut left_over = match self.left_over.take() {
             Some(left_over) => left_over,
             None => self.find_left_over(now)?,
@@ -179,11 +185,30 @@ impl Shards {
         left_over.retain(|shard, _| !self.open.contains_key(shard));
         let over: Vec<_> = left_over.extract_if(.., |_, since| *since + CLOSED_AFTER <= now).collect();
         for (shard, _) in over {
+            if self.may_be_needed(shard, state)? {
+                left_over.insert(shard, now);
+                continue;
+            }
             tracing::info!(shard, "this node had a replica of the shard that was replaced meanwhile");
             RaftGroup::destroy(&self.parts.store, GroupId(u32::from(shard))).await?;
         }
         self.left_over = Some(left_over);
         Ok(())
+    }
+
+    /// As with what is open: half-way through a change the replica may still be needed for a majority.
+    fn may_be_needed(&mut self, shard: u16, state: &ClusterState) -> Result<bool, StartError> {
+        let stored = Recovery::open(&self.parts.store, GroupId(u32::from(shard)))?;
+        let mapped = state.replicas(Which::Shard(u32::from(shard)));
+        let is_needed = stored.is_some_and(|stored| is_half_way(self.parts.own, mapped, stored.survivor()));
+        if is_needed && self.kept.insert(shard) {
+            tracing::warn!(
+                shard,
+                "the shard does not want the replica of this node, which was half-way through a change; it stays until the \
+                 shard reports its voters again"
+            );
+        }
+        Ok(is_needed)
     }
 
     /// What the store holds and the configuration does not want: all that it wants is open.
@@ -233,6 +258,13 @@ impl Replica {
         }
         self.group.shutdown().await;
     }
+}
+
+/// Whether the last that a replica knows is a change of voters, itself among them, that the configuration does not know to be
+/// over.
+fn is_half_way(own: RaftId, mapped: Option<&Replicas>, stored: &Survivor) -> bool {
+    let is_over = mapped.is_some_and(|mapped| mapped.confirmed_at > stored.last.index);
+    stored.voters.len() > 1 && stored.votes(own) && !is_over
 }
 
 async fn open(parts: Arc<Parts>, shard: u16, state: &ClusterState) -> Result<Replica, StartError> {

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     CopyError, CopyHead, CopyId,
-    service::{ANSWER_WITHIN, Ask, Told},
+    service::{Ask, Told},
 };
 use crate::{backup::Part, node::cluster::shards::Groups};
 
@@ -29,6 +29,10 @@ use crate::{backup::Part, node::cluster::shards::Groups};
 /// shards the node leads, and whichever the copies are of. One may follow another that was interrupted. A copy keeps what its
 /// shard has replaced since.
 const BACKUPS_MAX: usize = 2;
+/// How long a majority may take to confirm the leader. With [`APPLIED_WITHIN`] it is less than whoever asks waits.
+const BARRIER_WITHIN: Duration = Duration::from_secs(9);
+/// How long what is committed may take to be applied.
+const APPLIED_WITHIN: Duration = Duration::from_secs(9);
 /// How long a copy may be left alone; it ends before twice as long.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// How much a part holds, unless one pair is larger.
@@ -105,10 +109,13 @@ impl Desk {
             Leadership::Follower { leader } => return Ok(Told::NotLeader { leader }),
             Leadership::Stopped => return Ok(Told::NotLeader { leader: None }),
         };
-        // Behind it the state has everything that anybody was told of before.
-        let barrier = tokio::time::timeout(ANSWER_WITHIN, group.read_barrier(term)).await;
-        if !matches!(barrier, Ok(Ok(_))) {
+        let barrier = tokio::time::timeout(BARRIER_WITHIN, group.read_barrier(term)).await;
+        if !matches!(barrier, Ok(Ok(()))) {
             return Ok(Told::NotLeader { leader: None });
+        }
+        // Behind the barrier the log has everything that anybody was told of before; now the state has it, too.
+        if !group.caught_up(APPLIED_WITHIN).await {
+            return Err(self.behind(shard));
         }
         self.keep(shard, &group).map(Told::Opened)
     }
@@ -155,6 +162,11 @@ impl Desk {
         }
     }
 
+    fn behind(&self, shard: u32) -> CopyError {
+        let waited_ms = u64::try_from(APPLIED_WITHIN.as_millis()).unwrap_or(u64::MAX);
+        CopyError::Behind { shard, node: self.inner.own, waited_ms }
+    }
+
     fn not_taken(&self, shard: u32, error: &OpenError) -> CopyError {
         let node = self.inner.own;
         match error.store_error() {
@@ -193,9 +205,11 @@ mod tests {
     use std::{collections::BTreeSet, sync::Arc};
 
     use playhouse_cluster::{
-        consensus::{Config, Isolated},
+        consensus::{Config, Isolated, Observer, Progress},
         store::{self, Batch, Engine, Memory, Sled, Store},
     };
+
+    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -259,6 +273,40 @@ mod tests {
         assert!(read(&desk, copy, rest.last().map(|(key, _)| key.clone())).await.unwrap().is_empty());
         desk.answer(Ask::Close { number: copy }).await.unwrap();
         assert_eq!(read(&desk, copy, None).await, Err(CopyError::Gone));
+    }
+
+    /// From the commit on nothing can be written, so nothing is applied.
+    struct FullFromCommit(Arc<Memory>, Option<oneshot::Sender<()>>);
+
+    impl Observer for FullFromCommit {
+        fn progress(&mut self, progress: Progress) {
+            if let (Progress::Committed, Some(tell)) = (progress, self.1.take()) {
+                self.0.faults().set_full(true);
+                tell.send(()).unwrap();
+            }
+        }
+    }
+
+    /// A commit is told before it is applied: the copy lacked effects that were acknowledged when it was asked for.
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_has_what_was_committed_before() {
+        let memory = Memory::new();
+        let (desk, group) = desk_on(memory.clone(), 1).await;
+        let Leadership::Leader { term } = *group.leadership().borrow() else { panic!("it leads") };
+        let mut batch = Batch::new();
+        batch.put(&b"last"[..], &b"value"[..]);
+        let (tell, committed) = oneshot::channel();
+        let observer = FullFromCommit(memory.clone(), Some(tell));
+        group.propose(term, 2, batch, Box::new(observer)).await;
+        committed.await.unwrap();
+        let waited_ms = u64::try_from(APPLIED_WITHIN.as_millis()).unwrap();
+        let behind = CopyError::Behind { shard: SHARD, node: RaftId(1), waited_ms };
+        assert_eq!(open(&desk).await, Err(behind), "it is not applied");
+        let mut opening = std::pin::pin!(open(&desk));
+        assert!(tokio::time::timeout(APPLIED_WITHIN / 2, &mut opening).await.is_err());
+        memory.faults().set_full(false);
+        let copy = opening.await.unwrap();
+        assert_eq!(read(&desk, copy, None).await.unwrap().len(), 2);
     }
 
     #[tokio::test(start_paused = true)]

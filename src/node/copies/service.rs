@@ -15,7 +15,7 @@ use super::{COPIES, CopyError, CopyHead, Desk};
 use crate::backup::Part;
 
 /// How long a node may take to answer.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a node asks another.
 #[derive(Debug, Serialize, Deserialize)]

@@ -177,6 +177,11 @@ impl Case {
         let new_id = is_whole.then(|| ClusterId(environment.random_u128()));
         let entry = self.entry(environment, new_id)?;
         let batch = self.batch(new_id, environment.wall_ms())?;
+        // Refused later, the identity would be changed already.
+        let (bytes, bytes_max) = (batch.bytes(), self.store.batch_bytes_max());
+        if bytes > bytes_max {
+            return Err(RecoverError::TooLarge { bytes, bytes_max });
+        }
         audit.add(&entry)?;
         if let Some(cluster_id) = new_id {
             volume.move_to_cluster(cluster_id).map_err(RecoverError::begun("the identity of the volume"))?;
@@ -244,3 +249,6 @@ impl Case {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,7 +138,7 @@ impl Peers {
 mod tests {
     use playhouse_cluster::{
         identity::ClusterId,
-        peering::{Dns, processes},
+        peering::{self, Dns, processes},
     };
     use playhouse_statefulset::port;
 
@@ -220,6 +220,15 @@ mod tests {
         assert_eq!(bounds, (2 << 20, 3 << 20, 4 << 20));
         assert_eq!(settings(&[("processes.remote", "off")]).processes, None);
         assert_eq!(Settings::new("several in one process", "anywhere").processes, None);
+    }
+
+    /// The configuration, consensus and the link know nothing of each other.
+    #[test]
+    fn what_may_be_proposed_can_be_sent() {
+        let planned = usize::try_from(config::ENTRY_BYTES_MAX).unwrap();
+        let proposed = Settings::new("n", "anywhere").consensus.proposal_bytes_max;
+        assert!(planned + (512 << 10) < proposed, "acknowledgements of casts travel with a proposal");
+        assert!(proposed + (64 << 10) <= peering::Config::default().frame_bytes_max);
     }
 
     /// Manifests name the port; name servers make the SRV name of it.

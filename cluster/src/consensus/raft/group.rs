@@ -13,6 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
 };
 
 use crate::environment::watch;
@@ -109,7 +110,7 @@ struct Inner {
 }
 
 /// How long what was committed may take to be applied when a replica is shut down.
-const APPLIED_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+const APPLIED_WITHIN: Duration = Duration::from_secs(10);
 
 impl Inner {
     fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, StoreError> {
@@ -264,8 +265,21 @@ impl RaftGroup {
         drop(self.inner.state.write().take());
     }
 
-    /// The applied state as it is now. Behind a [read barrier](Group::read_barrier) it has everything that was committed
-    /// before.
+    /// Returns when everything that was committed before the call began is applied here, or after `limit`. Behind a [read
+    /// barrier](Group::read_barrier) that is everything that anybody was told of. `false`: it is not, or consensus stopped.
+    pub async fn caught_up(&self, limit: Duration) -> bool {
+        let waited = tokio::time::timeout(limit, async {
+            // A commit is told before it is applied, and what is to be applied may wait behind a sync.
+            let committed =
+                self.inner.raft.with_raft_state(|state| state.local_committed().map(LogId::index));
+            let Ok(committed) = committed.await else { return false };
+            let mut applied = self.inner.applied.clone();
+            applied.wait_for(|applied| *applied >= committed.unwrap_or(0)).await.is_ok()
+        });
+        waited.await.unwrap_or(false)
+    }
+
+    /// The applied state as it is now; see [`caught_up`](Self::caught_up).
     ///
     /// # Errors
     ///
@@ -317,6 +331,17 @@ impl Group for RaftGroup {
         let changes = Changes { number, bytes: encode_changes(&changes) };
         self.inner.refusals.proposing(term.0, number);
         let responder = Responder::new(term.0, Arc::clone(&self.inner.refusals), observer);
+        if changes.bytes.len() > self.inner.config.proposal_bytes_max {
+            let (bytes, bytes_max) = (changes.bytes.len(), self.inner.config.proposal_bytes_max);
+            tracing::error!(
+                group = self.inner.id.0,
+                bytes,
+                bytes_max,
+                "a proposal is too large to be sent to another replica"
+            );
+            responder.refuse();
+            return Box::pin(std::future::ready(()));
+        }
         let write = self.inner.raft.write(changes).with_leader(term.0).responder(responder);
         Box::pin(async move {
             if let Err(error) = write.await {

@@ -53,6 +53,8 @@ struct Shared {
     committed: Option<LogId>,
     /// Counts truncations: a sync that began before one says nothing about the entries appended after it.
     truncations: u64,
+    /// Nothing is stored below the log any more: what an interrupted purge left there was looked for.
+    is_swept: bool,
 }
 
 /// Where the next entries of a read are.
@@ -102,8 +104,15 @@ impl Log {
         // A crash in the middle of a purge leaves entries below its mark.
         let last =
             found.filter(|found| purged.is_none_or(|purged| purged.index() < found.index())).or(purged);
-        let shared =
-            Shared { tail: Tail::new(tail_bytes_max), vote, last, purged, committed, truncations: 0 };
+        let shared = Shared {
+            tail: Tail::new(tail_bytes_max),
+            vote,
+            last,
+            purged,
+            committed,
+            truncations: 0,
+            is_swept: false,
+        };
         Ok(Self { store, keys, shared: Arc::new(Mutex::new(shared)), batch_bytes_max: APPEND_BYTES_MAX })
     }
 
@@ -180,8 +189,9 @@ impl Log {
         Ok(keys.first().and_then(|key| Keys::index(key)))
     }
 
-    /// Removes what is stored below `to`. What an earlier crash left may be any distance below the rest: each round looks again
-    /// where to begin, and does not remove what lies between index by index.
+    /// Removes what an interrupted purge left below `to`. It may be any distance below: each round looks again where to begin, and
+    /// does not remove what lies between index by index. To look is slow, where the engine still has all that was ever removed
+    /// there.
     async fn remove_garbage(&self, to: u64) -> io::Result<()> {
         let mut end = 0;
         while end < to {
@@ -322,21 +332,25 @@ impl RaftLogStorage<Types> for Log {
 
     async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
         // A snapshot may be far ahead of the log.
-        let to = {
+        let (from, to, is_swept) = {
             let mut shared = self.shared.lock();
             let to = shared.end().min(upto.index() + 1);
+            let from = shared.purged.map_or(0, |purged| purged.index() + 1);
             shared.purged = Some(upto);
             shared.tail.purge(upto.index());
             if shared.last.is_none_or(|last| last.index() < upto.index()) {
                 shared.last = Some(upto);
             }
-            to
+            (from, to, std::mem::replace(&mut shared.is_swept, true))
         };
         // First say that it is gone, then remove it: a crash in between leaves only garbage.
         let mut batch = Batch::new();
         batch.put(self.keys.purged(), encode(&upto));
         self.store.apply(batch).await.map_err(io_error)?;
-        self.remove_garbage(to).await
+        if !is_swept {
+            self.remove_garbage(from).await?;
+        }
+        self.remove(from, to).await
     }
 }
 

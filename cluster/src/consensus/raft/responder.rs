@@ -40,6 +40,11 @@ fn interpret(result: &WriteResult) -> Result<(), ProposeError> {
 }
 
 impl<T> Responder<T> {
+    /// The proposal was never handed over.
+    pub(crate) fn refuse(mut self) {
+        self.end(Err(ProposeError::NotCommitted));
+    }
+
     fn tell_commit(&mut self) {
         if let Some(observer) = &mut self.observer
             && !std::mem::replace(&mut self.told_commit, true)

@@ -1,6 +1,7 @@
 //! Replicas that earlier starts left behind.
 
 use playhouse_cluster::{
+    consensus::LogPosition,
     identity::{Identity, Incarnation, Wanted},
     membership::{Command, Node as Candidate, Plan, Reason, Start, Volume},
     store::{self, Crash, Memory},
@@ -94,4 +95,24 @@ async fn a_replica_that_was_replaced_while_the_node_was_down_is_removed_and_one_
         let left: Vec<_> = (0..shards).filter(|shard| has(&store, *shard)).collect();
         assert_eq!(left, (0..shards).filter(expected).collect::<Vec<_>>(), "{is_wanted_again}");
     }
+}
+
+/// One that is open stays for the same reason; after a restart it was removed, with a vote that its group may have needed.
+#[test]
+fn a_left_over_replica_is_kept_while_a_change_of_its_voters_may_be_under_way() {
+    let (own, at) = (RaftId(1), LogPosition { term: 2, index: 50 });
+    let ids = |ids: &[u64]| ids.iter().copied().map(RaftId).collect::<BTreeSet<_>>();
+    let stored = |voters: &[&[u64]]| Survivor {
+        applied: at,
+        committed: at,
+        last: at,
+        voters: voters.iter().map(|set| ids(set)).collect(),
+    };
+    let mapped = |confirmed_at| Replicas { voters: ids(&[2, 3, 4]), confirmed_at, wanted: None };
+    let joint = stored(&[&[2, 3, 4], &[1, 2, 3]]);
+    assert!(is_half_way(own, Some(&mapped(30)), &joint));
+    assert!(is_half_way(own, None, &joint), "nobody says that it is over");
+    assert!(!is_half_way(own, Some(&mapped(51)), &joint), "it was replaced meanwhile");
+    assert!(!is_half_way(own, Some(&mapped(30)), &stored(&[&[2, 3, 4], &[2, 3, 5]])), "it has no vote");
+    assert!(!is_half_way(own, Some(&mapped(30)), &stored(&[&[1, 2, 3]])), "no change is under way");
 }

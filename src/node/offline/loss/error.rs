@@ -82,16 +82,29 @@ pub enum RecoverError {
     },
     /// The cluster would let a lost volume come back.
     #[error(
-        "as far as this volume knows, the cluster would still accept the old volumes of {names}, and {which} could go on there at \
-         the same time; nothing was changed. Start this node, and a node with an empty volume under each of those names: when \
-         `playhouse nodes`, asked here, shows them as up with other Raft ids, the cluster never accepts the old volumes again. Then \
-         stop this node, and give the same command again"
+        "as far as this volume knows, the cluster would still accept these volumes, and {which} could go on there at the same time: \
+         {volumes}; nothing was changed. Start this node, and under each of those names a node with an empty volume of another Raft \
+         id: when `playhouse nodes`, asked here, shows them as up with other Raft ids than those, the cluster never accepts those \
+         volumes again. Then stop this node, and give the same command again"
     )]
     NotFenced {
         /// Which group.
         which: String,
-        /// Whose.
-        names: String,
+        /// Which volumes: names and Raft ids.
+        volumes: String,
+    },
+    /// Lost volumes were being replaced when more were lost, and the new ones may vote already.
+    #[error(
+        "{which} was about to get replicas on these volumes, which may vote already and have entries that this volume lacks: \
+         {volumes}; nothing was changed. Start this node and them first: it may go on by itself. If it does not, give each of them \
+         another empty volume, and when `playhouse nodes`, asked here, shows them as up with other Raft ids than those, stop this \
+         node, and give the same command again"
+    )]
+    Arriving {
+        /// Which group.
+        which: String,
+        /// Which volumes: names and Raft ids.
+        volumes: String,
     },
     /// Others have volumes that would not take part.
     #[error(
@@ -111,6 +124,17 @@ pub enum RecoverError {
         which: String,
         /// Whose volumes have one.
         voters: String,
+    },
+    /// The groups have too much that is not applied yet.
+    #[error(
+        "{bytes} bytes would have to be written at once, and {bytes_max} is the most: too much on this volume was never applied; \
+         nothing was changed. Use another volume, or restore a backup"
+    )]
+    TooLarge {
+        /// How much it is.
+        bytes: usize,
+        /// How much it may be.
+        bytes_max: usize,
     },
     /// It failed after the first change. Nothing else says that something was changed.
     #[error(

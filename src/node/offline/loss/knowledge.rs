@@ -70,7 +70,7 @@ impl Knowledge {
             let (names, LogPosition { term, index }) = (self.names(left).join(", "), replica.last);
             return Err(RecoverError::OthersLeft { which: which.to_string(), names, term, index });
         }
-        self.check_fenced(which, &others)?;
+        self.check_fenced(which, mapped, replica, &others)?;
         Ok(others)
     }
 
@@ -150,13 +150,32 @@ impl Knowledge {
     }
 
     /// The cluster lets none of these volumes come back.
-    fn check_fenced(&self, which: Which, others: &BTreeSet<RaftId>) -> Result<(), RecoverError> {
+    fn check_fenced(
+        &self,
+        which: Which,
+        mapped: &Replicas,
+        replica: &Survivor,
+        others: &BTreeSet<RaftId>,
+    ) -> Result<(), RecoverError> {
         let accepted: Vec<_> = others.iter().filter(|id| !self.is_refused(**id)).collect();
-        if !accepted.is_empty() {
-            let names = self.names(accepted).join(", ");
-            return Err(RecoverError::NotFenced { which: which.to_string(), names });
+        if accepted.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let (which, volumes) = (which.to_string(), self.volumes(&accepted));
+        let has_voted = |id: &RaftId| replica.votes(*id) || mapped.voters.contains(id);
+        if accepted.into_iter().any(has_voted) {
+            Err(RecoverError::NotFenced { which, volumes })
+        } else {
+            Err(RecoverError::Arriving { which, volumes })
+        }
+    }
+
+    /// What people call these volumes, and which of that name they are.
+    fn volumes(&self, ids: &[&RaftId]) -> String {
+        let volume = |id: &&RaftId| format!("{} (Raft id {:016x})", self.names([*id]).join(""), id.0);
+        let mut volumes: Vec<_> = ids.iter().map(volume).collect();
+        volumes.sort();
+        volumes.join(", ")
     }
 
     /// Whether the cluster never accepts the volume again. Of one that was never heard of here it may know more elsewhere.

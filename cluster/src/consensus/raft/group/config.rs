@@ -9,6 +9,10 @@ use crate::consensus::GroupId;
 /// How a Raft group behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// How large one proposal may be, encoded. A larger one is refused and its term ends. Keep it 64 KiB below the largest
+    /// request that the [`Transport`](crate::consensus::Transport) carries: an entry that cannot be sent, and all behind it,
+    /// would never be committed.
+    pub proposal_bytes_max: usize,
     /// How often a leader tells its followers that it is there.
     pub heartbeat: Duration,
     /// So long, and up to 40 ms more, a leader waits for the next entry before it tells followers that the last one is committed.
@@ -36,6 +40,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            proposal_bytes_max: (16 << 20) - (64 << 10),
             heartbeat: Duration::from_millis(200),
             commits_held: Duration::from_millis(20),
             election: (Duration::from_millis(500), Duration::from_millis(1_000)),

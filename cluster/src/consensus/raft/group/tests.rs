@@ -84,3 +84,26 @@ async fn a_leader_that_asks_for_an_election_leads_in_a_later_term() {
         apply(&next.group, later, 1..=1, 10).await;
     }
 }
+
+/// No follower ever got it, so nothing more of the group was committed, whoever led.
+#[tokio::test(start_paused = true)]
+async fn a_proposal_that_no_request_can_carry_ends_its_term_and_not_the_group() {
+    let overhead = size_of::<u64>() + 9;
+    let mesh = mesh();
+    let nodes = mesh.found(3, &config()).await;
+    let (node, term) = leader(&nodes).await;
+    let largest = config().proposal_bytes_max - overhead;
+    apply(&node.group, term, 1..=1, largest).await;
+    let refused = [Progress::Failed(ProposeError::NotCommitted)];
+    assert_eq!(heard(propose(&node.group, term, 2, largest + 1).await).await, refused);
+    assert_eq!(
+        heard(propose(&node.group, term, 3, 10).await).await,
+        refused,
+        "it may follow from the one before"
+    );
+    node.group.elect().await.unwrap();
+    until("the term is over", || *node.group.leadership().borrow() != (Leadership::Leader { term })).await;
+    let (next, later) = leader(&nodes).await;
+    apply(&next.group, later, 1..=1, 10).await;
+    until("all are equal", || nodes.iter().all(|other| state(&other.group) == state(&next.group))).await;
+}

@@ -121,6 +121,25 @@ async fn a_purge_far_ahead_of_the_log_removes_only_what_is_stored() {
     assert_eq!(log.try_get_log_entries(0..u64::MAX).await.unwrap().len(), 2);
 }
 
+/// Each cut looked again, on the thread of consensus, through everything that was ever removed.
+#[tokio::test(start_paused = true)]
+async fn only_the_first_cut_of_an_open_log_looks_for_garbage() {
+    let mut log = log(0);
+    append(&mut log, 0..40, 10).await;
+    log.purge(log_id(9)).await.unwrap();
+    assert_eq!(log.first_stored().unwrap(), Some(10));
+    let mut garbage = Batch::new();
+    garbage.put(log.keys.entry(2), encode(&entry(2, 10)));
+    log.store.apply(garbage).await.unwrap();
+    log.purge(log_id(19)).await.unwrap();
+    assert_eq!(log.first_stored().unwrap(), Some(2), "it was not looked for");
+    assert_eq!(indexes(&log.try_get_log_entries(0..22).await.unwrap()), [20, 21]);
+    let mut log = Log::open(log.store.clone(), GroupId(1), 0, None).unwrap();
+    log.purge(log_id(29)).await.unwrap();
+    assert_eq!(log.first_stored().unwrap(), Some(30));
+    assert_eq!(log.try_get_log_entries(0..u64::MAX).await.unwrap().len(), 10);
+}
+
 /// Garbage of a cut that was interrupted lies below the gap that a snapshot made; a removal for every index between would take
 /// for ever.
 #[tokio::test(start_paused = true)]

@@ -100,14 +100,15 @@ fn a_shard_goes_on_when_all_its_other_volumes_are_lost_and_refused() {
 fn a_volume_that_the_cluster_would_accept_again_holds_the_shard_back() {
     let mut known = whole();
     let unfenced = |known: &Knowledge| match check(known, LOG, &both()) {
-        Err(RecoverError::NotFenced { names, .. }) => names,
+        Err(RecoverError::NotFenced { volumes, .. }) => volumes,
         other => panic!("{other:?}"),
     };
-    assert_eq!(unfenced(&known), "n-0, n-1");
+    let (n_0, n_1) = ("n-0 (Raft id 0000000000000064)", "n-1 (Raft id 0000000000000065)");
+    assert_eq!(unfenced(&known), format!("{n_0}, {n_1}"));
     do_(&mut known.state, &Command::Unreachable { raft_id: RaftId(100), incarnation: Incarnation(1) });
-    assert_eq!(unfenced(&known), "n-0, n-1", "who is down may return");
+    assert_eq!(unfenced(&known), format!("{n_0}, {n_1}"), "who is down may return");
     join(&mut known.state, "n-0", 200);
-    assert_eq!(unfenced(&known), "n-1");
+    assert_eq!(unfenced(&known), n_1);
 }
 
 #[test]
@@ -146,6 +147,29 @@ fn a_move_that_only_the_configuration_knows_counts() {
     }
 }
 
+/// `n-0` was lost and was about to get its replica back on a new volume when `n-1` was lost. The operator was told to do what was
+/// done: to start `n-0` with an empty volume.
+#[test]
+fn a_replacement_that_was_under_way_is_to_be_replaced_itself() {
+    let mut known = whole();
+    join(&mut known.state, "n-0", 200);
+    let voters = ids([200, 101, OWN]);
+    let start = vec![Start { which: SHARD, voters, reason: Reason::Balance }];
+    do_(&mut known.state, &Command::Plan(Plan { start, ..Plan::default() }));
+    let unfenced = check(&known, LOG, &both()).unwrap_err().to_string();
+    assert!(
+        unfenced.contains("n-0 (Raft id 00000000000000c8), n-1 (Raft id 0000000000000065)"),
+        "{unfenced}"
+    );
+    join(&mut known.state, "n-1", 201);
+    match check(&known, LOG, &both()) {
+        Err(RecoverError::Arriving { volumes, .. }) => assert_eq!(volumes, "n-0 (Raft id 00000000000000c8)"),
+        other => panic!("{other:?}"),
+    }
+    join(&mut known.state, "n-0", 300);
+    assert_eq!(check(&known, LOG, &both()).unwrap(), ids([100, 101, 200]));
+}
+
 #[test]
 fn a_move_that_only_the_log_knows_counts() {
     assert_eq!(left(&fenced(), &[&[100, 101, OWN], &[101, OWN, 103]]), "n-3");
@@ -168,7 +192,7 @@ fn of_two_volumes_only_one_goes_on() {
     join(&mut other.state, "n-0", 200);
     let lost = names(["n-0", "n-2"]);
     assert!(
-        matches!(check(&other, LOG, &lost), Err(RecoverError::NotFenced { names, .. }) if names == "n-2")
+        matches!(check(&other, LOG, &lost), Err(RecoverError::NotFenced { volumes, .. }) if volumes.starts_with("n-2 "))
     );
     join(&mut other.state, "n-2", 202);
     assert_eq!(check(&other, LOG, &lost).unwrap(), ids([100, OWN]));

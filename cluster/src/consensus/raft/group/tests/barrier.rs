@@ -3,6 +3,7 @@
 use super::{config, mesh::*};
 use crate::consensus::raft::group::*;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 const SOON: Duration = Duration::from_millis(5);
 
@@ -53,4 +54,31 @@ async fn barriers_that_come_together_share_a_round() {
     let sent = mesh.counts.lock().sent - before;
     assert!(sent <= 8, "{sent} messages");
     assert_eq!(node.group.read_barrier(Term(term.0 + 1)).await, Err(ProposeError::NotCommitted));
+}
+
+/// A commit is told before it is applied: what was read of the state behind a barrier lacked effects that somebody had been told of.
+#[tokio::test(start_paused = true)]
+async fn a_replica_has_caught_up_when_what_is_committed_is_applied() {
+    let mesh = Mesh::new(1, Duration::ZERO);
+    let nodes = mesh.found(1, &config()).await;
+    let (node, term) = leader(&nodes).await;
+    apply(&node.group, term, 1..=3, 10).await;
+    let (go_on, held) = oneshot::channel::<()>();
+    let raft = &node.group.inner.raft;
+    let hold = raft.external_state_machine_request(|_| Box::pin(async move { drop(held.await) }));
+    hold.await.unwrap();
+    assert!(node.group.caught_up(SOON).await, "nothing waits");
+    let mut news = propose(&node.group, term, 4, 10).await;
+    assert_eq!(news.recv().await, Some(Progress::Committed));
+    assert_eq!(node.group.read_barrier(term).await, Ok(()));
+    assert!(!node.group.caught_up(SOON).await, "its turn comes behind what is held");
+    let waiting = node.group.caught_up(Duration::from_secs(60));
+    let released = async {
+        tokio::time::sleep(SOON).await;
+        go_on.send(()).unwrap();
+    };
+    assert!(tokio::join!(waiting, released).0);
+    assert!(node.group.get(&4_u64.to_be_bytes()).unwrap().is_some());
+    node.group.shutdown().await;
+    assert!(!node.group.caught_up(SOON).await, "it has stopped");
 }

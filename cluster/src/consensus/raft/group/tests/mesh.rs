@@ -21,6 +21,8 @@ use crate::{
 };
 
 pub const GROUP: GroupId = GroupId(1);
+/// As between nodes.
+const FRAME_BYTES_MAX: usize = 16 << 20;
 /// No wait of a test takes longer; without a limit, paused time would run on for ever.
 const LIMIT: Duration = Duration::from_secs(300);
 
@@ -123,6 +125,9 @@ impl Transport for Link {
         request: Bytes,
     ) -> BoxFuture<'static, Result<Bytes, TransportError>> {
         let lost = move |reason: &str| TransportError { to, reason: reason.to_owned() };
+        if request.len() > FRAME_BYTES_MAX {
+            return Box::pin(std::future::ready(Err(lost("too large"))));
+        }
         let in_flight = InFlight::begin(&self.mesh, request.len());
         let (answer, answered) = oneshot::channel();
         if let Some(answer) = self.mesh.pass(self.from, to, answer) {
