@@ -4,7 +4,7 @@ mod execute;
 mod gate;
 mod look;
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use playhouse_cluster::{
     collections::Hasher,
@@ -21,7 +21,7 @@ use super::{
     history::Subscribers,
     idempotency::Idempotency,
     keys::{Family, Of},
-    lost::{Lost, LostCommand},
+    lost::{Flood, Lost, LostCommand},
     outbox::{self, Outbox},
     pending::{Pending, ProposalNumber},
     records::{DeadLetter, Meta, OutboxCast, decode, encode},
@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     entity::{KindIndex, KindRegistry, Limits, Table, TableStatistics},
-    protocol::{CallError, EntityId, KindName, ShardId},
+    protocol::{Body, CallError, EntityId, KindName, Payload, ShardId},
     telemetry::UNKNOWN_KIND,
 };
 
@@ -105,8 +105,21 @@ pub struct Core {
     volatile_revision: u64,
     gate: Gate,
     statistics: ShardStatistics,
-    /// The kinds of dead letters that were not counted yet.
-    buried: BTreeMap<String, u64>,
+    /// Bounds the letters of commands that nobody waits for.
+    flood: Flood,
+    /// What was not counted yet.
+    counted: Counted,
+    /// When it was last told that timers are deferred.
+    deferred_told_ms: Option<u64>,
+}
+
+/// What was counted since the last look, by kind.
+#[derive(Debug, Default)]
+pub struct Counted {
+    /// Messages that could not be delivered.
+    pub dead_letters: BTreeMap<String, u64>,
+    /// Timers that wait for another release.
+    pub timers_deferred: BTreeMap<String, u64>,
 }
 
 /// What the driver proposes.
@@ -158,7 +171,9 @@ impl Core {
             volatile_revision: 0,
             gate: Gate::default(),
             statistics: ShardStatistics::default(),
-            buried: BTreeMap::new(),
+            flood: Flood::default(),
+            counted: Counted::default(),
+            deferred_told_ms: None,
         };
         Ok((core, casts.into_iter().map(cast).collect()))
     }
@@ -397,9 +412,14 @@ impl Core {
         (self.pending.open_number(), self.pending.open_bytes())
     }
 
-    /// How many messages could not be delivered since the last call, by the kind that they were meant for.
-    pub fn take_dead_letters(&mut self) -> BTreeMap<String, u64> {
-        std::mem::take(&mut self.buried)
+    /// What was counted since the last call.
+    pub fn take_counted(&mut self) -> Counted {
+        std::mem::take(&mut self.counted)
+    }
+
+    /// A dead letter is committed; part of acting on [`Effect::Buried`].
+    pub fn count_letter(&mut self, kind: KindIndex) {
+        self.count_dead_letters(kind, 1);
     }
 
     /// Which term this executor belongs to.
@@ -415,22 +435,21 @@ impl Core {
     }
 
     fn cast_done(&mut self, number: u64, outcome: CastOutcome) -> Result<(), StoreError> {
-        let cast = outbox::read_cast(&self.pending, number)?;
         if !self.outbox.done(number) {
             return Ok(());
         }
-        if let (CastOutcome::Undeliverable { reason }, Some(cast)) = (outcome, cast) {
-            self.bury(DeadLetter { target: cast.target, body: cast.body, reason, at_ms: self.meta.clock_ms });
+        let CastOutcome::Undeliverable { reason } = outcome else { return Ok(()) };
+        if let Some(cast) = outbox::read_cast(&self.pending, number)? {
+            self.bury(cast.target, cast.body, reason);
         }
         Ok(())
     }
 
     /// Commands that the mailbox had no room for become dead letters.
     pub(super) fn lost(&mut self, lost: Lost) {
-        let at_ms = self.meta.clock_ms;
         for LostCommand { kind, name, key, body } in lost.kept {
             let target = EntityId { kind: self.name_of(kind, name.as_ref()).clone(), key };
-            self.bury(DeadLetter { target, body: body.to_body(), reason: NO_ROOM.to_owned(), at_ms });
+            self.lose(target, &body, &NO_ROOM);
         }
         for (kind, count) in lost.more {
             self.count_dead_letters(KindIndex(kind), count);
@@ -445,13 +464,35 @@ impl Core {
     /// What this node does not have is counted together: names that somebody invents must not become labels.
     fn count_dead_letters(&mut self, kind: KindIndex, count: u64) {
         self.statistics.dead_letters += count;
-        let label = self.kinds.describe(kind).map_or(UNKNOWN_KIND, |kind| kind.kind.as_str());
-        *self.buried.entry(label.to_owned()).or_default() += count;
+        let label = self.label(kind);
+        *self.counted.dead_letters.entry(label).or_default() += count;
     }
 
-    fn bury(&mut self, letter: DeadLetter) {
-        let kind = self.kinds.find(&letter.target.kind).unwrap_or(KindIndex::UNKNOWN);
-        self.count_dead_letters(kind, 1);
+    fn label(&self, kind: KindIndex) -> String {
+        self.kinds.describe(kind).map_or(UNKNOWN_KIND, |kind| kind.kind.as_str()).to_owned()
+    }
+
+    fn index_of(&self, kind: &KindName) -> KindIndex {
+        self.kinds.find(kind).unwrap_or(KindIndex::UNKNOWN)
+    }
+
+    /// Writes a letter about something that comes again when the letter is lost, so it counts when it is committed.
+    fn bury(&mut self, target: EntityId, body: Body, reason: String) {
+        let kind = self.index_of(&target.kind);
+        self.write_letter(target, body, reason);
+        self.gate.hold(Effect::Buried(kind));
+    }
+
+    /// A command that nobody waits for is lost. It counts at once, whatever becomes of its letter, if it has one.
+    fn lose(&mut self, target: EntityId, body: &Payload, reason: &dyn fmt::Display) {
+        self.count_dead_letters(self.index_of(&target.kind), 1);
+        if self.flood.takes(self.meta.clock_ms) {
+            self.write_letter(target, body.to_body(), reason.to_string());
+        }
+    }
+
+    fn write_letter(&mut self, target: EntityId, body: Body, reason: String) {
+        let letter = DeadLetter::new(target, body, reason, self.meta.clock_ms);
         outbox::bury(&mut self.pending, &mut self.meta, &letter);
     }
 }

@@ -12,7 +12,6 @@ use crate::{
     entity::{Command, Executed, KindIndex, Outcome, RecordChange, Scope, TimerChange},
     protocol::{Body, CallError, Content, EntityId, Key, Payload, Reply, RequestId},
     shard::{
-        DeadLetter,
         envelope::{Cast, Envelope, KeptReply, More, Position, ReplyTo},
         history,
         idempotency::Known,
@@ -134,7 +133,7 @@ impl Core {
         if let Some(position) = position.filter(|position| position.is_of_outbox()) {
             self.bury_cast(target, body, &error, position, reply);
         } else if matches!(reply, ReplyTo::Nobody) {
-            self.bury_command(target, body, &error);
+            self.lose(target, body, &error);
         } else {
             self.gate.hold_until(0, self.pending.open_number(), Effect::Reply(reply, Err(error)));
         }
@@ -151,15 +150,10 @@ impl Core {
         position: &Position,
         reply: ReplyTo,
     ) {
-        self.bury_command(target, body, error);
+        self.bury(target, body.to_body(), error.to_string());
         let nothing = KeptReply { body: Bytes::new(), revision: 0 };
         self.streams.executed(&mut self.pending, position, &nothing);
         self.gate.hold(Effect::Reply(reply, Ok(nothing.into())));
-    }
-
-    fn bury_command(&mut self, target: EntityId, body: &Payload, error: &CallError) {
-        let (body, reason, at_ms) = (body.to_body(), error.to_string(), self.meta.clock_ms);
-        self.bury(DeadLetter { target, body, reason, at_ms });
     }
 
     fn fresh(
@@ -220,7 +214,8 @@ impl Core {
     pub(super) fn timer(&mut self, due: Due) -> Result<(), StoreError> {
         let name = crate::protocol::KindName::new(&due.kind).ok();
         let Some(kind) = name.as_ref().and_then(|name| self.kinds.find(name)) else {
-            self.bury_timer(due, "this release does not know the kind");
+            let unknown = CallError::UnknownKind { kind: due.kind.clone() };
+            self.bury_timer(due, &unknown);
             return Ok(());
         };
         let command = Command::Encoded(Content::Binary, &due.command);
@@ -229,14 +224,16 @@ impl Core {
         match &outcome.reply {
             Ok(_) | Err(CallError::Refused(_)) => {}
             Err(error) => match put_off(error) {
-                Some(delay) => {
-                    let change = self.later(delay, due.name, due.command);
-                    self.timers.change(&mut self.pending, Of { kind: &due.kind, key: &key }, change)?;
-                }
-                None => self.bury_timer(due, &error.to_string()),
+                Some(delay) => self.set_again(due, delay)?,
+                None => self.bury_timer(due, error),
             },
         }
         self.finish(kind, &key, outcome, ReplyTo::Nobody)
+    }
+
+    fn set_again(&mut self, due: Due, delay: Duration) -> Result<(), StoreError> {
+        let change = self.later(delay, due.name, due.command);
+        self.timers.change(&mut self.pending, Of { kind: &due.kind, key: &due.key }, change)
     }
 
     fn later(&self, delay: Duration, name: CompactString, command: Bytes) -> TimerChange {
@@ -260,11 +257,10 @@ impl Core {
         self.finish(kind, key, outcome, ReplyTo::Nobody)
     }
 
-    fn bury_timer(&mut self, due: Due, reason: &str) {
+    fn bury_timer(&mut self, due: Due, error: &CallError) {
         if let Ok(target) = EntityId::new(&due.kind, due.key.as_str()) {
             let body = Body { content: Content::Binary, bytes: due.command };
-            let reason = format!("a timer fired, but: {reason}");
-            self.bury(DeadLetter { target, body, reason, at_ms: self.meta.clock_ms });
+            self.bury(target, body, format!("a timer fired, but: {error}"));
         }
     }
 

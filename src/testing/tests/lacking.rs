@@ -1,5 +1,7 @@
 //! A shard that is led by a release which does not have a kind.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
@@ -44,6 +46,14 @@ fn list(stage: &mut Stage, kind: &str) -> Result<Page, CallError> {
     let (kind, prefix) = (name(kind), String::new());
     stage.deliver(Message::List { kind, prefix, after: None, limit: 10, reply });
     page.try_recv().unwrap()
+}
+
+/// Gives the stage a command that nobody waits for.
+fn post(stage: &mut Stage, kind: &str) {
+    let (index, more) = (KindIndex::UNKNOWN, More::naming(KindIndex::UNKNOWN, &name(kind)));
+    let (key, body, reply) = (Key::new("c").unwrap(), Body::json("1").into(), ReplyTo::Nobody);
+    let (position, deadline) = (None, None);
+    stage.deliver(Message::Command(Envelope { kind: index, key, body, reply, position, deadline, more }));
 }
 
 #[test]
@@ -99,18 +109,7 @@ fn dead_letters_of_kinds_that_the_leader_lacks_are_counted_together() {
     let mut stage = Stage::start(other());
     stage.call::<Sender>("s", &sender::Command::AddTo("c".to_owned())).unwrap();
     stage.settle();
-    // One that nobody waits for.
-    let (kind, more) = (KindIndex::UNKNOWN, More::naming(KindIndex::UNKNOWN, &name("cuonter")));
-    let (key, body, reply) = (Key::new("c").unwrap(), Body::json("1").into(), ReplyTo::Nobody);
-    stage.deliver(Message::Command(Envelope {
-        kind,
-        key,
-        body,
-        reply,
-        position: None,
-        deadline: None,
-        more,
-    }));
+    post(&mut stage, "cuonter");
     let letters = stage.dead_letters();
     let targets: Vec<_> = letters.iter().map(|letter| letter.target.to_string()).collect();
     assert_eq!(targets, ["counter/c", "cuonter/c"]);
@@ -131,4 +130,17 @@ fn a_numbered_command_of_a_volatile_kind_is_executed_without_a_record() {
     };
     let [first, second] = [left(&mut stage), left(&mut stage)];
     assert_ne!(first, second, "both took a token");
+}
+
+/// Each of them was a write to all replicas and a line of the log, in the middle of a rolling update.
+#[test]
+fn of_a_flood_that_nobody_waits_for_a_few_letters_are_kept_and_all_are_counted() {
+    let mut stage = Stage::start(other());
+    for second in 1..=3 {
+        (0..1_000).for_each(|_| post(&mut stage, "limiter"));
+        let letters = stage.dead_letters();
+        assert_eq!(letters.len(), 8 * second, "the first ones of each second");
+        stage.advance(Duration::from_secs(1));
+    }
+    assert_eq!(stage.dead_letters_counted(), [("unknown".to_owned(), 3_000)].into());
 }
