@@ -33,6 +33,13 @@ enum Origin {
     Internal,
 }
 
+/// How long a timer waits at least that the release which leads its shard cannot take, and by how many seconds more at most, so that
+/// those that waited together do not come together.
+const DEFERRED: Duration = Duration::from_secs(30);
+const DEFERRED_SPREAD_SECONDS: u64 = 30;
+/// How often it is told that timers are deferred.
+const DEFERRED_TOLD_MS: u64 = 60_000;
+
 /// How long a timer waits that could not fire because its shard was too busy.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -44,6 +51,14 @@ fn put_off(error: &CallError) -> Option<Duration> {
         CallError::Overloaded { .. } => Some(BUSY),
         _ => None,
     }
+}
+
+/// Whether another release may be able to do it: one that has the kind, knows the command, or reads the state.
+fn is_for_another_release(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::UnknownKind { .. } | CallError::InvalidBody { .. } | CallError::UnreadableState { .. }
+    )
 }
 
 impl Core {
@@ -215,14 +230,14 @@ impl Core {
         let name = crate::protocol::KindName::new(&due.kind).ok();
         let Some(kind) = name.as_ref().and_then(|name| self.kinds.find(name)) else {
             let unknown = CallError::UnknownKind { kind: due.kind.clone() };
-            self.bury_timer(due, &unknown);
-            return Ok(());
+            return self.defer(KindIndex::UNKNOWN, due, &unknown);
         };
         let command = Command::Encoded(Content::Binary, &due.command);
         let outcome = self.execute(kind, &due.key, command, None, Origin::Internal, false);
         let key = due.key.clone();
         match &outcome.reply {
             Ok(_) | Err(CallError::Refused(_)) => {}
+            Err(error) if is_for_another_release(error) => self.defer(kind, due, error)?,
             Err(error) => match put_off(error) {
                 Some(delay) => self.set_again(due, delay)?,
                 None => self.bury_timer(due, error),
@@ -234,6 +249,21 @@ impl Core {
     fn set_again(&mut self, due: Due, delay: Duration) -> Result<(), StoreError> {
         let change = self.later(delay, due.name, due.command);
         self.timers.change(&mut self.pending, Of { kind: &due.kind, key: &due.key }, change)
+    }
+
+    /// During a rolling update an older release may lead. Unlike a cast, a timer has none behind it that must not overtake it, so it
+    /// can wait for another leader.
+    fn defer(&mut self, kind: KindIndex, due: Due, error: &CallError) -> Result<(), StoreError> {
+        let now_ms = self.meta.clock_ms;
+        if self.deferred_told_ms.is_none_or(|told_ms| told_ms.saturating_add(DEFERRED_TOLD_MS) <= now_ms) {
+            self.deferred_told_ms = Some(now_ms);
+            let (shard, kind, key) = (self.shard.0, &due.kind, &due.key);
+            tracing::warn!(shard, kind, %key, %error, "timers wait for a release that can take them");
+        }
+        *self.counted.timers_deferred.entry(self.label(kind)).or_default() += 1;
+        self.statistics.timers_deferred += 1;
+        let spread = self.statistics.timers_deferred % (DEFERRED_SPREAD_SECONDS + 1);
+        self.set_again(due, DEFERRED + Duration::from_secs(spread))
     }
 
     fn later(&self, delay: Duration, name: CompactString, command: Bytes) -> TimerChange {

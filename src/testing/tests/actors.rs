@@ -112,7 +112,7 @@ pub(super) mod dozer {
 
 /// One kind in two releases.
 pub(super) mod gauge {
-    use std::ops::RangeInclusive;
+    use std::{ops::RangeInclusive, time::Duration};
 
     use super::*;
     use crate::{
@@ -122,6 +122,14 @@ pub(super) mod gauge {
 
     #[derive(Serialize, Deserialize)]
     pub(crate) enum Command {
+        Set(i32),
+        /// Comes in a second.
+        Later(Box<Command>),
+    }
+
+    /// As the old release has it, before there was a timer.
+    #[derive(Serialize, Deserialize)]
+    pub(crate) enum OldCommand {
         Set(i32),
     }
 
@@ -133,7 +141,7 @@ pub(super) mod gauge {
 
     impl Entity for OldGauge {
         const KIND: &'static str = "gauge";
-        type Command = Command;
+        type Command = OldCommand;
         type Reply = ();
         type Event = NoEvents;
         type Error = std::convert::Infallible;
@@ -142,8 +150,8 @@ pub(super) mod gauge {
             Self::default()
         }
 
-        fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
-            let Command::Set(celsius) = command;
+        fn handle(&self, command: OldCommand, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
+            let OldCommand::Set(celsius) = command;
             context.save(Self { celsius });
             Ok(())
         }
@@ -170,8 +178,10 @@ pub(super) mod gauge {
         }
 
         fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
-            let Command::Set(celsius) = command;
-            context.save(Self { celsius: celsius.into(), sets: self.sets + 1 });
+            match command {
+                Command::Set(celsius) => context.save(Self { celsius: celsius.into(), sets: self.sets + 1 }),
+                Command::Later(command) => context.set_timer("later", Duration::from_secs(1), &command),
+            }
             Ok(())
         }
 

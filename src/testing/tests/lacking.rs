@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Sender, add, sender};
+use super::{Gauge, OldGauge, Sender, add, gauge, sender};
 use crate::{
     entity::KindIndex,
-    kinds::{Counter, Limiter},
+    kinds::{Counter, Limiter, Room},
     protocol::{Body, CallError, Key, KindName, Page, Reply},
     shard::{Envelope, Message, More, Position, ReplyTo, StreamId},
     testing::{Release, Stage},
@@ -143,4 +143,43 @@ fn of_a_flood_that_nobody_waits_for_a_few_letters_are_kept_and_all_are_counted()
         stage.advance(Duration::from_secs(1));
     }
     assert_eq!(stage.dead_letters_counted(), [("unknown".to_owned(), 3_000)].into());
+}
+
+/// During a rolling update an older release leads for a while. Whatever fell due meanwhile became a dead letter, and those who
+/// set the next timer when one fires stopped for good.
+#[test]
+fn a_timer_waits_for_a_release_that_has_its_kind() {
+    let mut stage = Stage::of::<Room>();
+    stage.call_json("room", "lobby", &json!({"join": {"member": "ann", "ttl_ms": 5000}})).unwrap();
+    stage.take_published();
+    stage.deploy(other());
+    stage.advance(Duration::from_secs(3_600));
+    assert_eq!((stage.dead_letters(), stage.timers().len()), (vec![], 1));
+
+    stage.deploy(Release::new().kind::<Room>());
+    stage.advance(Duration::from_secs(60));
+    let published = stage.take_published();
+    assert_eq!((published.len(), stage.timers().len()), (1, 0));
+    assert_eq!(published[0].item["left"]["expired"], true);
+}
+
+/// The state that a newer release wrote, or the command that it knows, is no reason either.
+#[test]
+fn a_timer_waits_for_a_release_that_can_read_it() {
+    use gauge::Command::{Later, Set};
+    let mut stage = Stage::of::<Gauge>();
+    for (key, command) in [("state", Set(7)), ("command", Later(Box::new(Set(7))))] {
+        stage.call::<Gauge>(key, &Set(1)).unwrap();
+        stage.call::<Gauge>(key, &Later(Box::new(command))).unwrap();
+    }
+    stage.deploy(Release::new().kind::<OldGauge>());
+    stage.advance(Duration::from_secs(3_600));
+    assert_eq!((stage.dead_letters(), stage.timers().len()), (vec![], 2));
+
+    stage.deploy(Release::new().kind::<Gauge>());
+    stage.advance(Duration::from_secs(61));
+    for key in ["state", "command"] {
+        assert_eq!(stage.view::<Gauge>(key), json!({"celsius": 7, "sets": 2}));
+    }
+    assert_eq!((stage.dead_letters(), stage.timers().len()), (vec![], 0));
 }
