@@ -37,6 +37,10 @@ use crate::{
 
 /// Why a command that nobody waits for was not taken.
 const NO_ROOM: &str = "the mailbox of its shard was full";
+/// How many revisions of `Volatile` items lie between two terms. Nobody remembers how far the last leader counted, so each begins
+/// where no leader before it came. What bounds it: 2^28 items of one shard in one term, and 2^25 terms; then it is no longer
+/// below 2^53, the last number that every reader of JSON takes for what it is.
+const VOLATILE_REVISIONS_PER_TERM: u64 = 1 << 28;
 /// How many timers fire before messages get their turn again.
 const FIRED_AT_ONCE_MAX: usize = 256;
 
@@ -66,6 +70,8 @@ pub struct Config {
     pub housekeeping_after: Duration,
     /// How many subscribers a shard may have.
     pub subscribers_max: usize,
+    /// How many timers of `Volatile` entities a shard may have. Past this, commands of such entities that set one are refused.
+    pub volatile_timers_max: usize,
 }
 
 impl Default for Config {
@@ -82,6 +88,7 @@ impl Default for Config {
             passivate_after: Duration::from_secs(300),
             housekeeping_after: Duration::from_millis(20),
             subscribers_max: 10_000,
+            volatile_timers_max: 100_000,
         }
     }
 }
@@ -168,7 +175,7 @@ impl Core {
             meta,
             subscribers: Subscribers::default(),
             next_listener: 0,
-            volatile_revision: 0,
+            volatile_revision: term.0.saturating_mul(VOLATILE_REVISIONS_PER_TERM),
             gate: Gate::default(),
             statistics: ShardStatistics::default(),
             flood: Flood::default(),

@@ -4,6 +4,7 @@ mod actors;
 mod lacking;
 mod undeliverable;
 mod undisturbed;
+mod volatile;
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::{
     protocol::{Body, CallError, Json, Key},
     shard::{Lost, LostCommand, Message},
 };
-use actors::{Dozer, Gauge, Hoard, OldGauge, Sender, dozer, gauge, hoard, sender};
+use actors::{Beacon, Dozer, Gauge, Hoard, OldGauge, Sender, beacon, dozer, gauge, hoard, sender};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -314,6 +314,7 @@ impl Core {
             limits: &self.config.limits,
             proposal: self.pending.open_number(),
             casts_room: outbox_max.saturating_sub(self.outbox.len()),
+            timers_room: self.config.volatile_timers_max.saturating_sub(self.timers.volatile_len()),
             wants_reply,
         };
         self.statistics.executed += 1;

@@ -35,6 +35,7 @@ impl Core {
             limits: &self.config.limits,
             proposal: self.pending.open_number(),
             casts_room: 0,
+            timers_room: 0,
             wants_reply: true,
         };
         let outcome = self.tables[usize::from(kind.0)].view(&key, &scope);
@@ -119,7 +120,9 @@ impl Core {
         };
         let missed = if self.tables[usize::from(kind.0)].is_volatile() {
             let last = self.volatile_revision;
-            Missed { after: last, gap: None, items: Vec::new(), last, proposal: 0 }
+            // Behind a revision that there is not yet nothing would be heard for a long time, so that is refused.
+            let after = after.map_or(last, |after| after.max(last));
+            Missed { after, gap: None, items: Vec::new(), last, proposal: 0 }
         } else {
             history::missed(&self.pending, Of { kind: name.as_str(), key: &key }, after)?
         };

@@ -1,4 +1,4 @@
-//! Kinds that do what the kinds that ship do not: cast, spawn, grow too large, change their schema.
+//! Kinds that do what the kinds that ship do not: cast, spawn, grow too large, change their schema, publish from memory alone.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +7,7 @@ use crate::{
     protocol::Key,
 };
 
+pub(super) use beacon::Beacon;
 pub(super) use dozer::Dozer;
 pub(super) use gauge::{Gauge, OldGauge};
 pub(super) use hoard::Hoard;
@@ -51,6 +52,48 @@ pub(super) mod sender {
                 Command::Stay => context.save(Self),
                 Command::Go => context.remove(),
                 Command::Look => {}
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Lives in memory alone, publishes, and sets timers.
+pub(super) mod beacon {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::entity::Durability;
+
+    #[derive(Clone, Default, Serialize, Deserialize)]
+    pub(crate) struct Beacon;
+
+    #[derive(Serialize, Deserialize)]
+    pub(crate) enum Command {
+        /// Publishes that number.
+        Flash(u32),
+        /// Sets a thousand timers of that name: it flashes once for each, after that time.
+        Later(String, Duration),
+    }
+
+    impl Entity for Beacon {
+        const KIND: &'static str = "beacon";
+        const DURABILITY: Durability = Durability::Volatile;
+        type Command = Command;
+        type Reply = ();
+        type Event = NoEvents;
+        type Error = std::convert::Infallible;
+
+        fn birth(_: &Key) -> Self {
+            Self
+        }
+
+        fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
+            match command {
+                Command::Flash(number) => context.publish(&number),
+                Command::Later(name, after) => (0..1_000).for_each(|number| {
+                    context.set_timer(&format!("{name} {number}"), after, &Command::Flash(number));
+                }),
             }
             Ok(())
         }
