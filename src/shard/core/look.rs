@@ -79,13 +79,19 @@ impl Core {
         let has_more = entities.len() > limit;
         entities.truncate(limit);
         let next_after = entities.last().filter(|_| has_more).map(|(key, _)| key.clone());
-        let is_unknown = entities.is_empty() && self.kinds.find(name).is_none();
+        let is_unknown = entities.is_empty() && self.kinds.find(name).is_none() && !self.is_stored(name)?;
         let page = if is_unknown { Err(unknown(name)) } else { Ok(Page { entities, next_after }) };
         let open = self.pending.open_number();
         // Any proposal on its way may be part of what was seen.
         let saw = if self.pending.is_clean() { open - 1 } else { open };
         self.gate.hold_until(saw, open, Effect::Page(reply, page));
         Ok(())
+    }
+
+    /// Whether there is any entity of that kind.
+    fn is_stored(&self, kind: &KindName) -> Result<bool, StoreError> {
+        let start = keys::kind_prefix(Family::Image, kind.as_str(), "");
+        Ok(!self.pending.scan(&start, &keys::after_prefix(&start), 1)?.is_empty())
     }
 
     fn revision(&self, kind: &str, key: &Key, image: &[u8]) -> Result<u64, StoreError> {
@@ -115,7 +121,8 @@ impl Core {
             return Ok(());
         }
         let Some(kind) = self.kinds.find(name) else {
-            drop(reply.send(Err(unknown(name))));
+            let unknown = Effect::NoSubscription(reply, unknown(name));
+            self.gate.hold_until(0, self.pending.open_number(), unknown);
             return Ok(());
         };
         let missed = if self.tables[usize::from(kind.0)].is_volatile() {

@@ -41,9 +41,9 @@ fn numbered(kind: KindIndex, more: Option<Box<More>>, body: &str) -> (Message, O
 
 type Outcome = oneshot::Receiver<Result<Reply, CallError>>;
 
-fn list(stage: &mut Stage, kind: &str) -> Result<Page, CallError> {
+fn list(stage: &mut Stage, kind: &str, prefix: &str) -> Result<Page, CallError> {
     let (reply, mut page) = oneshot::channel();
-    let (kind, prefix) = (name(kind), String::new());
+    let (kind, prefix) = (name(kind), prefix.to_owned());
     stage.deliver(Message::List { kind, prefix, after: None, limit: 10, reply });
     page.try_recv().unwrap()
 }
@@ -98,9 +98,14 @@ fn a_list_shows_what_others_wrote_of_a_kind_that_the_leader_lacks() {
     let mut stage = Stage::of::<Counter>();
     stage.call::<Counter>("c", &add(1)).unwrap();
     stage.deploy(other());
-    assert_eq!(list(&mut stage, "counter").unwrap().entities, [(Key::new("c").unwrap(), 1)]);
-    assert_eq!(list(&mut stage, "cuonter"), Err(unknown("cuonter")));
-    assert_eq!(list(&mut stage, "sender").unwrap().entities, [], "it has this one");
+    assert_eq!(list(&mut stage, "counter", "").unwrap().entities, [(Key::new("c").unwrap(), 1)]);
+    assert_eq!(list(&mut stage, "cuonter", ""), Err(unknown("cuonter")));
+    assert_eq!(list(&mut stage, "sender", "").unwrap().entities, [], "it has this one");
+    assert_eq!(
+        list(&mut stage, "counter", "x").unwrap().entities,
+        [],
+        "that no key begins so says nothing of the kind"
+    );
 }
 
 /// Every invented name would be one more label for ever.
