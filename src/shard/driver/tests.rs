@@ -247,7 +247,7 @@ async fn what_found_no_room_is_counted_although_the_term_ends_first() {
     let running = Started::over(group.clone(), MailboxConfig::default());
     let metrics = running.metrics.clone();
     for _ in 0..100 {
-        running.mailbox.lose(envelope(r#"{"add": 1}"#, ReplyTo::Nobody));
+        running.mailbox.lose(envelope(r#"{"add": 1}"#, ReplyTo::Nobody)).ok().unwrap();
     }
     running.end().await;
     assert_eq!(metrics.dead_letters.with_label_values(&[Counter::KIND]).get(), 100);
