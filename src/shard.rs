@@ -28,7 +28,7 @@ mod streams;
 mod timers;
 
 pub use self::budget::ResidentBudget;
-pub use self::core::{Config, Core, Effect, Proposal};
+pub use self::core::{Config, Core, Counted, Effect, Proposal};
 pub use driver::{Executor, Outgoing, ShardServices, run};
 pub use envelope::{
     Answer, Cast, CastOutcome, Envelope, Message, More, Position, ReplyTo, StreamId, Subscriber,

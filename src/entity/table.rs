@@ -32,6 +32,8 @@ pub struct Scope<'a> {
     pub proposal: u64,
     /// How many casts the outbox has room for.
     pub casts_room: usize,
+    /// How many timers of `Volatile` entities the shard has room for.
+    pub timers_room: usize,
     /// Whether somebody waits for the reply. That of a `Volatile` kind is not encoded for nobody.
     pub wants_reply: bool,
 }

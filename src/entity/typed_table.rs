@@ -174,6 +174,7 @@ fn accept<E: Entity>(
 ) -> Result<Executed, Fault> {
     let is_write = effects.is_write();
     check_casts(&effects, scope)?;
+    check_timers(&effects, scope)?;
     let change = std::mem::replace(&mut effects.change, Change::Keep);
     let folded = catch_unwind(AssertUnwindSafe(|| match change {
         Change::Keep => Ok(Next::Keep),
@@ -267,6 +268,16 @@ fn check_casts<E: Entity>(effects: &Effects<E>, scope: &Scope<'_>) -> Result<(),
     }
     if count > scope.casts_room {
         let what = "the outbox of this shard is full: casts wait for their acknowledgement".to_owned();
+        return Err(CallError::Overloaded { what });
+    }
+    Ok(())
+}
+
+/// Those of `Volatile` entities are in memory. One that moves a timer must find room, too.
+fn check_timers<E: Entity>(effects: &Effects<E>, scope: &Scope<'_>) -> Result<(), CallError> {
+    let set = effects.timers.iter().filter(|change| matches!(change, TimerChange::Set { .. })).count();
+    if E::DURABILITY == Durability::Volatile && set > scope.timers_room {
+        let what = "this shard has as many timers of entities in memory as it may".to_owned();
         return Err(CallError::Overloaded { what });
     }
     Ok(())

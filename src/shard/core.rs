@@ -4,7 +4,7 @@ mod execute;
 mod gate;
 mod look;
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use playhouse_cluster::{
     collections::Hasher,
@@ -21,7 +21,7 @@ use super::{
     history::Subscribers,
     idempotency::Idempotency,
     keys::{Family, Of},
-    lost::{Lost, LostCommand},
+    lost::{Flood, Lost, LostCommand},
     outbox::{self, Outbox},
     pending::{Pending, ProposalNumber},
     records::{DeadLetter, Meta, OutboxCast, decode, encode},
@@ -31,12 +31,16 @@ use super::{
 };
 use crate::{
     entity::{KindIndex, KindRegistry, Limits, Table, TableStatistics},
-    protocol::{CallError, EntityId, KindName, ShardId},
+    protocol::{Body, CallError, EntityId, KindName, Payload, ShardId},
     telemetry::UNKNOWN_KIND,
 };
 
 /// Why a command that nobody waits for was not taken.
 const NO_ROOM: &str = "the mailbox of its shard was full";
+/// How many revisions of `Volatile` items lie between two terms. Nobody remembers how far the last leader counted, so each begins
+/// where no leader before it came. What bounds it: 2^28 items of one shard in one term, and 2^25 terms; then it is no longer
+/// below 2^53, the last number that every reader of JSON takes for what it is.
+const VOLATILE_REVISIONS_PER_TERM: u64 = 1 << 28;
 /// How many timers fire before messages get their turn again.
 const FIRED_AT_ONCE_MAX: usize = 256;
 
@@ -66,6 +70,8 @@ pub struct Config {
     pub housekeeping_after: Duration,
     /// How many subscribers a shard may have.
     pub subscribers_max: usize,
+    /// How many timers of `Volatile` entities a shard may have. Past this, commands of such entities that set one are refused.
+    pub volatile_timers_max: usize,
 }
 
 impl Default for Config {
@@ -82,6 +88,7 @@ impl Default for Config {
             passivate_after: Duration::from_secs(300),
             housekeeping_after: Duration::from_millis(20),
             subscribers_max: 10_000,
+            volatile_timers_max: 100_000,
         }
     }
 }
@@ -105,8 +112,21 @@ pub struct Core {
     volatile_revision: u64,
     gate: Gate,
     statistics: ShardStatistics,
-    /// The kinds of dead letters that were not counted yet.
-    buried: BTreeMap<String, u64>,
+    /// Bounds the letters of commands that nobody waits for.
+    flood: Flood,
+    /// What was not counted yet.
+    counted: Counted,
+    /// When it was last told that timers are deferred.
+    deferred_told_ms: Option<u64>,
+}
+
+/// What was counted since the last look, by kind.
+#[derive(Debug, Default)]
+pub struct Counted {
+    /// Messages that could not be delivered.
+    pub dead_letters: BTreeMap<String, u64>,
+    /// Timers that wait for another release.
+    pub timers_deferred: BTreeMap<String, u64>,
 }
 
 /// What the driver proposes.
@@ -155,10 +175,12 @@ impl Core {
             meta,
             subscribers: Subscribers::default(),
             next_listener: 0,
-            volatile_revision: 0,
+            volatile_revision: term.0.saturating_mul(VOLATILE_REVISIONS_PER_TERM),
             gate: Gate::default(),
             statistics: ShardStatistics::default(),
-            buried: BTreeMap::new(),
+            flood: Flood::default(),
+            counted: Counted::default(),
+            deferred_told_ms: None,
         };
         Ok((core, casts.into_iter().map(cast).collect()))
     }
@@ -397,9 +419,14 @@ impl Core {
         (self.pending.open_number(), self.pending.open_bytes())
     }
 
-    /// How many messages could not be delivered since the last call, by the kind that they were meant for.
-    pub fn take_dead_letters(&mut self) -> BTreeMap<String, u64> {
-        std::mem::take(&mut self.buried)
+    /// What was counted since the last call.
+    pub fn take_counted(&mut self) -> Counted {
+        std::mem::take(&mut self.counted)
+    }
+
+    /// A dead letter is committed; part of acting on [`Effect::Buried`].
+    pub fn count_letter(&mut self, kind: KindIndex) {
+        self.count_dead_letters(kind, 1);
     }
 
     /// Which term this executor belongs to.
@@ -415,22 +442,21 @@ impl Core {
     }
 
     fn cast_done(&mut self, number: u64, outcome: CastOutcome) -> Result<(), StoreError> {
-        let cast = outbox::read_cast(&self.pending, number)?;
         if !self.outbox.done(number) {
             return Ok(());
         }
-        if let (CastOutcome::Undeliverable { reason }, Some(cast)) = (outcome, cast) {
-            self.bury(DeadLetter { target: cast.target, body: cast.body, reason, at_ms: self.meta.clock_ms });
+        let CastOutcome::Undeliverable { reason } = outcome else { return Ok(()) };
+        if let Some(cast) = outbox::read_cast(&self.pending, number)? {
+            self.bury(cast.target, cast.body, reason);
         }
         Ok(())
     }
 
     /// Commands that the mailbox had no room for become dead letters.
     pub(super) fn lost(&mut self, lost: Lost) {
-        let at_ms = self.meta.clock_ms;
         for LostCommand { kind, name, key, body } in lost.kept {
             let target = EntityId { kind: self.name_of(kind, name.as_ref()).clone(), key };
-            self.bury(DeadLetter { target, body: body.to_body(), reason: NO_ROOM.to_owned(), at_ms });
+            self.lose(target, &body, &NO_ROOM);
         }
         for (kind, count) in lost.more {
             self.count_dead_letters(KindIndex(kind), count);
@@ -445,13 +471,35 @@ impl Core {
     /// What this node does not have is counted together: names that somebody invents must not become labels.
     fn count_dead_letters(&mut self, kind: KindIndex, count: u64) {
         self.statistics.dead_letters += count;
-        let label = self.kinds.describe(kind).map_or(UNKNOWN_KIND, |kind| kind.kind.as_str());
-        *self.buried.entry(label.to_owned()).or_default() += count;
+        let label = self.label(kind);
+        *self.counted.dead_letters.entry(label).or_default() += count;
     }
 
-    fn bury(&mut self, letter: DeadLetter) {
-        let kind = self.kinds.find(&letter.target.kind).unwrap_or(KindIndex::UNKNOWN);
-        self.count_dead_letters(kind, 1);
+    fn label(&self, kind: KindIndex) -> String {
+        self.kinds.describe(kind).map_or(UNKNOWN_KIND, |kind| kind.kind.as_str()).to_owned()
+    }
+
+    fn index_of(&self, kind: &KindName) -> KindIndex {
+        self.kinds.find(kind).unwrap_or(KindIndex::UNKNOWN)
+    }
+
+    /// Writes a letter about something that comes again when the letter is lost, so it counts when it is committed.
+    fn bury(&mut self, target: EntityId, body: Body, reason: String) {
+        let kind = self.index_of(&target.kind);
+        self.write_letter(target, body, reason);
+        self.gate.hold(Effect::Buried(kind));
+    }
+
+    /// A command that nobody waits for is lost. It counts at once, whatever becomes of its letter, if it has one.
+    fn lose(&mut self, target: EntityId, body: &Payload, reason: &dyn fmt::Display) {
+        self.count_dead_letters(self.index_of(&target.kind), 1);
+        if self.flood.takes(self.meta.clock_ms) {
+            self.write_letter(target, body.to_body(), reason.to_string());
+        }
+    }
+
+    fn write_letter(&mut self, target: EntityId, body: Body, reason: String) {
+        let letter = DeadLetter::new(target, body, reason, self.meta.clock_ms);
         outbox::bury(&mut self.pending, &mut self.meta, &letter);
     }
 }

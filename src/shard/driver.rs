@@ -488,6 +488,8 @@ impl Running {
                 Effect::Cast(cast) => self.services.outgoing.cast(cast),
                 Effect::CastOnce { target, body } => self.services.outgoing.cast_once(target, body),
                 Effect::Spawn { kind, key, spawn } => self.spawn(kind, key, spawn),
+                Effect::NoSubscription(reply, error) => drop(reply.send(Err(error))),
+                Effect::Buried(kind) => self.core.count_letter(kind),
                 subscriber @ (Effect::Publish { .. } | Effect::StartSubscription(_)) => {
                     self.core.act_for_subscribers(subscriber);
                 }
@@ -520,7 +522,7 @@ impl Running {
             self.backlog.shrink_to(BACKLOG_KEPT);
             self.executor.statistics.send_replace(statistics);
             self.meter.tables(&self.core);
-            self.meter.dead_letters(self.core.take_dead_letters());
+            self.meter.counted(self.core.take_counted());
         }
     }
 
@@ -537,7 +539,7 @@ impl Running {
         refuse_all(left, &executor);
         // They are counted; there is no term any more in which they could be kept.
         lost.into_iter().for_each(|some| core.lost(*some));
-        meter.dead_letters(core.take_dead_letters());
+        meter.counted(core.take_counted());
         reads.into_iter().flatten().for_each(|effect| effect.refuse(CallError::NotCommitted));
         for (effect, known) in core.end() {
             effect.refuse(known);

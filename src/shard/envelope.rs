@@ -271,8 +271,8 @@ pub struct Cast {
 pub enum CastOutcome {
     /// Its target has dealt with it: it was executed, or refused by the entity, or is a dead letter there.
     Executed,
-    /// It cannot be delivered, now or later, and only this says so: of `Volatile` targets, and of releases whose shards keep no
-    /// letters of what was cast to them.
+    /// It cannot be delivered, now or later, and only this says so: it could not be sent to a `Volatile` target, it failed at one whose
+    /// kind the sender's node does not know, or at a release whose shards keep no letters of what was cast to them.
     Undeliverable {
         /// Why.
         reason: String,

@@ -100,6 +100,8 @@ pub(super) fn missed(pending: &Pending, of: Of<'_>, after: Option<u64>) -> Resul
 #[derive(Default)]
 pub(super) struct Subscribers {
     by_entity: BTreeMap<(KindIndex, Key), Vec<Listener>>,
+    /// All of them.
+    count: usize,
 }
 
 struct Listener {
@@ -116,6 +118,7 @@ impl Subscribers {
     pub(super) fn add(&mut self, kind: KindIndex, key: &Key, to: Subscriber, number: u64) {
         let listeners = self.by_entity.entry((kind, key.clone())).or_default();
         listeners.push(Listener { to, sent: None, early: Items::new(), number });
+        self.count += 1;
     }
 
     /// Sends what was missed; from now on the listener hears everything.
@@ -134,21 +137,21 @@ impl Subscribers {
 
     /// Takes a listener away.
     pub(super) fn remove(&mut self, kind: KindIndex, key: &Key, number: u64) {
-        let entity = (kind, key.clone());
-        if let Some(listeners) = self.by_entity.get_mut(&entity) {
-            listeners.retain(|listener| listener.number != number);
-            if listeners.is_empty() {
-                self.by_entity.remove(&entity);
-            }
-        }
+        self.retain(kind, key, |listener| listener.number != number);
     }
 
     /// Gives items to all listeners. One that is too slow or gone is dropped: its channel closes, and it
     /// subscribes again behind the last revision that it saw.
     pub(super) fn publish(&mut self, kind: KindIndex, key: &Key, items: &Items) {
+        self.retain(kind, key, |listener| listener.hear(items));
+    }
+
+    fn retain(&mut self, kind: KindIndex, key: &Key, stays: impl FnMut(&mut Listener) -> bool) {
         let entity = (kind, key.clone());
         let Some(listeners) = self.by_entity.get_mut(&entity) else { return };
-        listeners.retain_mut(|listener| listener.hear(items));
+        let before = listeners.len();
+        listeners.retain_mut(stays);
+        self.count -= before - listeners.len();
         if listeners.is_empty() {
             self.by_entity.remove(&entity);
         }
@@ -160,11 +163,12 @@ impl Subscribers {
             listeners.retain(|listener| !listener.to.is_closed());
             !listeners.is_empty()
         });
+        self.count = self.by_entity.values().map(Vec::len).sum();
     }
 
     /// How many listen.
     pub(super) fn len(&self) -> usize {
-        self.by_entity.values().map(Vec::len).sum()
+        self.count
     }
 }
 
@@ -182,5 +186,36 @@ impl Listener {
             self.sent = Some(*revision);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn those_who_listen_are_counted_however_they_leave() {
+        let (mut all, kind) = (Subscribers::default(), KindIndex(0));
+        let [one, other] = ["one", "other"].map(|key| Key::new(key).unwrap());
+        let mut ends = Vec::new();
+        for (number, key) in (0..).zip([&one, &one, &one, &other]) {
+            let (to, items) = mpsc::channel(1);
+            all.add(kind, key, to, number);
+            let missed = Missed { after: 0, gap: None, items: Items::new(), last: 0, proposal: 0 };
+            all.start(kind, key, number, missed);
+            ends.push(items);
+        }
+        assert_eq!(all.len(), 4);
+        all.remove(kind, &one, 0);
+        all.remove(kind, &one, 0);
+        assert_eq!(all.len(), 3);
+        let items = vec![(1, Bytes::new()), (2, Bytes::new())];
+        all.publish(kind, &one, &items);
+        assert_eq!(all.len(), 1, "two were too slow");
+        ends.clear();
+        all.sweep();
+        assert_eq!((all.len(), all.by_entity.len()), (0, 0));
     }
 }

@@ -8,7 +8,8 @@ use crate::{
     protocol::{Key, KindName, Payload},
 };
 
-/// How many of them are kept each time the executor looks. More are only counted: a shard that has no room has no time either.
+/// How many of them are kept each time the executor looks, and how many letters it writes of them in a second. More are only
+/// counted: a shard that has no room has no time either.
 const KEPT_MAX: usize = 8;
 
 /// What a mailbox had no room for since the executor looked.
@@ -42,5 +43,31 @@ impl Lost {
         } else {
             *self.more.entry(kind.0).or_default() += 1;
         }
+    }
+}
+
+/// Keeps a flood from filling the log of its shard with letters about itself: each is a write to all replicas.
+#[derive(Debug, Default)]
+pub(super) struct Flood {
+    /// Of the shard's clock.
+    second: u64,
+    /// What came in it.
+    came: usize,
+}
+
+impl Flood {
+    /// Whether a letter is kept of what came at that time of the shard's clock.
+    pub(super) fn takes(&mut self, now_ms: u64) -> bool {
+        let second = now_ms / 1_000;
+        if second != self.second {
+            *self = Self { second, came: 0 };
+        }
+        self.came += 1;
+        if self.came == KEPT_MAX + 1 {
+            tracing::warn!(
+                "commands that nobody waits for are lost faster than letters are kept; they are counted"
+            );
+        }
+        self.came <= KEPT_MAX
     }
 }

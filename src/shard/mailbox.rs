@@ -143,12 +143,16 @@ impl Mailbox {
     }
 
     /// Remembers a command that found no room and that nobody waits for, so that the executor [tells of it](Message::Lost).
-    /// After the end of the executor nobody does.
-    pub fn lose(&self, envelope: Envelope) {
+    ///
+    /// # Errors
+    ///
+    /// The command, after the end of the executor, which can tell of nothing any more.
+    #[allow(clippy::result_large_err)] // As of `push`.
+    pub fn lose(&self, envelope: Envelope) -> Result<(), Envelope> {
         let was_parked = {
             let mut queue = self.shared.queue.lock();
             if queue.is_closed {
-                return;
+                return Err(envelope);
             }
             queue.lost.get_or_insert_default().add(envelope);
             std::mem::take(&mut queue.is_parked)
@@ -156,6 +160,7 @@ impl Mailbox {
         if was_parked {
             self.shared.waiting.notify_one();
         }
+        Ok(())
     }
 
     /// Swaps everything that waits into `batch`, which must be empty. Its memory is used for what comes next.
@@ -232,6 +237,25 @@ mod tests {
         assert!(mailbox.push(own).is_ok());
         assert_eq!(mailbox.close().len(), 2);
         assert!(matches!(mailbox.push(message()), Err(MailboxError::Closed(_))));
+    }
+
+    /// It was forgotten, as if it had been told of.
+    #[test]
+    fn a_command_without_room_comes_back_when_nobody_can_tell_of_it_any_more() {
+        let mailbox = Mailbox::new(MailboxConfig::default());
+        let command = |number: u8| Envelope {
+            kind: crate::entity::KindIndex(0),
+            key: crate::protocol::Key::new("k").unwrap(),
+            body: crate::protocol::Body::json(vec![number]).into(),
+            reply: crate::shard::ReplyTo::Nobody,
+            position: None,
+            deadline: None,
+            more: None,
+        };
+        assert!(mailbox.lose(command(1)).is_ok());
+        assert!(matches!(&mailbox.close()[0], Message::Lost(lost) if lost.kept.len() == 1));
+        let Err(back) = mailbox.lose(command(2)) else { panic!("nobody will tell of it") };
+        assert_eq!(back.body.bytes(), [2]);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! What an executor tells operators: metrics, and the parts of traced requests.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use playhouse_cluster::environment::Environment;
 use tokio::time::{Duration, Instant};
 
-use super::{core::Core, envelope::Message};
+use super::{
+    core::{Core, Counted},
+    envelope::Message,
+};
 use crate::{
     entity::{KindIndex, KindRegistry, TableStatistics},
     protocol::ShardId,
@@ -128,10 +131,14 @@ impl Meter {
         }
     }
 
-    /// Messages to these kinds could not be delivered.
-    pub(super) fn dead_letters(&self, kinds: BTreeMap<String, u64>) {
-        for (kind, count) in kinds {
+    /// Adds what the core counted.
+    pub(super) fn counted(&self, counted: Counted) {
+        let Counted { dead_letters, timers_deferred } = counted;
+        for (kind, count) in dead_letters {
             self.metrics.dead_letters.with_label_values(&[kind.as_str()]).inc_by(count);
+        }
+        for (kind, count) in timers_deferred {
+            self.metrics.timers_deferred.with_label_values(&[kind.as_str()]).inc_by(count);
         }
     }
 

@@ -91,7 +91,7 @@ pub(super) fn bury(pending: &mut Pending, meta: &mut Meta, letter: &DeadLetter) 
         meta.dead_letters -= 1;
     }
     tracing::warn!(target_entity = %letter.target, reason = letter.reason, "a message could not be delivered");
-    pending.put(keys::number(Family::DeadLetter, meta.dead_letter_last), encode(letter));
+    pending.put(keys::number(Family::DeadLetter, meta.dead_letter_last), letter.encode());
 }
 
 /// The newest dead letters, oldest first: at most `limit`, and not many more than [`SHOWN_BYTES_MAX`] bytes of them.
@@ -105,7 +105,7 @@ pub(super) fn dead_letters(
     for number in (meta.dead_letter_last + 1 - count..=meta.dead_letter_last).rev() {
         let (Some(stored), _) = pending.get(&keys::number(Family::DeadLetter, number))? else { continue };
         bytes += stored.len();
-        letters.push_front(decode("a dead letter", &stored)?);
+        letters.push_front(DeadLetter::decode(&stored)?);
         if bytes >= SHOWN_BYTES_MAX {
             break;
         }

@@ -16,6 +16,13 @@ use crate::{
 
 /// The version of all records of this module. A change of their shape counts it up and keeps reading the old one.
 const RECORD_VERSION: u8 = 1;
+/// The version of dead letters: since 2 they say how long their command was.
+const DEAD_LETTER_VERSION: u8 = 2;
+
+/// A dead letter keeps so much of its command: several are part of one proposal, and of one answer.
+const LETTER_BODY_BYTES_MAX: usize = 64 << 10;
+/// And so much of its reason, which may come from the code of a kind.
+const LETTER_REASON_BYTES_MAX: usize = 4 << 10;
 
 /// How many events are read at once when an entity is woken.
 const EVENTS_PER_READ: usize = 256;
@@ -47,30 +54,84 @@ pub(super) struct OutboxCast {
 pub struct DeadLetter {
     /// To whom it was sent.
     pub target: EntityId,
-    /// The command.
+    /// The command; of a long one the first 65,536 bytes.
     pub body: Body,
+    /// How many bytes the command had.
+    pub body_bytes: u64,
     /// Why it could not be delivered.
     pub reason: String,
     /// When, in milliseconds of the shard's clock.
     pub at_ms: u64,
 }
 
+/// As releases wrote it that kept whole commands.
+#[derive(Serialize, Deserialize)]
+struct WholeDeadLetter {
+    target: EntityId,
+    body: Body,
+    reason: String,
+    at_ms: u64,
+}
+
+impl DeadLetter {
+    pub(super) fn new(target: EntityId, mut body: Body, mut reason: String, at_ms: u64) -> Self {
+        let body_bytes = body.len() as u64;
+        body.bytes.truncate(LETTER_BODY_BYTES_MAX);
+        cut(&mut reason, LETTER_REASON_BYTES_MAX);
+        Self { target, body, body_bytes, reason, at_ms }
+    }
+
+    /// Whether all of the command was kept.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.body.len() as u64 == self.body_bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        const WHAT: &str = "a dead letter";
+        if bytes.first() != Some(&RECORD_VERSION) {
+            return decode_version(WHAT, DEAD_LETTER_VERSION, bytes);
+        }
+        let WholeDeadLetter { target, body, reason, at_ms } = decode(WHAT, bytes)?;
+        Ok(Self::new(target, body, reason, at_ms))
+    }
+
+    pub(super) fn encode(&self) -> Bytes {
+        encode_version(DEAD_LETTER_VERSION, self)
+    }
+}
+
+fn cut(text: &mut String, bytes_max: usize) {
+    let fits = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    text.truncate(fits.unwrap_or_default());
+}
+
 /// A record that cannot be read stops the shard: going on would lose what it says.
 pub(super) fn decode<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, StoreError> {
+    decode_version(what, RECORD_VERSION, bytes)
+}
+
+fn decode_version<T: DeserializeOwned>(what: &str, supported: u8, bytes: &[u8]) -> Result<T, StoreError> {
     let corrupt = |reason: String| StoreError::Corrupt { path: what.into(), reason };
     match bytes.split_first() {
-        Some((&RECORD_VERSION, rest)) => codec::decode(rest).map_err(|error| corrupt(error.to_string())),
+        Some((version, rest)) if *version == supported => {
+            codec::decode(rest).map_err(|error| corrupt(error.to_string()))
+        }
         Some((version, _)) => Err(StoreError::ForeignFormat {
             path: what.into(),
             found: version.to_string(),
-            supported: RECORD_VERSION.to_string(),
+            supported: supported.to_string(),
         }),
         None => Err(corrupt("the record is empty".to_owned())),
     }
 }
 
 pub(super) fn encode<T: Serialize>(record: &T) -> Bytes {
-    codec::encode_into(record, vec![RECORD_VERSION]).expect("records have known lengths").into()
+    encode_version(RECORD_VERSION, record)
+}
+
+fn encode_version<T: Serialize>(version: u8, record: &T) -> Bytes {
+    codec::encode_into(record, vec![version]).expect("records have known lengths").into()
 }
 
 impl Records for Pending {
@@ -127,4 +188,24 @@ pub(super) fn write(pending: &mut Pending, of: Of<'_>, change: RecordChange) {
 
 fn remove_events(pending: &mut Pending, of: Of<'_>, from: u64, to: u64) {
     (from..=to).for_each(|number| pending.remove(keys::entity_number(Family::Event, of, number)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Old letters stay readable, and what is shown of them is bounded as well.
+    #[test]
+    fn a_letter_that_an_older_release_wrote_is_read_and_cut() {
+        let target = EntityId::new("counter", "visits").unwrap();
+        let body = Body::json("x".repeat(LETTER_BODY_BYTES_MAX + 1));
+        let whole = WholeDeadLetter { target, body, reason: "é".repeat(LETTER_REASON_BYTES_MAX), at_ms: 7 };
+        let letter = DeadLetter::decode(&encode(&whole)).unwrap();
+        assert_eq!((letter.body.len(), letter.at_ms), (LETTER_BODY_BYTES_MAX, 7));
+        assert_eq!((letter.body_bytes, letter.is_whole()), (LETTER_BODY_BYTES_MAX as u64 + 1, false));
+        assert_eq!(letter.reason.len(), LETTER_REASON_BYTES_MAX);
+        assert_eq!(DeadLetter::decode(&letter.encode()).unwrap(), letter);
+        let newer = DeadLetter::decode(&[DEAD_LETTER_VERSION + 1]).unwrap_err();
+        assert!(matches!(newer, StoreError::ForeignFormat { supported, .. } if supported == "2"));
+    }
 }

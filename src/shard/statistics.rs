@@ -15,7 +15,9 @@ pub struct ShardStatistics {
     pub proposals: u64,
     /// Timers fired.
     pub timers_fired: u64,
-    /// Dead letters buried.
+    /// Timers that wait for another release, each time they were due.
+    pub timers_deferred: u64,
+    /// Messages that could not be delivered.
     pub dead_letters: u64,
     /// Casts in the outbox.
     pub outbox: usize,

@@ -40,9 +40,14 @@ pub struct SetTimer {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     next_ms: Option<u64>,
-    /// Timers of `Volatile` kinds: by time, then by entity and name.
-    volatile: BTreeMap<(u64, KindIndex, Key, CompactString), Bytes>,
+    /// Timers of `Volatile` kinds, in the order in which they fire.
+    volatile: BTreeMap<(u64, VolatileTimer), Bytes>,
+    /// When each of them fires.
+    volatile_ms: BTreeMap<VolatileTimer, u64>,
 }
+
+/// Which timer of which `Volatile` entity.
+type VolatileTimer = (KindIndex, Key, CompactString);
 
 impl Timers {
     pub(super) fn load(pending: &Pending) -> Result<Self, StoreError> {
@@ -125,19 +130,31 @@ impl Timers {
 
     /// Changes a timer of a `Volatile` entity.
     pub(super) fn change_volatile(&mut self, kind: KindIndex, key: &Key, change: TimerChange) {
-        let name = match &change {
-            TimerChange::Set { name, .. } | TimerChange::Cancel { name } => name.clone(),
+        let (name, set) = match change {
+            TimerChange::Set { name, at_ms, command } => (name, Some((at_ms, command))),
+            TimerChange::Cancel { name } => (name, None),
         };
-        self.volatile.retain(|(_, k, e, n), _| (*k, e, n) != (kind, key, &name));
-        if let TimerChange::Set { name, at_ms, command } = change {
-            self.volatile.insert((at_ms, kind, key.clone(), name), command);
+        let timer = (kind, key.clone(), name);
+        if let Some(at_ms) = self.volatile_ms.remove(&timer) {
+            self.volatile.remove(&(at_ms, timer.clone()));
         }
+        if let Some((at_ms, command)) = set {
+            self.volatile_ms.insert(timer.clone(), at_ms);
+            self.volatile.insert((at_ms, timer), command);
+        }
+    }
+
+    /// How many timers of `Volatile` entities are set.
+    pub(super) fn volatile_len(&self) -> usize {
+        self.volatile.len()
     }
 
     /// Takes the first timer of a `Volatile` entity that is due.
     pub(super) fn pop_due_volatile(&mut self, now_ms: u64) -> Option<(KindIndex, Key, CompactString, Bytes)> {
         let first = self.volatile.first_entry().filter(|first| first.key().0 <= now_ms)?;
-        let ((_, kind, key, name), command) = first.remove_entry();
+        let ((_, timer), command) = first.remove_entry();
+        self.volatile_ms.remove(&timer);
+        let (kind, key, name) = timer;
         Some((kind, key, name, command))
     }
 
@@ -155,12 +172,39 @@ impl Timers {
                 set.push(SetTimer { entity: EntityId { kind, key }, name: name.into(), at_ms });
             }
         }
-        set.extend(self.volatile.keys().map(|(at_ms, kind, key, name)| SetTimer {
+        set.extend(self.volatile.keys().map(|(at_ms, (kind, key, name))| SetTimer {
             entity: EntityId { kind: kind_name(*kind), key: key.clone() },
             name: name.clone(),
             at_ms: *at_ms,
         }));
         set.sort_by_key(|timer| timer.at_ms);
         Ok(set)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIND: KindIndex = KindIndex(0);
+
+    fn set(name: &str, at_ms: u64) -> TimerChange {
+        TimerChange::Set { name: name.into(), at_ms, command: Bytes::new() }
+    }
+
+    #[test]
+    fn a_timer_in_memory_that_is_set_again_is_moved_and_one_that_fired_is_gone() {
+        let (mut timers, key) = (Timers::default(), Key::new("k").unwrap());
+        for (name, at_ms) in [("a", 30), ("b", 20), ("a", 10)] {
+            timers.change_volatile(KIND, &key, set(name, at_ms));
+        }
+        timers.change_volatile(KIND, &key, TimerChange::Cancel { name: "none".into() });
+        assert_eq!((timers.volatile_len(), timers.next_ms()), (2, Some(10)));
+        let fired = timers.pop_due_volatile(10).unwrap();
+        assert_eq!((fired.2.as_str(), timers.pop_due_volatile(19)), ("a", None));
+        timers.change_volatile(KIND, &key, set("a", 40));
+        timers.change_volatile(KIND, &key, TimerChange::Cancel { name: "b".into() });
+        assert_eq!((timers.volatile_len(), timers.next_ms()), (1, Some(40)));
+        assert_eq!((timers.volatile.len(), timers.volatile_ms.len()), (1, 1), "nothing is left behind");
     }
 }

@@ -45,7 +45,8 @@ families! {
     resident_bytes: IntGauge = "playhouse_resident_bytes", Bytes, [], "Estimated memory of the entities that are awake.";
     wakes: IntCounterVec = "playhouse_wakes_total", Count, ["kind"], "Entities woken from the store.";
     passivations: IntCounterVec = "playhouse_passivations_total", Count, ["kind"], "Entities put to sleep, for idleness or for memory.";
-    dead_letters: IntCounterVec = "playhouse_dead_letters_total", Count, ["kind"], "Casts that could not be delivered. All kinds that this node does not have are `unknown`.";
+    dead_letters: IntCounterVec = "playhouse_dead_letters_total", Count, ["kind"], "Casts, timers and commands that nobody waits for that could not be delivered. All kinds that this node does not have are `unknown`.";
+    timers_deferred: IntCounterVec = "playhouse_timers_deferred_total", Count, ["kind"], "Timers that were due and that the release of the leader cannot take (no such kind, command or schema version); each is tried again within a minute. All kinds that this node does not have are `unknown`.";
 
     // Shards.
     mailbox_wait_seconds: Histogram = "playhouse_mailbox_wait_seconds", Seconds, [], "Time that a command waited in its shard's mailbox.";

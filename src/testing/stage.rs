@@ -1,6 +1,11 @@
 //! One shard on the machine of a test.
 
-use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use compact_str::CompactString;
@@ -41,6 +46,8 @@ pub struct Stage {
     casts: VecDeque<SentCast>,
     published: Vec<Item>,
     spawned: VecDeque<(KindIndex, Key, Spawn)>,
+    /// What all terms counted since somebody asked.
+    dead_letters: BTreeMap<String, u64>,
 }
 
 /// Commands.
@@ -61,6 +68,7 @@ impl Stage {
             casts: VecDeque::new(),
             published: Vec::new(),
             spawned: VecDeque::new(),
+            dead_letters: BTreeMap::new(),
         };
         stage.core.advance(START_MS);
         stage
@@ -183,9 +191,11 @@ impl Stage {
         letters.try_recv().expect(STALLED).expect(READABLE)
     }
 
-    /// How many there were since this was last asked, by kind, also those of which no letter is kept.
-    pub fn dead_letters_counted(&mut self) -> std::collections::BTreeMap<String, u64> {
-        self.core.take_dead_letters()
+    /// How many there were since this was last asked, by kind, also those of which no letter is kept. A letter that waits for its
+    /// commit is none.
+    pub fn dead_letters_counted(&mut self) -> BTreeMap<String, u64> {
+        self.take_counted();
+        std::mem::take(&mut self.dead_letters)
     }
 
     /// Entities in memory.
@@ -413,6 +423,8 @@ impl Stage {
                 }
                 Effect::Spawn { kind, key, spawn } => self.spawned.push_back((kind, key, spawn)),
                 Effect::Publish { kind, key, items } => self.publish(kind, &key, &items),
+                Effect::NoSubscription(reply, error) => drop(reply.send(Err(error))),
+                Effect::Buried(kind) => self.core.count_letter(kind),
                 start @ Effect::StartSubscription(_) => self.core.act_for_subscribers(start),
             }
         }
@@ -429,6 +441,7 @@ impl Stage {
 
     fn next_term(&mut self) {
         self.term += 1;
+        self.take_counted();
         let (core, effects) = load(self.term, &self.kinds, &self.memory);
         let ended = std::mem::replace(&mut self.core, core);
         self.casts.clear();
@@ -438,6 +451,12 @@ impl Stage {
         ended.end().into_iter().for_each(|(effect, known)| effect.refuse(known));
         self.core.advance(self.now_ms);
         self.act(effects);
+    }
+
+    fn take_counted(&mut self) {
+        for (kind, count) in self.core.take_counted().dead_letters {
+            *self.dead_letters.entry(kind).or_default() += count;
+        }
     }
 
     fn turn_clock(&mut self, to_ms: u64) {

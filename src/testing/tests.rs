@@ -4,6 +4,7 @@ mod actors;
 mod lacking;
 mod undeliverable;
 mod undisturbed;
+mod volatile;
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::{
     protocol::{Body, CallError, Json, Key},
     shard::{Lost, LostCommand, Message},
 };
-use actors::{Dozer, Gauge, Hoard, OldGauge, Sender, dozer, gauge, hoard, sender};
+use actors::{Beacon, Dozer, Gauge, Hoard, OldGauge, Sender, beacon, dozer, gauge, hoard, sender};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -308,13 +309,13 @@ async fn spawned_work_comes_back_as_a_command_after_the_commit() {
 #[test]
 fn a_new_release_reads_what_an_old_one_wrote_and_not_the_other_way() {
     let mut stage = Stage::of::<OldGauge>();
-    stage.call::<OldGauge>("g", &gauge::Command::Set(20)).unwrap();
+    stage.call::<OldGauge>("g", &gauge::OldCommand::Set(20)).unwrap();
     stage.deploy(Release::new().kind::<Gauge>());
     assert_eq!(stage.view::<Gauge>("g"), json!({"celsius": 20, "sets": 0}));
     stage.call::<Gauge>("g", &gauge::Command::Set(21)).unwrap();
 
     stage.deploy(Release::new().kind::<OldGauge>());
-    let unreadable = stage.call::<OldGauge>("g", &gauge::Command::Set(1));
+    let unreadable = stage.call::<OldGauge>("g", &gauge::OldCommand::Set(1));
     assert!(matches!(unreadable, Err(CallError::UnreadableState { .. })));
     stage.deploy(Release::new().kind::<Gauge>());
     assert_eq!(stage.view::<Gauge>("g"), json!({"celsius": 21, "sets": 1}), "nothing was lost");

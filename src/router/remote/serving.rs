@@ -324,6 +324,9 @@ impl Serving {
         for message in messages {
             self.hold_back(to, position_of(&message))?;
             if let Message::Command(envelope) = message {
+                if matches!(envelope.reply, ReplyTo::Nobody) {
+                    tracing::debug!(shard = to.0.0, key = %envelope.key, "a command that nobody waits for met a shard that moves");
+                }
                 envelope.reply.moved(CallError::NotCommitted);
             }
         }
@@ -339,7 +342,11 @@ impl Serving {
         self.hold_back(to, position_of(&message))?;
         match message {
             // Its sender has forgotten it, so it must be found here.
-            Message::Command(envelope) if matches!(envelope.reply, ReplyTo::Nobody) => mailbox.lose(envelope),
+            Message::Command(envelope) if matches!(envelope.reply, ReplyTo::Nobody) => {
+                if let Err(envelope) = mailbox.lose(envelope) {
+                    self.refuse_all(to, vec![Message::Command(envelope)])?;
+                }
+            }
             Message::Command(envelope) => envelope.reply.busy(),
             other => debug_assert!(false, "only commands are delivered together: {}", other.bytes()),
         }

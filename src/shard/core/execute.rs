@@ -12,7 +12,6 @@ use crate::{
     entity::{Command, Executed, KindIndex, Outcome, RecordChange, Scope, TimerChange},
     protocol::{Body, CallError, Content, EntityId, Key, Payload, Reply, RequestId},
     shard::{
-        DeadLetter,
         envelope::{Cast, Envelope, KeptReply, More, Position, ReplyTo},
         history,
         idempotency::Known,
@@ -34,6 +33,13 @@ enum Origin {
     Internal,
 }
 
+/// How long a timer waits at least that the release which leads its shard cannot take, and by how many seconds more at most, so that
+/// those that waited together do not come together.
+const DEFERRED: Duration = Duration::from_secs(30);
+const DEFERRED_SPREAD_SECONDS: u64 = 30;
+/// How often it is told that timers are deferred.
+const DEFERRED_TOLD_MS: u64 = 60_000;
+
 /// How long a timer waits that could not fire because its shard was too busy.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -45,6 +51,14 @@ fn put_off(error: &CallError) -> Option<Duration> {
         CallError::Overloaded { .. } => Some(BUSY),
         _ => None,
     }
+}
+
+/// Whether another release may be able to do it: one that has the kind, knows the command, or reads the state.
+fn is_for_another_release(error: &CallError) -> bool {
+    matches!(
+        error,
+        CallError::UnknownKind { .. } | CallError::InvalidBody { .. } | CallError::UnreadableState { .. }
+    )
 }
 
 impl Core {
@@ -134,7 +148,7 @@ impl Core {
         if let Some(position) = position.filter(|position| position.is_of_outbox()) {
             self.bury_cast(target, body, &error, position, reply);
         } else if matches!(reply, ReplyTo::Nobody) {
-            self.bury_command(target, body, &error);
+            self.lose(target, body, &error);
         } else {
             self.gate.hold_until(0, self.pending.open_number(), Effect::Reply(reply, Err(error)));
         }
@@ -151,15 +165,10 @@ impl Core {
         position: &Position,
         reply: ReplyTo,
     ) {
-        self.bury_command(target, body, error);
+        self.bury(target, body.to_body(), error.to_string());
         let nothing = KeptReply { body: Bytes::new(), revision: 0 };
         self.streams.executed(&mut self.pending, position, nothing.clone());
         self.gate.hold(Effect::Reply(reply, Ok(nothing.into())));
-    }
-
-    fn bury_command(&mut self, target: EntityId, body: &Payload, error: &CallError) {
-        let (body, reason, at_ms) = (body.to_body(), error.to_string(), self.meta.clock_ms);
-        self.bury(DeadLetter { target, body, reason, at_ms });
     }
 
     fn fresh(
@@ -220,23 +229,41 @@ impl Core {
     pub(super) fn timer(&mut self, due: Due) -> Result<(), StoreError> {
         let name = crate::protocol::KindName::new(&due.kind).ok();
         let Some(kind) = name.as_ref().and_then(|name| self.kinds.find(name)) else {
-            self.bury_timer(due, "this release does not know the kind");
-            return Ok(());
+            let unknown = CallError::UnknownKind { kind: due.kind.clone() };
+            return self.defer(KindIndex::UNKNOWN, due, &unknown);
         };
         let command = Command::Encoded(Content::Binary, &due.command);
         let outcome = self.execute(kind, &due.key, command, None, Origin::Internal, false);
         let key = due.key.clone();
         match &outcome.reply {
             Ok(_) | Err(CallError::Refused(_)) => {}
+            Err(error) if is_for_another_release(error) => self.defer(kind, due, error)?,
             Err(error) => match put_off(error) {
-                Some(delay) => {
-                    let change = self.later(delay, due.name, due.command);
-                    self.timers.change(&mut self.pending, Of { kind: &due.kind, key: &key }, change)?;
-                }
-                None => self.bury_timer(due, &error.to_string()),
+                Some(delay) => self.set_again(due, delay)?,
+                None => self.bury_timer(due, error),
             },
         }
         self.finish(kind, &key, outcome, ReplyTo::Nobody)
+    }
+
+    fn set_again(&mut self, due: Due, delay: Duration) -> Result<(), StoreError> {
+        let change = self.later(delay, due.name, due.command);
+        self.timers.change(&mut self.pending, Of { kind: &due.kind, key: &due.key }, change)
+    }
+
+    /// During a rolling update an older release may lead. Unlike a cast, a timer has none behind it that must not overtake it, so it
+    /// can wait for another leader.
+    fn defer(&mut self, kind: KindIndex, due: Due, error: &CallError) -> Result<(), StoreError> {
+        let now_ms = self.meta.clock_ms;
+        if self.deferred_told_ms.is_none_or(|told_ms| told_ms.saturating_add(DEFERRED_TOLD_MS) <= now_ms) {
+            self.deferred_told_ms = Some(now_ms);
+            let (shard, kind, key) = (self.shard.0, &due.kind, &due.key);
+            tracing::warn!(shard, kind, %key, %error, "timers wait for a release that can take them");
+        }
+        *self.counted.timers_deferred.entry(self.label(kind)).or_default() += 1;
+        self.statistics.timers_deferred += 1;
+        let spread = self.statistics.timers_deferred % (DEFERRED_SPREAD_SECONDS + 1);
+        self.set_again(due, DEFERRED + Duration::from_secs(spread))
     }
 
     fn later(&self, delay: Duration, name: CompactString, command: Bytes) -> TimerChange {
@@ -260,11 +287,10 @@ impl Core {
         self.finish(kind, key, outcome, ReplyTo::Nobody)
     }
 
-    fn bury_timer(&mut self, due: Due, reason: &str) {
+    fn bury_timer(&mut self, due: Due, error: &CallError) {
         if let Ok(target) = EntityId::new(&due.kind, due.key.as_str()) {
             let body = Body { content: Content::Binary, bytes: due.command };
-            let reason = format!("a timer fired, but: {reason}");
-            self.bury(DeadLetter { target, body, reason, at_ms: self.meta.clock_ms });
+            self.bury(target, body, format!("a timer fired, but: {error}"));
         }
     }
 
@@ -288,6 +314,7 @@ impl Core {
             limits: &self.config.limits,
             proposal: self.pending.open_number(),
             casts_room: outbox_max.saturating_sub(self.outbox.len()),
+            timers_room: self.config.volatile_timers_max.saturating_sub(self.timers.volatile_len()),
             wants_reply,
         };
         self.statistics.executed += 1;

@@ -55,6 +55,10 @@ pub enum Effect {
     },
     /// A subscription begins.
     StartSubscription(Box<StartSubscription>),
+    /// There is no subscription, and why.
+    NoSubscription(oneshot::Sender<Result<u64, CallError>>, CallError),
+    /// A dead letter to an entity of this kind is kept: it counts.
+    Buried(KindIndex),
 }
 
 /// A subscription that begins.
@@ -86,7 +90,9 @@ impl Effect {
             | Self::View(_, Err(_))
             | Self::Page(_, Err(_))
             | Self::Spawn { .. }
-            | Self::StartSubscription(_) => 0,
+            | Self::StartSubscription(_)
+            | Self::NoSubscription(..)
+            | Self::Buried(_) => 0,
         };
         EFFECT_BYTES + carried
     }
@@ -99,7 +105,12 @@ impl Effect {
             Self::Page(reply, _) => drop(reply.send(Err(error))),
             Self::DeadLetters(reply, _) => drop(reply.send(Err(error))),
             Self::StartSubscription(start) => drop(start.reply.send(Err(error))),
-            Self::Cast(_) | Self::CastOnce { .. } | Self::Spawn { .. } | Self::Publish { .. } => {}
+            Self::NoSubscription(reply, _) => drop(reply.send(Err(error))),
+            Self::Cast(_)
+            | Self::CastOnce { .. }
+            | Self::Spawn { .. }
+            | Self::Publish { .. }
+            | Self::Buried(_) => {}
         }
     }
 }

@@ -35,6 +35,7 @@ impl Core {
             limits: &self.config.limits,
             proposal: self.pending.open_number(),
             casts_room: 0,
+            timers_room: 0,
             wants_reply: true,
         };
         let outcome = self.tables[usize::from(kind.0)].view(&key, &scope);
@@ -78,13 +79,19 @@ impl Core {
         let has_more = entities.len() > limit;
         entities.truncate(limit);
         let next_after = entities.last().filter(|_| has_more).map(|(key, _)| key.clone());
-        let is_unknown = entities.is_empty() && self.kinds.find(name).is_none();
+        let is_unknown = entities.is_empty() && self.kinds.find(name).is_none() && !self.is_stored(name)?;
         let page = if is_unknown { Err(unknown(name)) } else { Ok(Page { entities, next_after }) };
         let open = self.pending.open_number();
         // Any proposal on its way may be part of what was seen.
         let saw = if self.pending.is_clean() { open - 1 } else { open };
         self.gate.hold_until(saw, open, Effect::Page(reply, page));
         Ok(())
+    }
+
+    /// Whether there is any entity of that kind.
+    fn is_stored(&self, kind: &KindName) -> Result<bool, StoreError> {
+        let start = keys::kind_prefix(Family::Image, kind.as_str(), "");
+        Ok(!self.pending.scan(&start, &keys::after_prefix(&start), 1)?.is_empty())
     }
 
     fn revision(&self, kind: &str, key: &Key, image: &[u8]) -> Result<u64, StoreError> {
@@ -114,12 +121,15 @@ impl Core {
             return Ok(());
         }
         let Some(kind) = self.kinds.find(name) else {
-            drop(reply.send(Err(unknown(name))));
+            let unknown = Effect::NoSubscription(reply, unknown(name));
+            self.gate.hold_until(0, self.pending.open_number(), unknown);
             return Ok(());
         };
         let missed = if self.tables[usize::from(kind.0)].is_volatile() {
             let last = self.volatile_revision;
-            Missed { after: last, gap: None, items: Vec::new(), last, proposal: 0 }
+            // Behind a revision that there is not yet nothing would be heard for a long time, so that is refused.
+            let after = after.map_or(last, |after| after.max(last));
+            Missed { after, gap: None, items: Vec::new(), last, proposal: 0 }
         } else {
             history::missed(&self.pending, Of { kind: name.as_str(), key: &key }, after)?
         };

@@ -289,7 +289,7 @@ async fn what_found_no_room_is_counted_although_the_term_ends_first() {
     let running = Started::over(group.clone(), MailboxConfig::default());
     let metrics = running.metrics.clone();
     for _ in 0..100 {
-        running.mailbox.lose(envelope(r#"{"add": 1}"#, ReplyTo::Nobody));
+        running.mailbox.lose(envelope(r#"{"add": 1}"#, ReplyTo::Nobody)).ok().unwrap();
     }
     running.end().await;
     assert_eq!(metrics.dead_letters.with_label_values(&[Counter::KIND]).get(), 100);
@@ -310,5 +310,37 @@ async fn a_revision_that_an_entity_has_not_reached_cannot_be_subscribed_behind()
     let refused = answer.await.unwrap().unwrap_err();
     assert_eq!(refused.to_string(), "cannot subscribe: revision 5 was asked for, and the last one is 0");
     assert_eq!(items.recv().await, None, "no subscription is left");
+    running.end().await;
+}
+
+/// A node that led once may lack a kind that the leader has.
+#[tokio::test(start_paused = true)]
+async fn that_a_kind_is_unknown_is_said_to_a_subscriber_behind_a_barrier() {
+    let group = Slow::new();
+    let running = Started::over(group.clone(), MailboxConfig::default());
+    let (reply, mut answer) = oneshot::channel();
+    let (subscriber, _items) = tokio::sync::mpsc::channel(1);
+    let (kind, key) = (KindName::new("cuonter").unwrap(), Key::new("visits").unwrap());
+    running.mailbox.push(Message::Subscribe { kind, key, after: None, subscriber, reply }).ok().unwrap();
+    sleep(Duration::from_millis(1)).await;
+    assert!((&mut answer).now_or_never().is_none(), "no majority has said that this is still the leader");
+    assert_eq!(group.asked(), 1);
+    group.pass(true);
+    assert_eq!(answer.await.unwrap(), Err(CallError::UnknownKind { kind: "cuonter".to_owned() }));
+    running.end().await;
+}
+
+/// It was read and decoded each time, to be thrown away.
+#[tokio::test(start_paused = true)]
+async fn a_cast_that_arrived_is_removed_without_being_read() {
+    let (memory, key) = store_with_a_cast();
+    let running = Started::over(Arc::new(Solo::new(Arc::clone(&memory), TERM)), MailboxConfig::default());
+    sleep(Duration::from_millis(5)).await;
+    let mut unreadable = Batch::new();
+    unreadable.put(key.clone(), Bytes::from_static(b"no cast"));
+    memory.write(&unreadable).unwrap();
+    running.mailbox.push(Message::CastDone { number: 1, outcome: CastOutcome::Executed }).ok().unwrap();
+    sleep(Duration::from_millis(100)).await;
+    assert!(memory.get(&key).unwrap().is_none());
     running.end().await;
 }

@@ -1,4 +1,4 @@
-//! Kinds that do what the kinds that ship do not: cast, spawn, grow too large, change their schema.
+//! Kinds that do what the kinds that ship do not: cast, spawn, grow too large, change their schema, publish from memory alone.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +7,7 @@ use crate::{
     protocol::Key,
 };
 
+pub(super) use beacon::Beacon;
 pub(super) use dozer::Dozer;
 pub(super) use gauge::{Gauge, OldGauge};
 pub(super) use hoard::Hoard;
@@ -51,6 +52,48 @@ pub(super) mod sender {
                 Command::Stay => context.save(Self),
                 Command::Go => context.remove(),
                 Command::Look => {}
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Lives in memory alone, publishes, and sets timers.
+pub(super) mod beacon {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::entity::Durability;
+
+    #[derive(Clone, Default, Serialize, Deserialize)]
+    pub(crate) struct Beacon;
+
+    #[derive(Serialize, Deserialize)]
+    pub(crate) enum Command {
+        /// Publishes that number.
+        Flash(u32),
+        /// Sets a thousand timers of that name: it flashes once for each, after that time.
+        Later(String, Duration),
+    }
+
+    impl Entity for Beacon {
+        const KIND: &'static str = "beacon";
+        const DURABILITY: Durability = Durability::Volatile;
+        type Command = Command;
+        type Reply = ();
+        type Event = NoEvents;
+        type Error = std::convert::Infallible;
+
+        fn birth(_: &Key) -> Self {
+            Self
+        }
+
+        fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
+            match command {
+                Command::Flash(number) => context.publish(&number),
+                Command::Later(name, after) => (0..1_000).for_each(|number| {
+                    context.set_timer(&format!("{name} {number}"), after, &Command::Flash(number));
+                }),
             }
             Ok(())
         }
@@ -112,7 +155,7 @@ pub(super) mod dozer {
 
 /// One kind in two releases.
 pub(super) mod gauge {
-    use std::ops::RangeInclusive;
+    use std::{ops::RangeInclusive, time::Duration};
 
     use super::*;
     use crate::{
@@ -122,6 +165,14 @@ pub(super) mod gauge {
 
     #[derive(Serialize, Deserialize)]
     pub(crate) enum Command {
+        Set(i32),
+        /// Comes in a second.
+        Later(Box<Command>),
+    }
+
+    /// As the old release has it, before there was a timer.
+    #[derive(Serialize, Deserialize)]
+    pub(crate) enum OldCommand {
         Set(i32),
     }
 
@@ -133,7 +184,7 @@ pub(super) mod gauge {
 
     impl Entity for OldGauge {
         const KIND: &'static str = "gauge";
-        type Command = Command;
+        type Command = OldCommand;
         type Reply = ();
         type Event = NoEvents;
         type Error = std::convert::Infallible;
@@ -142,8 +193,8 @@ pub(super) mod gauge {
             Self::default()
         }
 
-        fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
-            let Command::Set(celsius) = command;
+        fn handle(&self, command: OldCommand, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
+            let OldCommand::Set(celsius) = command;
             context.save(Self { celsius });
             Ok(())
         }
@@ -170,8 +221,10 @@ pub(super) mod gauge {
         }
 
         fn handle(&self, command: Command, context: &mut Context<'_, Self>) -> Result<(), Self::Error> {
-            let Command::Set(celsius) = command;
-            context.save(Self { celsius: celsius.into(), sets: self.sets + 1 });
+            match command {
+                Command::Set(celsius) => context.save(Self { celsius: celsius.into(), sets: self.sets + 1 }),
+                Command::Later(command) => context.set_timer("later", Duration::from_secs(1), &command),
+            }
             Ok(())
         }
 

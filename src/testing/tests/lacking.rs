@@ -1,12 +1,14 @@
 //! A shard that is led by a release which does not have a kind.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Sender, add, sender};
+use super::{Gauge, OldGauge, Sender, add, gauge, sender};
 use crate::{
     entity::KindIndex,
-    kinds::{Counter, Limiter},
+    kinds::{Counter, Limiter, Room},
     protocol::{Body, CallError, Key, KindName, Page, Reply},
     shard::{Envelope, Message, More, Position, ReplyTo, StreamId},
     testing::{Release, Stage},
@@ -39,11 +41,19 @@ fn numbered(kind: KindIndex, more: Option<Box<More>>, body: &str) -> (Message, O
 
 type Outcome = oneshot::Receiver<Result<Reply, CallError>>;
 
-fn list(stage: &mut Stage, kind: &str) -> Result<Page, CallError> {
+fn list(stage: &mut Stage, kind: &str, prefix: &str) -> Result<Page, CallError> {
     let (reply, mut page) = oneshot::channel();
-    let (kind, prefix) = (name(kind), String::new());
+    let (kind, prefix) = (name(kind), prefix.to_owned());
     stage.deliver(Message::List { kind, prefix, after: None, limit: 10, reply });
     page.try_recv().unwrap()
+}
+
+/// Gives the stage a command that nobody waits for.
+fn post(stage: &mut Stage, kind: &str) {
+    let (index, more) = (KindIndex::UNKNOWN, More::naming(KindIndex::UNKNOWN, &name(kind)));
+    let (key, body, reply) = (Key::new("c").unwrap(), Body::json("1").into(), ReplyTo::Nobody);
+    let (position, deadline) = (None, None);
+    stage.deliver(Message::Command(Envelope { kind: index, key, body, reply, position, deadline, more }));
 }
 
 #[test]
@@ -88,9 +98,14 @@ fn a_list_shows_what_others_wrote_of_a_kind_that_the_leader_lacks() {
     let mut stage = Stage::of::<Counter>();
     stage.call::<Counter>("c", &add(1)).unwrap();
     stage.deploy(other());
-    assert_eq!(list(&mut stage, "counter").unwrap().entities, [(Key::new("c").unwrap(), 1)]);
-    assert_eq!(list(&mut stage, "cuonter"), Err(unknown("cuonter")));
-    assert_eq!(list(&mut stage, "sender").unwrap().entities, [], "it has this one");
+    assert_eq!(list(&mut stage, "counter", "").unwrap().entities, [(Key::new("c").unwrap(), 1)]);
+    assert_eq!(list(&mut stage, "cuonter", ""), Err(unknown("cuonter")));
+    assert_eq!(list(&mut stage, "sender", "").unwrap().entities, [], "it has this one");
+    assert_eq!(
+        list(&mut stage, "counter", "x").unwrap().entities,
+        [],
+        "that no key begins so says nothing of the kind"
+    );
 }
 
 /// Every invented name would be one more label for ever.
@@ -99,18 +114,7 @@ fn dead_letters_of_kinds_that_the_leader_lacks_are_counted_together() {
     let mut stage = Stage::start(other());
     stage.call::<Sender>("s", &sender::Command::AddTo("c".to_owned())).unwrap();
     stage.settle();
-    // One that nobody waits for.
-    let (kind, more) = (KindIndex::UNKNOWN, More::naming(KindIndex::UNKNOWN, &name("cuonter")));
-    let (key, body, reply) = (Key::new("c").unwrap(), Body::json("1").into(), ReplyTo::Nobody);
-    stage.deliver(Message::Command(Envelope {
-        kind,
-        key,
-        body,
-        reply,
-        position: None,
-        deadline: None,
-        more,
-    }));
+    post(&mut stage, "cuonter");
     let letters = stage.dead_letters();
     let targets: Vec<_> = letters.iter().map(|letter| letter.target.to_string()).collect();
     assert_eq!(targets, ["counter/c", "cuonter/c"]);
@@ -131,4 +135,56 @@ fn a_numbered_command_of_a_volatile_kind_is_executed_without_a_record() {
     };
     let [first, second] = [left(&mut stage), left(&mut stage)];
     assert_ne!(first, second, "both took a token");
+}
+
+/// Each of them was a write to all replicas and a line of the log, in the middle of a rolling update.
+#[test]
+fn of_a_flood_that_nobody_waits_for_a_few_letters_are_kept_and_all_are_counted() {
+    let mut stage = Stage::start(other());
+    for second in 1..=3 {
+        (0..1_000).for_each(|_| post(&mut stage, "limiter"));
+        let letters = stage.dead_letters();
+        assert_eq!(letters.len(), 8 * second, "the first ones of each second");
+        stage.advance(Duration::from_secs(1));
+    }
+    assert_eq!(stage.dead_letters_counted(), [("unknown".to_owned(), 3_000)].into());
+}
+
+/// During a rolling update an older release leads for a while. Whatever fell due meanwhile became a dead letter, and those who
+/// set the next timer when one fires stopped for good.
+#[test]
+fn a_timer_waits_for_a_release_that_has_its_kind() {
+    let mut stage = Stage::of::<Room>();
+    stage.call_json("room", "lobby", &json!({"join": {"member": "ann", "ttl_ms": 5000}})).unwrap();
+    stage.take_published();
+    stage.deploy(other());
+    stage.advance(Duration::from_secs(3_600));
+    assert_eq!((stage.dead_letters(), stage.timers().len()), (vec![], 1));
+
+    stage.deploy(Release::new().kind::<Room>());
+    stage.advance(Duration::from_secs(60));
+    let published = stage.take_published();
+    assert_eq!((published.len(), stage.timers().len()), (1, 0));
+    assert_eq!(published[0].item["left"]["expired"], true);
+}
+
+/// The state that a newer release wrote, or the command that it knows, is no reason either.
+#[test]
+fn a_timer_waits_for_a_release_that_can_read_it() {
+    use gauge::Command::{Later, Set};
+    let mut stage = Stage::of::<Gauge>();
+    for (key, command) in [("state", Set(7)), ("command", Later(Box::new(Set(7))))] {
+        stage.call::<Gauge>(key, &Set(1)).unwrap();
+        stage.call::<Gauge>(key, &Later(Box::new(command))).unwrap();
+    }
+    stage.deploy(Release::new().kind::<OldGauge>());
+    stage.advance(Duration::from_secs(3_600));
+    assert_eq!((stage.dead_letters(), stage.timers().len()), (vec![], 2));
+
+    stage.deploy(Release::new().kind::<Gauge>());
+    stage.advance(Duration::from_secs(61));
+    for key in ["state", "command"] {
+        assert_eq!(stage.view::<Gauge>(key), json!({"celsius": 7, "sets": 2}));
+    }
+    assert_eq!((stage.dead_letters(), stage.timers().len()), (vec![], 0));
 }

@@ -72,25 +72,34 @@ fn show_unread((shard, error): &(ShardId, CallError)) -> Value {
     json!({"shard": shard.0, "code": error.code(), "detail": error.to_string()})
 }
 
-/// A command that is JSON is shown as such, others by their length.
 fn show_letter((shard, letter): &(ShardId, DeadLetter)) -> Value {
-    let command = match letter.body.content {
-        Content::Json => serde_json::from_slice(&letter.body.bytes).unwrap_or(Value::Null),
-        Content::Binary => json!({"binary_bytes": letter.body.len()}),
-    };
     json!({
         "shard": shard.0,
         "kind": letter.target.kind.as_str(),
         "key": letter.target.key.as_str(),
         "reason": letter.reason,
         "at_ms": letter.at_ms,
-        "command": command,
+        "command": show_command(letter),
     })
+}
+
+/// A command that is JSON is shown as such, and as text if it is none or not whole; others by their length.
+fn show_command(letter: &DeadLetter) -> Value {
+    let text =
+        || json!({"json_bytes": letter.body_bytes, "text": String::from_utf8_lossy(&letter.body.bytes)});
+    match letter.body.content {
+        Content::Json if letter.is_whole() => {
+            serde_json::from_slice(&letter.body.bytes).unwrap_or_else(|_| text())
+        }
+        Content::Json => text(),
+        Content::Binary => json!({"binary_bytes": letter.body_bytes}),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{Body, EntityId};
 
     #[test]
     fn bad_arguments_say_where() {
@@ -112,6 +121,18 @@ mod tests {
         assert_eq!(shown["dead_letters"], json!([]));
         assert_eq!(shown["unread"][0]["shard"], 3);
         assert_eq!(shown["unread"][0]["code"], "deadline_exceeded");
+    }
+
+    #[test]
+    fn a_command_that_is_not_whole_is_shown_as_text() {
+        let shown = |body: Body, body_bytes| {
+            let (target, reason) = (EntityId::new("counter", "c").unwrap(), String::new());
+            show_command(&DeadLetter { target, body, body_bytes, reason, at_ms: 0 })
+        };
+        assert_eq!(shown(Body::json(r#"{"add":1}"#), 9), json!({"add": 1}));
+        assert_eq!(shown(Body::json("nonsense"), 8), json!({"json_bytes": 8, "text": "nonsense"}));
+        assert_eq!(shown(Body::json("12"), 70_000), json!({"json_bytes": 70_000, "text": "12"}), "not a 12");
+        assert_eq!(shown(Body::binary("12"), 70_000), json!({"binary_bytes": 70_000}));
     }
 
     #[tokio::test]
