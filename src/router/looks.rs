@@ -240,7 +240,8 @@ mod tests {
 
     fn letter(at_ms: u64, bytes: usize) -> DeadLetter {
         let target = EntityId::new("counter", "visits").unwrap();
-        DeadLetter { target, body: Body::binary(vec![0; bytes]), reason: "test".to_owned(), at_ms }
+        let body = Body::binary(vec![0; bytes]);
+        DeadLetter { target, body_bytes: body.len() as u64, body, reason: "test".to_owned(), at_ms }
     }
 
     /// Shards that nobody leads kept all behind them from being asked.
