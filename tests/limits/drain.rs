@@ -111,8 +111,8 @@ async fn the_end_of_the_input_and_one_signal_are_one_request() {
     let mut node = NodeProcess::start(held, directory.path(), &["drain.budget=10m"]).await;
     let unfinished = Unfinished::start(&node).await;
     node.end_input();
-    node.readiness(503).await;
     node.terminate().await;
+    node.readiness(503).await;
     assert_eq!(unfinished.finish().await, Some((200, r#"{"value":1}"#.to_owned())));
     assert_eq!(node.ended().await.code(), Some(0));
 }
