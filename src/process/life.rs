@@ -98,6 +98,19 @@ impl Life {
         self.end(|alive| alive.verdict.unwrap_or(ExitReason::Killed))
     }
 
+    /// It has ended on its own node, for this reason.
+    pub(super) fn end_as(&self, reason: ExitReason) -> Option<Mourners> {
+        self.end(|_| reason)
+    }
+
+    /// Whether nobody has asked to be told.
+    pub(super) fn is_unwatched(&self) -> bool {
+        match &*self.state.lock() {
+            State::Alive(alive) => alive.notices.is_empty() && alive.links.is_empty(),
+            State::Dead(_) => true,
+        }
+    }
+
     /// Only the first end counts.
     fn end(&self, reason: impl FnOnce(Alive) -> ExitReason) -> Option<Mourners> {
         let mut state = self.state.lock();
@@ -140,6 +153,11 @@ impl Life {
         };
         drop(replaced);
         Ok(())
+    }
+
+    /// What somebody hears who asks after the end.
+    pub(super) fn afterwards(&self) -> ExitReason {
+        self.exit().filter(|reason| *reason == ExitReason::NoConnection).unwrap_or(ExitReason::NoProc)
     }
 
     pub(super) fn unlink(&self, peer: ProcessId) {

@@ -31,11 +31,11 @@ pub(super) fn link(one: &Arc<dyn Peer>, other: &Arc<dyn Peer>) {
         return;
     }
     if other.life().link(Arc::clone(one)).is_err() {
-        return one.exit_signal(other.id(), &ExitReason::NoProc);
+        return one.exit_signal(other.id(), &other.life().afterwards());
     }
     if one.life().link(Arc::clone(other)).is_err() {
         other.life().unlink(one.id());
-        return other.exit_signal(one.id(), &ExitReason::NoProc);
+        return other.exit_signal(one.id(), &one.life().afterwards());
     }
     // It may have ended between the two steps, and then it has told the first one.
     if other.life().exit().is_some() {

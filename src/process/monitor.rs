@@ -8,8 +8,15 @@ use super::{
     ExitReason, ProcessId,
     life::NoticeId,
     link::Peer,
-    reference::{Inner, Process},
+    reference::{Inner, Place, Process},
 };
+
+/// How an observer is told: the way of its messages, and how one of them is taken back.
+struct Observer<M> {
+    id: MonitorId,
+    tell: Box<dyn FnOnce(M) + Send>,
+    flush: Box<dyn Fn() -> bool + Send + Sync>,
+}
 
 /// Names a monitor within the process that set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,20 +81,22 @@ where
     M: Send + 'static,
     N: Send + 'static,
 {
-    let id = observer.inner().next_monitor();
+    let Observer { id, tell, flush } = Observer::of(observer);
     let process = target.id();
-    // The target does not keep the observer alive.
-    let (told, flushed) = (Arc::downgrade(observer.inner()), Arc::downgrade(observer.inner()));
     let tell = move |reason: &ExitReason| {
-        if let Some(observer) = told.upgrade() {
-            observer.notify(message(Down { monitor: id, process, reason: reason.clone() }), Some(id));
+        tell(message(Down { monitor: id, process, reason: reason.clone() }));
+    };
+    let target = match target.peer() {
+        Ok(target) => target,
+        Err(reason) => {
+            tell(&reason);
+            return Monitor { id, notice: None, target: Weak::<Inner<N>>::new(), flush };
         }
     };
-    let flush = move || flushed.upgrade().is_some_and(|observer: Arc<Inner<M>>| observer.flush(id));
     // Shared between the target, if it lives, and this function, if it does not: whoever comes first says so.
     let tell = Arc::new(parking_lot::Mutex::new(Some(tell)));
     let notice = Arc::clone(&tell);
-    let notice = target.inner().life().watch(Box::new(move |reason| {
+    let notice = target.life().watch(Box::new(move |reason| {
         if let Some(tell) = notice.lock().take() {
             tell(reason);
         }
@@ -95,8 +104,36 @@ where
     if notice.is_none()
         && let Some(tell) = tell.lock().take()
     {
-        tell(&ExitReason::NoProc);
+        tell(&target.life().afterwards());
     }
-    let target: Arc<dyn Peer> = Arc::<Inner<N>>::clone(target.inner());
-    Monitor { id, notice, target: Arc::downgrade(&target), flush: Box::new(flush) }
+    Monitor { id, notice, target: Arc::downgrade(&target), flush }
+}
+
+impl<M: Send + 'static> Observer<M> {
+    /// A target does not keep it alive.
+    fn of(process: &Process<M>) -> Self {
+        match process.place() {
+            Place::Here(inner) => Self::here(inner),
+            Place::There(far) => {
+                let (id, far) = (far.next_monitor(), Arc::clone(far));
+                let tell = Box::new(move |message| {
+                    // A process of another node that is gone does not want to know.
+                    let _ = far.cast(&message);
+                });
+                Self { id, tell, flush: Box::new(|| false) }
+            }
+        }
+    }
+
+    fn here(inner: &Arc<Inner<M>>) -> Self {
+        let id = inner.next_monitor();
+        let (told, flushed) = (Arc::downgrade(inner), Arc::downgrade(inner));
+        let tell = Box::new(move |message| {
+            if let Some(observer) = told.upgrade() {
+                observer.notify(message, Some(id));
+            }
+        });
+        let flush = move || flushed.upgrade().is_some_and(|observer: Arc<Inner<M>>| observer.flush(id));
+        Self { id, tell, flush: Box::new(flush) }
+    }
 }

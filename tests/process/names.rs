@@ -136,7 +136,7 @@ async fn a_child_that_registers_itself_has_its_name_again_after_each_restart() {
             }
             _ => clerk.stop(ExitReason::Normal),
         }
-        clerk.cell().wait(Some(Duration::from_secs(60))).await.unwrap();
+        clerk.cell().unwrap().wait(Some(Duration::from_secs(60))).await.unwrap();
     }
     assert_eq!(supervisor.count_children().await.unwrap().active, 1);
 }

@@ -129,6 +129,15 @@ impl Session {
         self.outbox.push(Kind::Pushed, encode)
     }
 
+    /// As [`push`](Self::push), but waits while the buffer is full: for one sender at a time, or their order is not known.
+    ///
+    /// # Errors
+    ///
+    /// When the session is closed, or the frame is larger than `frame_bytes_max` here or there.
+    pub async fn push_when_room(&self, encode: impl Fn(&mut Vec<u8>)) -> Result<(), PushError> {
+        self.outbox.push_when_room(Kind::Pushed, encode).await
+    }
+
     /// Sends a request now; the future is the answer.
     pub(super) fn request(
         self: &Arc<Self>,

@@ -10,7 +10,7 @@ use super::{
     Tree,
     spec::{ChildRules, ChildType, Restart, Shutdown},
 };
-use crate::process::{ExitReason, Mailbox, host::Host, link::Peer};
+use crate::process::{ExitReason, Mailbox, host::Host, link::Peer, reference::as_peer};
 
 type StartFuture = Pin<Box<dyn Future<Output = Result<Started, SpawnErr>> + Send>>;
 
@@ -234,7 +234,7 @@ where
             let (actor, arguments) = make();
             let (host, process) = Host::new(actor, mailbox);
             let (actor, task) = Host::spawn_linked(None, host, arguments, supervisor).await?;
-            let peer = Some(process.peer());
+            let peer = process.here().map(as_peer);
             Ok((RunningChild { peer, ..RunningChild::new(actor.get_cell(), process) }, task))
         })
     })

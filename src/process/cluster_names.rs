@@ -1,0 +1,262 @@
+//! Names of processes in the whole cluster.
+//!
+//! Comes in: a name and a process of this node. Leaves: the process of a name, on whichever node it lives.
+//!
+//! Each name is an entity, so there is one holder at a time, whatever fails. It is free again when the process ends, which its node
+//! says; if that node is gone, whoever wants the name finds out: the books of the cluster know that a node is down, has left or
+//! was started again, and a node that answers knows which processes it has.
+
+mod registration;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use playhouse_cluster::environment::Environment;
+
+pub use self::registration::Registration;
+use self::registration::{Command, Holder};
+use super::{
+    CallError, CastError, Distribution, Home, Portable, Process, ProcessId, Reply, life::NoticeId, link::Peer,
+};
+use crate::{
+    protocol::{self, Key},
+    router::{EntityRef, Router},
+};
+
+/// How long a node may take to say whether a process lives.
+const ALIVE_WITHIN: Duration = Duration::from_secs(2);
+/// How often a name is tried again to be taken from one that is gone: each time another one was faster.
+const ROUNDS_MAX: usize = 4;
+/// How often a name of a process that has ended is tried to be freed. Whoever wants it later finds out by himself.
+const RELEASES_MAX: u32 = 16;
+/// The pauses between: the first, and the longest.
+const RELEASE_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// Which process has which name in the cluster. A cheap handle.
+#[derive(Clone)]
+pub struct ClusterNames {
+    distribution: Distribution,
+    router: Router,
+    is_over: IsOver,
+    /// What frees a name when its process ends, by claim.
+    held: Arc<Mutex<BTreeMap<u64, (Weak<dyn Peer>, NoticeId)>>>,
+}
+
+/// Whether a start of a node is over for the cluster: its node is down, has left, or has started again.
+type IsOver = Arc<dyn Fn(Home) -> bool + Send + Sync>;
+
+/// Why a name was not given to a process, or is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// A process has this name, or one of a node that does not answer and may come back.
+    #[error("process {0} has this name")]
+    Taken(ProcessId),
+    /// The process has ended.
+    #[error("the process does not run (noproc)")]
+    NoProc,
+    /// The process lives on another node: it is registered there.
+    #[error("the process lives on another node")]
+    Elsewhere,
+    /// That cannot be the key of an entity.
+    #[error("this cannot be a name: {0}")]
+    Name(String),
+    /// Other nodes know as many processes of this node as they may.
+    #[error("other nodes know as many processes of this node as they may")]
+    TooMany,
+    /// The shard of the name did not answer. What was asked for is taken back as soon as it does, so ask again.
+    #[error("the name could not be looked up: {0}")]
+    Unavailable(#[from] protocol::CallError),
+}
+
+impl ClusterNames {
+    /// Names for the processes of `distribution`, kept by entities that `router` reaches: all nodes have the kind
+    /// [`Registration`]. `is_over` says whether a start of a node is over for the cluster.
+    pub fn new(
+        distribution: Distribution,
+        router: Router,
+        is_over: impl Fn(Home) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self { distribution, router, is_over: Arc::new(is_over), held: Arc::default() }
+    }
+
+    /// Gives a process of this node a name in the cluster, until it ends or somebody takes the name away.
+    ///
+    /// # Errors
+    ///
+    /// When the name is taken, by this process or another; when the process has ended or lives elsewhere; when the shard of the name has
+    /// no leader.
+    pub async fn register<M: Portable>(&self, name: &str, process: &Process<M>) -> Result<(), NameError> {
+        let peer = process.peer_here().ok_or(NameError::Elsewhere)?;
+        let entity = self.entity(name)?;
+        let id = self.distribution.id_of(process).map_err(|_| NameError::TooMany)?;
+        let holder = Holder {
+            home: self.distribution.home(),
+            number: id.number(),
+            messages: self.distribution.name_of::<M>(),
+            claim: self.environment().random_u64(),
+        };
+        if let Err(error) = self.claim(&entity, holder).await {
+            if matches!(error, NameError::Unavailable(_)) {
+                self.release(entity, holder);
+            }
+            return Err(error);
+        }
+        self.release_at_end(&peer, entity, holder)
+    }
+
+    /// The process of this name. `None` if there is none, if its node is gone, or if it takes other messages.
+    ///
+    /// # Errors
+    ///
+    /// When the shard of the name has no leader.
+    pub async fn whereis<M: Portable>(&self, name: &str) -> Result<Option<Process<M>>, NameError> {
+        let holder = self.entity(name)?.call(&Command::Whereis).await?.holder;
+        let fitting = holder.filter(|holder| holder.messages == self.distribution.name_of::<M>());
+        let process = fitting.map(|holder| self.distribution.process(holder.id()));
+        Ok(process.filter(|process| process.is_alive() || !self.is_known_as_over(process.id())))
+    }
+
+    /// Takes a name away from whoever has it. Whether somebody had it.
+    ///
+    /// # Errors
+    ///
+    /// When the shard of the name has no leader.
+    pub async fn unregister(&self, name: &str) -> Result<bool, NameError> {
+        let entity = self.entity(name)?;
+        let Some(holder) = entity.call(&Command::Whereis).await?.holder else { return Ok(false) };
+        let after = entity.call(&Command::Unregister { holder }).await?.holder;
+        let held = self.held.lock().remove(&holder.claim);
+        if let Some((peer, notice)) = held
+            && let Some(peer) = peer.upgrade()
+        {
+            peer.life().unwatch(notice);
+        }
+        Ok(after != Some(holder))
+    }
+
+    /// Sends a message to the process of this name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::cast`]; `NoProc` when there is no such name, `NoConnection` when its shard has no leader.
+    pub async fn cast<M: Portable>(&self, name: &str, message: M) -> Result<(), CastError> {
+        match self.whereis::<M>(name).await {
+            Ok(Some(process)) => process.cast(message).await,
+            Ok(None) => Err(CastError::NoProc),
+            Err(_) => Err(CastError::NoConnection),
+        }
+    }
+
+    /// Calls the process of this name, all within `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::call`]; `NoProc` when there is no such name, `NoConnection` when its shard has no leader.
+    pub async fn call<M: Portable, T>(
+        &self,
+        name: &str,
+        message: impl FnOnce(Reply<T>) -> M,
+        timeout: Duration,
+    ) -> Result<T, CallError> {
+        let asked = async {
+            match self.whereis::<M>(name).await {
+                Ok(Some(process)) => process.call(message, timeout).await,
+                Ok(None) => Err(CallError::NoProc),
+                Err(_) => Err(CallError::NoConnection),
+            }
+        };
+        tokio::time::timeout(timeout, asked).await.unwrap_or(Err(CallError::Timeout))
+    }
+
+    /// Takes the name, also from one that is gone.
+    async fn claim(&self, entity: &EntityRef<Registration>, holder: Holder) -> Result<(), NameError> {
+        let mut instead_of = None;
+        for _ in 0..ROUNDS_MAX {
+            let after = entity.call(&Command::Register { holder, instead_of }).await?.holder;
+            match after {
+                Some(other) if other != holder => {
+                    if !self.is_gone(other).await {
+                        return Err(NameError::Taken(other.id()));
+                    }
+                    instead_of = Some(other);
+                }
+                _ => return Ok(()),
+            }
+        }
+        Err(NameError::Taken(instead_of.map_or(holder.id(), Holder::id)))
+    }
+
+    /// Whether a holder of a name is known not to live any more. Its node knows best, if it answers: what this node has read in the
+    /// books of the cluster may be a little old.
+    async fn is_gone(&self, holder: Holder) -> bool {
+        let is_alive = self.distribution.is_alive(holder.id(), ALIVE_WITHIN).await;
+        is_alive.map_or_else(|_| (self.is_over)(holder.home), |is_alive| !is_alive)
+    }
+
+    /// Of a process that cannot be reached now.
+    fn is_known_as_over(&self, process: ProcessId) -> bool {
+        process.home().is_none_or(|home| home == self.distribution.home() || (self.is_over)(home))
+    }
+
+    /// The name is freed when its process ends.
+    fn release_at_end(
+        &self,
+        peer: &Arc<dyn Peer>,
+        entity: EntityRef<Registration>,
+        holder: Holder,
+    ) -> Result<(), NameError> {
+        let (names, released) = (self.clone(), entity.clone());
+        let mut held = self.held.lock();
+        let Some(notice) = peer.life().watch(Box::new(move |_| names.release(released, holder))) else {
+            drop(held);
+            self.release(entity, holder);
+            return Err(NameError::NoProc);
+        };
+        held.insert(holder.claim, (Arc::downgrade(peer), notice));
+        Ok(())
+    }
+
+    /// Frees a name, in a task of its own.
+    fn release(&self, entity: EntityRef<Registration>, holder: Holder) {
+        self.held.lock().remove(&holder.claim);
+        let environment = self.environment().clone();
+        self.environment().spawn(async move {
+            let (mut pause, pause_max) = RELEASE_AGAIN;
+            for _ in 0..RELEASES_MAX {
+                if entity.call(&Command::Unregister { holder }).await.is_ok() {
+                    return;
+                }
+                tokio::time::sleep(environment.random_duration(pause / 2, pause)).await;
+                pause = (pause * 2).min(pause_max);
+            }
+            tracing::warn!(name = %entity.id(), "the name of a process that ended could not be freed");
+        });
+    }
+
+    fn entity(&self, name: &str) -> Result<EntityRef<Registration>, NameError> {
+        let key = Key::new(name).map_err(|error| NameError::Name(error.to_string()))?;
+        Ok(EntityRef::new(self.router.clone(), key))
+    }
+
+    fn environment(&self) -> &Environment {
+        self.router.environment()
+    }
+}
+
+impl Holder {
+    fn id(self) -> ProcessId {
+        ProcessId::there(self.home, self.number)
+    }
+}
+
+impl fmt::Debug for ClusterNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ClusterNames").field(&self.distribution.home()).finish()
+    }
+}

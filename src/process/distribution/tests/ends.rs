@@ -1,0 +1,246 @@
+//! Monitors and links between nodes: told once, with the reason.
+
+use playhouse_cluster::environment::spawn_here;
+
+use super::stage::*;
+use crate::process::{ExitReason, Process};
+
+async fn watched() -> (Process<Say>, super::super::Distribution, super::super::Distribution, Lane, Process<Say>) {
+    let (one, other, lane) = pair();
+    let target = listener().await;
+    let far = seen(&target, &one, &other);
+    (target, one, other, lane, far)
+}
+
+#[tokio::test]
+async fn a_monitor_says_why_a_process_of_another_node_ended() {
+    let reasons = [
+        ExitReason::Normal,
+        ExitReason::Shutdown,
+        ExitReason::ShutdownWith("moved".to_owned()),
+        ExitReason::Crashed("no disk".to_owned()),
+    ];
+    for reason in reasons {
+        let (target, one, other, _lane, far) = watched().await;
+        let observer = listener().await;
+        let monitor = observer.monitor(&far, Say::Down);
+        settle(&one, &other).await;
+        assert_eq!(heard(&observer).await, Vec::<String>::new(), "it lives");
+        target.cast(Say::End(reason.clone())).await.unwrap();
+        assert_eq!(hears(&observer, 1).await, [format!("down {reason}")]);
+        settle(&one, &other).await;
+        assert!(!monitor.demonitor(), "it has told already");
+        // Once more: it is gone.
+        observer.monitor(&far, Say::Down);
+        assert_eq!(hears(&observer, 1).await, ["down noproc"]);
+        settle(&one, &other).await;
+        assert_eq!(heard(&observer).await, Vec::<String>::new(), "each told once");
+    }
+}
+
+#[tokio::test]
+async fn a_monitor_tells_of_a_panic_and_of_a_kill() {
+    let (_target, _one, _other, _lane, far) = watched().await;
+    let observer = listener().await;
+    observer.monitor(&far, Say::Down);
+    let _ = far.call(Say::Crash, PATIENCE).await;
+    assert_eq!(hears(&observer, 1).await, ["down boom"]);
+
+    let (_target, _one, _other, _lane, far) = watched().await;
+    observer.monitor(&far, Say::Down);
+    far.kill();
+    assert_eq!(hears(&observer, 1).await, ["down killed"]);
+}
+
+#[tokio::test]
+async fn the_end_of_a_lane_is_told_once_and_what_comes_later_is_not() {
+    let (target, one, other, lane, far) = watched().await;
+    let observer = listener().await;
+    observer.monitor(&far, Say::Down);
+    settle(&one, &other).await;
+    lane.cut().await;
+    assert_eq!(hears(&observer, 1).await, ["down noconnection"]);
+    observer.monitor(&far, Say::Down);
+    assert_eq!(hears(&observer, 1).await, ["down noconnection"], "at once while there is no lane");
+
+    let _lane = Lane::open(&one, &other);
+    observer.monitor(&far, Say::Down);
+    settle(&one, &other).await;
+    assert_eq!(heard(&observer).await, Vec::<String>::new(), "it runs on, and is watched again");
+    target.stop(ExitReason::Shutdown);
+    assert_eq!(hears(&observer, 1).await, ["down shutdown"]);
+}
+
+#[tokio::test]
+async fn a_new_start_of_the_node_is_the_end_of_the_old_processes() {
+    let (_target, _one, other, _lane, far) = watched().await;
+    let observer = listener().await;
+    observer.monitor(&far, Say::Down);
+    // Nobody has noticed yet that the old one is gone.
+    let again = start(1, 2, super::super::Config::default());
+    let _lane = Lane::open(&again, &other);
+    assert_eq!(hears(&observer, 1).await, ["down noconnection"]);
+    observer.monitor(&far, Say::Down);
+    assert_eq!(hears(&observer, 1).await, ["down noproc"]);
+    settle(&again, &other).await;
+    assert_eq!(heard(&observer).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_monitor_that_was_taken_back_says_nothing() {
+    let (target, one, other, lane, far) = watched().await;
+    let observer = listener().await;
+    let monitor = observer.monitor(&far, Say::Down);
+    settle(&one, &other).await;
+    assert!(monitor.demonitor());
+    target.stop(ExitReason::Normal);
+    target.ended().await;
+    settle(&one, &other).await;
+    lane.cut().await;
+    assert_eq!(heard(&observer).await, Vec::<String>::new());
+}
+
+/// Ends, cuts and monitors that are taken back meet each other on several threads; each monitor tells once, or was taken back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn each_monitor_tells_exactly_once_whatever_meets() {
+    const MONITORS: usize = 20;
+    for round in 0..150 {
+        let (target, _one, _other, lane, far) = watched().await;
+        let observer = listener().await;
+        let cutter = spawn_here(async move {
+            if round % 3 == 0 {
+                lane.cut().await;
+            }
+        });
+        let ender = {
+            let target = target.clone();
+            spawn_here(async move { target.stop(ExitReason::Shutdown) })
+        };
+        let mut taken_back = 0;
+        for number in 0..MONITORS {
+            let monitor = observer.monitor(&far, Say::Down);
+            if (number + round) % 4 == 0 && monitor.demonitor() {
+                taken_back += 1;
+            }
+        }
+        cutter.await.unwrap();
+        ender.await.unwrap();
+        let told = hears(&observer, MONITORS - taken_back).await;
+        assert_eq!(told.len(), MONITORS - taken_back, "{told:?}");
+        let known = ["down shutdown", "down noproc", "down noconnection"];
+        assert!(told.iter().all(|told| known.contains(&told.as_str())), "{told:?}");
+        assert_eq!(heard(&observer).await, Vec::<String>::new(), "no more than that");
+    }
+}
+
+#[tokio::test]
+async fn linked_processes_of_two_nodes_end_together() {
+    for from_here in [true, false] {
+        let (target, one, other, _lane, far) = watched().await;
+        let own = listener().await;
+        if from_here {
+            own.link(&far);
+        } else {
+            // As somebody does who has both references and is neither of them.
+            far.link(&own);
+        }
+        settle(&one, &other).await;
+        let crash = ExitReason::Crashed("no disk".to_owned());
+        let (first, second) = if from_here { (&target, &own) } else { (&own, &target) };
+        first.cast(Say::End(crash.clone())).await.unwrap();
+        assert_eq!(second.ended().await, crash);
+    }
+}
+
+#[tokio::test]
+async fn a_link_works_in_both_directions_and_a_normal_end_harms_nobody() {
+    let (target, one, other, _lane, far) = watched().await;
+    let own = listener().await;
+    own.link(&far);
+    settle(&one, &other).await;
+    own.cast(Say::End(ExitReason::Normal)).await.unwrap();
+    own.ended().await;
+    settle(&one, &other).await;
+    assert!(target.is_alive());
+
+    let own = listener().await;
+    target.cast(Say::TrapExit).await.unwrap();
+    own.link(&far);
+    own.stop(ExitReason::Shutdown);
+    assert_eq!(hears(&target, 1).await, ["exit shutdown"]);
+}
+
+#[tokio::test]
+async fn a_lane_that_ends_parts_linked_processes_with_noconnection() {
+    let (target, one, other, lane, far) = watched().await;
+    let own = listener().await;
+    target.cast(Say::TrapExit).await.unwrap();
+    own.link(&far);
+    settle(&one, &other).await;
+    lane.cut().await;
+    assert_eq!(own.ended().await, ExitReason::NoConnection);
+    assert_eq!(hears(&target, 1).await, ["exit noconnection"]);
+
+    let late = listener().await;
+    late.link(&far);
+    assert_eq!(late.ended().await, ExitReason::NoConnection);
+}
+
+#[tokio::test]
+async fn a_link_to_a_process_that_is_gone_is_noproc() {
+    let (target, _one, _other, _lane, far) = watched().await;
+    target.stop(ExitReason::Normal);
+    target.ended().await;
+    let own = listener().await;
+    own.link(&far);
+    assert_eq!(own.ended().await, ExitReason::NoProc);
+}
+
+#[tokio::test]
+async fn a_link_that_was_taken_back_parts_the_two() {
+    let (target, one, other, lane, far) = watched().await;
+    let own = listener().await;
+    own.link(&far);
+    settle(&one, &other).await;
+    own.unlink(&far);
+    settle(&one, &other).await;
+    target.stop(ExitReason::Shutdown);
+    target.ended().await;
+    settle(&one, &other).await;
+    lane.cut().await;
+    assert!(own.is_alive());
+}
+
+/// Two processes of other nodes, linked by a third who holds both references.
+#[tokio::test]
+async fn who_holds_both_references_can_link_processes_of_other_nodes() {
+    let (one, other, third) = (node(1), node(2), node(3));
+    let _lanes = [Lane::open(&one, &other), Lane::open(&other, &third), Lane::open(&one, &third)];
+    let (first, second) = (listener().await, listener().await);
+    let (a, b) = (seen(&first, &one, &third), seen(&second, &other, &third));
+    a.link(&b);
+    settle(&third, &one).await;
+    settle(&one, &other).await;
+    settle(&other, &one).await;
+    first.cast(Say::End(boom())).await.unwrap();
+    assert_eq!(second.ended().await, boom());
+}
+
+/// Mirrors that nobody needs are forgotten: a node that monitors many short-lived things does not grow.
+#[tokio::test]
+async fn monitors_that_were_taken_back_leave_nothing_behind() {
+    let (one, other) = (node(1), start(2, 1, super::super::Config { watched_max: 2_000, ..Default::default() }));
+    let _lane = Lane::open(&one, &other);
+    let observer = listener().await;
+    let mut targets = Vec::new();
+    for _ in 0..10_000 {
+        let target = listener().await;
+        let monitor = observer.monitor(&seen(&target, &one, &other), Say::Down);
+        assert!(monitor.demonitor());
+        targets.push(target);
+    }
+    settle(&one, &other).await;
+    assert_eq!(heard(&observer).await, Vec::<String>::new());
+    let last = seen(&targets[0], &one, &other);
+    assert_eq!(last.call(Say::Heard, PATIENCE).await, Ok(Vec::new()), "the connection holds");
+}

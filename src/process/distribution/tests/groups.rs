@@ -1,0 +1,125 @@
+//! Groups: members of all nodes, changes told, partitions that heal.
+
+use super::stage::*;
+use crate::process::{ExitReason, Process, distribution::GroupError};
+
+async fn eventually_members(node: &super::super::Distribution, group: &str, count: usize) -> Vec<Process<Say>> {
+    let wait = async {
+        loop {
+            let members = node.groups().members::<Say>(group);
+            if members.len() == count {
+                return members;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("so many members")
+}
+
+#[tokio::test]
+async fn members_are_known_everywhere_and_can_be_sent_to() {
+    let (one, other, _lane) = pair();
+    let (here, there) = (listener().await, listener().await);
+    one.groups().join("workers", &here).unwrap();
+    one.groups().join("workers", &here).unwrap();
+    other.groups().join("workers", &there).unwrap();
+    for node in [&one, &other] {
+        for member in eventually_members(node, "workers", 2).await {
+            member.cast(Say::Word("all".to_owned())).await.unwrap();
+        }
+    }
+    assert_eq!(hears(&here, 2).await, ["all", "all"]);
+    assert_eq!(hears(&there, 2).await, ["all", "all"]);
+    assert_eq!(one.groups().local_members::<Say>("workers"), [here.clone()]);
+    assert_eq!(one.groups().which_groups(), ["workers".into()]);
+    assert!(one.groups().members::<Other>("workers").is_empty(), "these take other messages");
+
+    assert!(one.groups().leave("workers", &here));
+    assert!(!one.groups().leave("workers", &here));
+    eventually_members(&other, "workers", 1).await;
+    there.stop(ExitReason::Normal);
+    for node in [&one, &other] {
+        eventually_members(node, "workers", 0).await;
+        assert!(node.groups().which_groups().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_join_is_told_why() {
+    let (one, other, _lane) = pair();
+    let listener = listener().await;
+    let far = seen(&listener, &one, &other);
+    assert_eq!(other.groups().join("a", &far), Err(GroupError::Elsewhere));
+    assert_eq!(one.groups().join("", &listener), Err(GroupError::Length));
+    assert_eq!(one.groups().join(&"a".repeat(256), &listener), Err(GroupError::Length));
+    listener.stop(ExitReason::Normal);
+    listener.ended().await;
+    assert_eq!(one.groups().join("a", &listener), Err(GroupError::NoProc));
+    assert!(one.groups().which_groups().is_empty());
+}
+
+#[tokio::test]
+async fn changes_are_told_to_who_monitors_the_group() {
+    let (one, other, lane) = pair();
+    let (here, there, observer) = (listener().await, listener().await, listener().await);
+    one.groups().join("g", &here).unwrap();
+    let (monitor, now) = one.groups().monitor("g", &observer, Say::Change).unwrap();
+    assert_eq!(now, [here.id()]);
+    other.groups().join("g", &there).unwrap();
+    other.groups().join("another", &there).unwrap();
+    assert_eq!(hears(&observer, 1).await, ["joined 1"]);
+    lane.cut().await;
+    assert_eq!(hears(&observer, 1).await, ["left 1"]);
+    here.stop(ExitReason::Normal);
+    assert_eq!(hears(&observer, 1).await, ["left 1"]);
+    monitor.demonitor();
+    let late = listener().await;
+    one.groups().join("g", &late).unwrap();
+    assert_eq!(heard(&observer).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_monitor_of_a_group_ends_with_its_observer() {
+    let one = node(1);
+    let observer = listener().await;
+    let (_monitor, _now) = one.groups().monitor("g", &observer, Say::Change).unwrap();
+    assert_eq!(one.groups().monitors(), 1);
+    observer.stop(ExitReason::Normal);
+    observer.ended().await;
+    while one.groups().monitors() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_partition_heals_and_all_know_the_same_again() {
+    let (one, other, lane) = pair();
+    let (here, there) = (listener().await, listener().await);
+    one.groups().join("g", &here).unwrap();
+    other.groups().join("g", &there).unwrap();
+    eventually_members(&one, "g", 2).await;
+    lane.cut().await;
+    assert_eq!(eventually_members(&one, "g", 1).await, [here.clone()]);
+    assert_eq!(eventually_members(&other, "g", 1).await, [there.clone()]);
+    // Meanwhile each side goes on.
+    other.groups().leave("g", &there);
+    let new = listener().await;
+    other.groups().join("g", &new).unwrap();
+    let _lane = Lane::open(&one, &other);
+    let expected = [here.id(), seen(&new, &other, &one).id()];
+    let members = eventually_members(&one, "g", 2).await;
+    assert_eq!(members.iter().map(Process::id).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn a_group_larger_than_a_frame_is_told_in_parts() {
+    let (one, other) = (node(1), node(2));
+    let mut all = Vec::new();
+    for _ in 0..2_500 {
+        let member = listener().await;
+        one.groups().join("crowd", &member).unwrap();
+        all.push(member);
+    }
+    let _lane = Lane::open(&one, &other);
+    eventually_members(&other, "crowd", 2_500).await;
+}

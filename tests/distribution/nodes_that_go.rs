@@ -1,0 +1,96 @@
+//! What is heard of processes whose node is killed, frozen or started again.
+
+use super::handle::Node;
+
+/// Two nodes; the first watches the process of the second and is linked with it.
+fn watching() -> (Node, Node) {
+    let (mut one, other) = Node::pair();
+    assert_eq!(one.tell("find 1"), "ok");
+    for command in ["watch", "link"] {
+        assert_eq!(one.tell(command), "ok");
+    }
+    assert_eq!(one.tell("call"), "here");
+    (one, other)
+}
+
+/// What it has heard, in order of the alphabet: a monitor and a link are told independently.
+fn heard(node: &mut Node, count: usize) -> Vec<String> {
+    let mut heard: Vec<_> = node.tell(&format!("heard {count}")).split(' ').map(str::to_owned).collect();
+    heard.sort();
+    heard
+}
+
+#[test]
+fn the_reason_of_an_end_crosses_the_wire() {
+    let (mut one, mut other) = watching();
+    assert_eq!(other.tell("end"), "shutdown");
+    assert_eq!(heard(&mut one, 2), ["down:shutdown", "exit:shutdown"]);
+    assert_eq!(one.tell("call"), "the process does not run (noproc)");
+    other.kill();
+    one.tell("lost");
+    assert_eq!(heard(&mut one, 2), ["down:shutdown", "exit:shutdown"], "the end of the node is no news");
+}
+
+#[test]
+fn a_node_that_is_killed_takes_its_processes_along() {
+    let (mut one, mut other) = watching();
+    one.tell("hang");
+    other.kill();
+    assert_eq!(heard(&mut one, 2), ["down:noconnection", "exit:noconnection"]);
+    let hung = one.tell("hung");
+    assert!(hung.contains("noconnection"), "{hung}");
+    let refused = one.tell("call");
+    assert!(refused.contains("noconnection"), "{refused}");
+}
+
+#[test]
+fn a_node_that_is_frozen_counts_as_gone_and_its_processes_are_found_again() {
+    let (mut one, mut other) = watching();
+    one.tell("hang");
+    other.freeze();
+    assert_eq!(heard(&mut one, 2), ["down:noconnection", "exit:noconnection"]);
+    let hung = one.tell("hung");
+    assert!(hung.contains("noconnection"), "{hung}");
+    other.thaw();
+    // A link ends both: the frozen one hears of it when it runs again.
+    assert_eq!(other.tell("ended"), "noconnection");
+    assert!(one.tell("reach 1").ends_with("ms"));
+    assert_eq!(heard(&mut one, 2), ["down:noconnection", "exit:noconnection"], "told once");
+}
+
+#[test]
+fn a_process_that_is_only_watched_survives_that_its_node_was_frozen() {
+    let (mut one, mut other) = Node::pair();
+    one.tell("find 1");
+    one.tell("watch");
+    assert_eq!(one.tell("call"), "here");
+    other.freeze();
+    assert_eq!(heard(&mut one, 1), ["down:noconnection"]);
+    other.thaw();
+    assert!(one.tell("reach 1").ends_with("ms"));
+    assert_eq!(one.tell("call"), "here", "the same reference reaches it again");
+    one.tell("watch");
+    other.tell("end");
+    assert_eq!(heard(&mut one, 2), ["down:noconnection", "down:shutdown"]);
+}
+
+/// Killed or still frozen: the next start of the node is another one.
+#[test]
+fn processes_of_an_earlier_start_are_gone_when_the_next_one_is_there() {
+    for is_frozen in [false, true] {
+        let (mut one, mut other) = watching();
+        if is_frozen {
+            other.freeze();
+        } else {
+            other.kill();
+        }
+        let mut again = Node::start(2, 2);
+        one.meet(&mut again, 1, 2);
+        assert_eq!(heard(&mut one, 2), ["down:noconnection", "exit:noconnection"]);
+        assert_eq!(one.tell("call"), "the process does not run (noproc)");
+        one.tell("watch");
+        assert_eq!(heard(&mut one, 3), ["down:noconnection", "down:noproc", "exit:noconnection"]);
+        assert_eq!(one.tell("find 2"), "ok");
+        assert_eq!(one.tell("call"), "here", "a process of the new start");
+    }
+}
