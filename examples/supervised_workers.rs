@@ -78,7 +78,7 @@ impl Actor for Desk {
         match message {
             DeskMessage::Idle(worker) => {
                 let desk = Process::of(&myself).ok_or("a desk is a process")?;
-                desk.monitor(&worker, DeskMessage::Down);
+                desk.monitor(&worker, DeskMessage::Down)?;
                 plan.idle.push(worker);
             }
             DeskMessage::Done(worker, job) => {

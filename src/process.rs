@@ -27,6 +27,7 @@ mod monitor;
 mod names;
 mod reference;
 mod supervisor;
+mod tidy;
 mod timer;
 
 pub use call::{CallError, CastError, Reply};
@@ -37,7 +38,7 @@ pub use host::{SpawnError, spawn, spawn_linked};
 pub use id::{Home, ProcessId};
 pub use link::Exit;
 pub use mailbox::{Mailbox, MailboxStats, Policy};
-pub use monitor::{Down, Monitor, MonitorId};
+pub use monitor::{Down, Monitor, MonitorError, MonitorId};
 pub use names::{Names, RegisterError};
 pub use reference::Process;
 pub use supervisor::{
@@ -46,4 +47,4 @@ pub use supervisor::{
     Shutdown, SimpleOneForOne, SimpleOneForOneRef, SpecError, StartChildError, StartError, Strategy,
     Supervisor, SupervisorRef, TerminateChildError, Tree,
 };
-pub use timer::Timer;
+pub use timer::{Timer, TimerError};

@@ -24,10 +24,17 @@ async fn a_name_is_known_on_all_nodes_and_has_one_holder() {
         assert_eq!(names.call("printer", Say::Answer, LONG).await, Ok(first.id().to_string()));
         assert!(names.whereis::<Other>("printer").await.unwrap().is_none(), "it takes other messages");
     }
-    assert_eq!(cluster.names(0).whereis("printer").await, Ok(Some(first.clone())), "it is the process itself");
+    assert_eq!(
+        cluster.names(0).whereis("printer").await,
+        Ok(Some(first.clone())),
+        "it is the process itself"
+    );
     for (at, process) in [(0, &first), (0, &second), (1, &second)] {
         let again = cluster.names(at).register("printer", process).await;
-        assert!(matches!(again, Err(NameError::Taken(id)) if id.home() == Some(cluster.home(0))), "{again:?}");
+        assert!(
+            matches!(again, Err(NameError::Taken(id)) if id.home() == Some(cluster.home(0))),
+            "{again:?}"
+        );
     }
     let far = cluster.names(1).whereis::<Say>("printer").await.unwrap().unwrap();
     assert_eq!(cluster.names(1).register("other", &far).await, Err(NameError::Elsewhere));

@@ -62,7 +62,7 @@ pub use groups::{Change, GroupError, GroupMonitor, Groups};
 pub use spawn::SpawnOnError;
 
 use self::{connection::Connection, exports::Exports, groups::Table, spawn::Spawners, wire::Wire};
-use super::{CallError, ExitReason, Home, Mailbox, MonitorId, Process, ProcessId, Reply, link, link::Peer};
+use super::{CallError, ExitReason, Home, Mailbox, Process, ProcessId, Reply, link, link::Peer};
 
 /// Messages that can be sent to a process of another node.
 ///
@@ -114,7 +114,6 @@ pub(in crate::process) struct Shared {
     exports: Exports,
     groups: Table,
     spawners: Spawners,
-    monitors_given: AtomicU64,
     undelivered: AtomicU64,
 }
 
@@ -140,7 +139,6 @@ impl Distribution {
             exports: Exports::new(config.exported_max),
             groups: Table::new(),
             spawners: Spawners::new(config.spawns_max),
-            monitors_given: AtomicU64::new(0),
             undelivered: AtomicU64::new(0),
             config,
         };
@@ -369,11 +367,6 @@ impl Shared {
         }
     }
 
-    fn next_monitor(&self) -> MonitorId {
-        // Those of a process itself begin with zero; these are of other processes, which tell them apart by this bit.
-        MonitorId(self.monitors_given.fetch_add(1, Relaxed) | 1 << 63)
-    }
-
     fn count_undelivered(&self) {
         self.undelivered.fetch_add(1, Relaxed);
     }
@@ -451,6 +444,9 @@ impl ShardFrames for Distribution {
 impl fmt::Debug for Distribution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peers = self.shared.peers.borrow().clone();
-        f.debug_struct("Distribution").field("home", &self.home()).field("peers", &peers).finish_non_exhaustive()
+        f.debug_struct("Distribution")
+            .field("home", &self.home())
+            .field("peers", &peers)
+            .finish_non_exhaustive()
     }
 }

@@ -115,6 +115,11 @@ impl ExitReason {
         }
     }
 
+    /// The error that carries this reason why a process did not start.
+    pub(crate) fn into_start(self) -> SpawnErr {
+        SpawnErr::StartupFailed(self.into())
+    }
+
     /// The reason in an event of `ractor`, if it tells of an end.
     pub(crate) fn of_event(event: &SupervisionEvent) -> Option<Self> {
         match event {

@@ -5,10 +5,13 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::task::JoinHandle;
 
 use super::{
     ExitReason, Mailbox, Process,
+    mailbox::Taken,
     reference::{Inner, Token, run_as},
+    tidy::Tidy,
 };
 
 /// Starts a process. It has no parent: nobody hears of its end but who monitors it or is linked to it.
@@ -21,9 +24,7 @@ pub async fn spawn<A: Actor>(
     arguments: A::Arguments,
     mailbox: Mailbox<A::Msg>,
 ) -> Result<Process<A::Msg>, SpawnError> {
-    let (host, process) = Host::new(actor, mailbox);
-    Host::spawn(None, host, arguments).await.map_err(SpawnError::from)?;
-    Ok(process)
+    Ok(start(actor, arguments, mailbox, None).await?.0)
 }
 
 /// Starts a process as a child of a `ractor` actor, such as a supervisor that one wrote oneself.
@@ -37,9 +38,29 @@ pub async fn spawn_linked<A: Actor>(
     mailbox: Mailbox<A::Msg>,
     parent: ActorCell,
 ) -> Result<Process<A::Msg>, SpawnError> {
+    Ok(start(actor, arguments, mailbox, Some(parent)).await?.0)
+}
+
+/// Starts a process, and says which task it runs in.
+pub(super) async fn start<A: Actor>(
+    actor: A,
+    arguments: A::Arguments,
+    mailbox: Mailbox<A::Msg>,
+    parent: Option<ActorCell>,
+) -> Result<(Process<A::Msg>, JoinHandle<()>), ractor::SpawnErr> {
     let (host, process) = Host::new(actor, mailbox);
-    Host::spawn_linked(None, host, arguments, parent).await.map_err(SpawnError::from)?;
-    Ok(process)
+    let started = match parent {
+        Some(parent) => Tidy::spawn_linked(None, Tidy(host), arguments, parent).await,
+        None => Tidy::spawn(None, Tidy(host), arguments).await,
+    };
+    match started {
+        Ok((_, task)) => Ok((process, task)),
+        // `ractor` does not know who killed it, or why.
+        Err(error) => {
+            let exit = process.here().and_then(|inner| inner.life().exit());
+            Err(exit.map_or(error, ExitReason::into_start))
+        }
+    }
 }
 
 /// Why a process did not start. Nothing of it runs.
@@ -54,7 +75,7 @@ impl From<ractor::SpawnErr> for SpawnError {
 }
 
 /// Runs an actor that people wrote.
-pub(super) struct Host<A: Actor> {
+struct Host<A: Actor> {
     actor: A,
     inner: Arc<Inner<A::Msg>>,
     /// For a process that never came to have a memory.
@@ -63,7 +84,7 @@ pub(super) struct Host<A: Actor> {
 
 /// What a process remembers. Its fields are dropped in this order: replies that it keeps are dropped when it is known to be gone,
 /// so that their callers learn why.
-pub(super) struct Memory<S, M: Send + 'static> {
+struct Memory<S, M: Send + 'static> {
     _grave: Grave<M>,
     state: S,
 }
@@ -91,7 +112,7 @@ impl<M: Send + 'static> Drop for Grave<M> {
 }
 
 impl<A: Actor> Host<A> {
-    pub(super) fn new(actor: A, mailbox: Mailbox<A::Msg>) -> (Self, Process<A::Msg>) {
+    fn new(actor: A, mailbox: Mailbox<A::Msg>) -> (Self, Process<A::Msg>) {
         let inner = Arc::new(Inner::new(mailbox));
         (Self { actor, inner: Arc::clone(&inner), _grave: Grave::of(&inner) }, Process::new(inner))
     }
@@ -165,8 +186,16 @@ impl<A: Actor> Actor for Host<A> {
         _: Token,
         memory: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let Some(message) = self.inner().take() else { return Ok(()) };
-        self.run(self.actor.handle(typed(myself), message, &mut memory.state)).await
+        match self.inner().take() {
+            Taken::Message(message) => {
+                self.run(self.actor.handle(typed(myself), message, &mut memory.state)).await
+            }
+            Taken::Nothing => Ok(()),
+            Taken::Drained => {
+                myself.stop(ExitReason::Normal.stop_text());
+                Ok(())
+            }
+        }
     }
 
     async fn handle_supervisor_evt(

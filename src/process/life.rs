@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -14,7 +15,10 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{ExitReason, ProcessId, link::Peer};
+use super::{
+    ExitReason, ProcessId,
+    link::{self, Peer},
+};
 
 /// Names a notice within one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +76,11 @@ impl Life {
             State::Alive(_) => None,
             State::Dead(reason) => Some(reason.clone()),
         }
+    }
+
+    /// Whether it has ended. Those who asked for a notice of that may not have it yet.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(&*self.state.lock(), State::Dead(_))
     }
 
     /// It will end for this reason.
@@ -160,12 +169,18 @@ impl Life {
         self.exit().filter(|reason| *reason == ExitReason::NoConnection).unwrap_or(ExitReason::NoProc)
     }
 
-    pub(super) fn unlink(&self, peer: ProcessId) {
+    /// The end of that peer is no signal to it any more. Whether it would have been: whoever takes a link away because the peer has
+    /// ended gives the signal, and nobody else does.
+    pub(super) fn unlink(&self, peer: ProcessId) -> bool {
         let removed = match &mut *self.state.lock() {
             State::Alive(alive) => alive.links.remove(&peer),
             State::Dead(_) => None,
         };
-        drop(removed);
+        removed.is_some()
+    }
+
+    pub(super) fn is_linked(&self, peer: ProcessId) -> bool {
+        matches!(&*self.state.lock(), State::Alive(alive) if alive.links.contains_key(&peer))
     }
 
     /// Waits for the end.
@@ -223,11 +238,18 @@ impl Mourners {
     pub(super) fn tell(self, who: ProcessId) {
         let Self { reason, notices, links } = self;
         for notice in notices.into_values() {
-            notice(&reason);
+            contain(who, || notice(&reason));
         }
         for peer in links.into_values() {
-            peer.life().unlink(who);
-            peer.exit_signal(who, &reason);
+            contain(who, || link::signal(&peer, who, &reason));
         }
+    }
+}
+
+/// Does one part of the end of a process. If it panics, the other parts are done all the same.
+pub(super) fn contain(process: ProcessId, part: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(part)) {
+        let reason = ExitReason::of_panic(panic.as_ref());
+        tracing::error!(%process, %reason, "a part of the end of a process panicked");
     }
 }

@@ -31,15 +31,25 @@ pub(super) fn link(one: &Arc<dyn Peer>, other: &Arc<dyn Peer>) {
         return;
     }
     if other.life().link(Arc::clone(one)).is_err() {
-        return one.exit_signal(other.id(), &other.life().afterwards());
+        // A link from before: its signal is on its way.
+        if !one.life().is_linked(other.id()) {
+            one.exit_signal(other.id(), &other.life().afterwards());
+        }
+        return;
     }
     if one.life().link(Arc::clone(other)).is_err() {
-        other.life().unlink(one.id());
-        return other.exit_signal(one.id(), &one.life().afterwards());
+        return signal(other, one.id(), &ExitReason::NoProc);
     }
-    // It may have ended between the two steps, and then it has told the first one.
-    if other.life().exit().is_some() {
-        one.life().unlink(other.id());
+    // It may have ended between the two steps, and then it found no link to give its signal to.
+    if let Some(reason) = other.life().exit() {
+        signal(one, other.id(), &reason);
+    }
+}
+
+/// Tells a process that the other one has ended, unless it was told or does not want to know any more.
+pub(super) fn signal(process: &Arc<dyn Peer>, ended: ProcessId, reason: &ExitReason) {
+    if process.life().unlink(ended) {
+        process.exit_signal(ended, reason);
     }
 }
 

@@ -4,14 +4,22 @@
 //! then on. What happens to one message too many is declared when the process is started: [`Policy`].
 //!
 //! `ractor`'s own mailbox holds one empty token for each message here, so that stops and supervision keep their priority. Notices of
-//! monitors and links are not counted: each of them was asked for once.
+//! monitors and links are not counted as messages: each of them was asked for once. How many monitors may be set has a bound of its
+//! own, and so have timers.
 
-use std::{collections::VecDeque, fmt};
+mod letters;
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex as Turnstile, Notify};
+use tokio::sync::{Mutex as Turnstile, Notify, OwnedSemaphorePermit, Semaphore};
 
+use self::letters::Letters;
+pub(super) use self::letters::{Rejected, Taken};
 use super::monitor::MonitorId;
 
 /// What happens to a message that finds its mailbox full.
@@ -39,14 +47,19 @@ pub struct Mailbox<M> {
     policy: Policy,
     messages_max: usize,
     bytes_max: usize,
+    monitors_max: usize,
+    timers_max: usize,
     weigh: fn(&M) -> usize,
 }
 
 impl<M> Mailbox<M> {
-    /// At most 10,000 messages and 16 MiB; a message weighs what its type takes in memory, without what it points to.
+    /// At most 10,000 messages and 16 MiB; a message weighs what its type takes in memory, without what it points to. At most
+    /// 100,000 monitors and as many timers.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self { policy, messages_max: 10_000, bytes_max: 16 << 20, weigh: |_| size_of::<M>() }
+        let weigh = |_: &M| size_of::<M>();
+        let (monitors_max, timers_max) = (100_000, 100_000);
+        Self { policy, messages_max: 10_000, bytes_max: 16 << 20, monitors_max, timers_max, weigh }
     }
 
     /// Bounds how many messages may wait. At least one may.
@@ -59,6 +72,18 @@ impl<M> Mailbox<M> {
     #[must_use]
     pub fn bytes_max(self, bytes_max: usize) -> Self {
         Self { bytes_max, ..self }
+    }
+
+    /// Bounds how many monitors its process may have set whose message was not handled yet.
+    #[must_use]
+    pub fn monitors_max(self, monitors_max: usize) -> Self {
+        Self { monitors_max, ..self }
+    }
+
+    /// Bounds how many timers may run for its process.
+    #[must_use]
+    pub fn timers_max(self, timers_max: usize) -> Self {
+        Self { timers_max, ..self }
     }
 
     /// How many bytes a message counts for.
@@ -88,10 +113,10 @@ impl<M> Clone for Mailbox<M> {
 
 impl<M> fmt::Debug for Mailbox<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { policy, messages_max, bytes_max, .. } = self;
+        let Self { policy, messages_max, bytes_max, monitors_max, timers_max, .. } = self;
         let mut debug = f.debug_struct("Mailbox");
         debug.field("policy", policy).field("messages_max", messages_max).field("bytes_max", bytes_max);
-        debug.finish_non_exhaustive()
+        debug.field("monitors_max", monitors_max).field("timers_max", timers_max).finish_non_exhaustive()
     }
 }
 
@@ -110,87 +135,87 @@ pub struct MailboxStats {
     pub dead_letters: u64,
 }
 
-/// Why a message was not taken. It comes back.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Rejected<M> {
-    Closed,
-    Full(M),
-    TooLarge,
+/// The monitor whose notice a message is. It counts until its message is handled.
+pub(super) struct Asked {
+    monitor: MonitorId,
+    _permit: OwnedSemaphorePermit,
 }
 
-/// Names a message within its mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LetterId(u64);
+impl Asked {
+    pub(super) fn new(monitor: MonitorId, permit: OwnedSemaphorePermit) -> Self {
+        Self { monitor, _permit: permit }
+    }
+}
+
+/// Gives `ractor` a token. Whether it still takes one.
+pub(super) type Bell = Box<dyn Fn() -> bool + Send + Sync>;
 
 pub(super) struct Queue<M> {
     rules: Mailbox<M>,
+    /// A letter and its token, and the end of all letters, are one step each, under this lock. Nothing of a user runs or is dropped
+    /// under it: a message may hold a reference to anything, also to this mailbox.
     letters: Mutex<Letters<M>>,
+    /// For the monitors that its process sets, and for its timers: each is a message later.
+    pub(super) monitors: Arc<Semaphore>,
+    pub(super) timers: Arc<Semaphore>,
+    /// Set when the process starts.
+    bell: OnceLock<Bell>,
     /// There is room again, or there never will be.
     freed: Notify,
     /// Senders that wait stand in line here, first come, first served.
     line: Turnstile<()>,
 }
 
-struct Letters<M> {
-    waiting: VecDeque<Letter<M>>,
-    given: u64,
-    /// How many senders wait.
-    in_line: usize,
-    closed: bool,
-    stats: MailboxStats,
-}
-
-struct Letter<M> {
-    id: LetterId,
-    message: M,
-    /// `None`: not counted.
-    weight: Option<usize>,
-    /// The monitor whose notice it is.
-    monitor: Option<MonitorId>,
-}
-
 impl<M> Queue<M> {
     pub(super) fn new(rules: Mailbox<M>) -> Self {
-        let (waiting, stats) = (VecDeque::new(), MailboxStats::default());
-        let letters = Letters { waiting, given: 0, in_line: 0, closed: false, stats };
-        Self { rules, letters: Mutex::new(letters), freed: Notify::new(), line: Turnstile::new(()) }
+        let (letters, bell) = (Mutex::new(Letters::new()), OnceLock::new());
+        let permits = |max: usize| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
+        let (monitors, timers) = (permits(rules.monitors_max), permits(rules.timers_max));
+        let (freed, line) = (Notify::new(), Turnstile::new(()));
+        Self { rules, letters, monitors, timers, bell, freed, line }
+    }
+
+    /// From now on there is somebody who takes messages when the bell rings.
+    pub(super) fn open(&self, bell: Bell) {
+        let first = self.bell.set(bell);
+        debug_assert!(first.is_ok(), "a process is started once");
     }
 
     /// Takes a message, waiting for room if that is the policy.
-    pub(super) async fn push(&self, message: M) -> Result<LetterId, Rejected<M>> {
-        match self.try_push_uncounted(message) {
+    pub(super) async fn push(&self, message: M) -> Result<(), Rejected<M>> {
+        let weight = (self.rules.weigh)(&message);
+        match self.push_now(message, weight) {
             Err(Rejected::Full(message)) if self.rules.policy == Policy::Wait => {
-                self.push_in_line(message).await
+                self.push_in_line(message, weight).await
             }
             done => self.count_refused(done),
         }
     }
 
     /// Takes a message if there is room, or if older ones may be dropped for it.
-    pub(super) fn try_push(&self, message: M) -> Result<LetterId, Rejected<M>> {
-        self.count_refused(self.try_push_uncounted(message))
+    pub(super) fn try_push(&self, message: M) -> Result<(), Rejected<M>> {
+        let weight = (self.rules.weigh)(&message);
+        self.count_refused(self.push_now(message, weight))
     }
 
-    fn try_push_uncounted(&self, message: M) -> Result<LetterId, Rejected<M>> {
-        // Declared first, so dropped last: a message may hold a reference to anything, which is not for under the lock.
+    fn push_now(&self, message: M, weight: usize) -> Result<(), Rejected<M>> {
+        // Declared first, so dropped last: outside of the lock.
         let mut dropped = Vec::new();
         let mut letters = self.letters.lock();
-        if letters.in_line > 0 && !letters.closed {
+        if letters.in_line > 0 && letters.is_open() {
             // Nobody overtakes those who wait.
             return Err(Rejected::Full(message));
         }
-        if self.rules.policy == Policy::DropOldest {
-            letters.make_room(&self.rules, (self.rules.weigh)(&message), &mut dropped);
-        }
-        letters.push(&self.rules, message)
+        letters.make_room(&self.rules, weight, &mut dropped);
+        letters.push(&self.rules, message, weight, || self.ring())
     }
 
-    async fn push_in_line(&self, mut message: M) -> Result<LetterId, Rejected<M>> {
+    async fn push_in_line(&self, mut message: M, weight: usize) -> Result<(), Rejected<M>> {
         let _place = Place::take(self);
         let _turn = self.line.lock().await;
         loop {
             let freed = self.freed.notified();
-            let pushed = self.letters.lock().push(&self.rules, message);
+            let pushed = self.letters.lock().push(&self.rules, message, weight, || self.ring());
             match pushed {
                 Err(Rejected::Full(back)) => message = back,
                 done => return self.count_refused(done),
@@ -199,59 +224,54 @@ impl<M> Queue<M> {
         }
     }
 
-    fn count_refused(&self, pushed: Result<LetterId, Rejected<M>>) -> Result<LetterId, Rejected<M>> {
-        if matches!(pushed, Err(Rejected::Full(_) | Rejected::TooLarge)) {
+    fn count_refused(&self, pushed: Result<(), Rejected<M>>) -> Result<(), Rejected<M>> {
+        if matches!(pushed, Err(Rejected::Full(_) | Rejected::TooLarge(_))) {
             self.letters.lock().stats.refused += 1;
         }
         pushed
     }
 
-    /// Takes a notice, which is not counted. Whether anybody will read it.
-    pub(super) fn push_notice(&self, message: M, monitor: Option<MonitorId>) -> bool {
-        let mut letters = self.letters.lock();
-        let open = !letters.closed;
-        if open {
-            letters.append(message, None, monitor);
-        }
-        open
+    /// Takes a notice, which is not counted. It comes back if nobody would read it.
+    pub(super) fn push_notice(&self, message: M, asked: Option<Asked>) -> Result<(), M> {
+        self.letters.lock().push_notice(message, asked, || self.ring())
     }
 
-    /// The oldest message; its room is free.
-    pub(super) fn take(&self) -> Option<M> {
+    /// What a token stands for; there is one for each message.
+    pub(super) fn take(&self) -> Taken<M> {
         let mut letters = self.letters.lock();
-        let letter = letters.pop()?;
+        let taken = letters.take();
         // Those who wait are woken when there is room for many of them: a switch between tasks costs more than a message.
         let wake = letters.in_line > 0 && letters.is_half_empty(&self.rules);
         drop(letters);
         if wake {
             self.freed.notify_one();
         }
-        Some(letter.message)
-    }
-
-    /// Takes a message back that nobody will be told of. Whether it was still there.
-    pub(super) fn take_back(&self, id: LetterId) -> bool {
-        let letter = self.letters.lock().remove(|letter| letter.id == id);
-        letter.is_some()
+        taken
     }
 
     /// Takes back the notice of a monitor. Whether it was still there.
     pub(super) fn flush(&self, monitor: MonitorId) -> bool {
-        let letter = self.letters.lock().remove(|letter| letter.monitor == Some(monitor));
+        let letter = self.letters.lock().remove_notice(monitor);
         letter.is_some()
+    }
+
+    /// No more messages; those that wait are still handled, and notices that come meanwhile. Then [`take`](Self::take) says so.
+    pub(super) fn drain(&self) {
+        if self.letters.lock().drain(|| self.ring()) {
+            self.freed.notify_waiters();
+        }
     }
 
     /// No more messages; those that wait are lost, and counted.
     pub(super) fn close(&self) {
         let lost = self.letters.lock().close();
         self.freed.notify_waiters();
-        // Outside of the lock: a message may hold a reference to anything.
         drop(lost);
     }
 
-    /// No more messages; those that wait are still handled.
+    /// No more messages, and no notices.
     pub(super) fn close_entrance(&self) {
-        self.letters.lock().closed = true;
+        self.letters.lock().close_entrance();
         self.freed.notify_waiters();
     }
 
@@ -261,6 +281,10 @@ impl<M> Queue<M> {
 
     pub(super) fn stats(&self) -> MailboxStats {
         self.letters.lock().stats
+    }
+
+    fn ring(&self) -> bool {
+        self.bell.get().is_none_or(|bell| bell())
     }
 }
 
@@ -277,77 +301,6 @@ impl<'a, M> Place<'a, M> {
 impl<M> Drop for Place<'_, M> {
     fn drop(&mut self) {
         self.0.letters.lock().in_line -= 1;
-    }
-}
-
-impl<M> Letters<M> {
-    fn push(&mut self, rules: &Mailbox<M>, message: M) -> Result<LetterId, Rejected<M>> {
-        let weight = (rules.weigh)(&message);
-        if self.closed {
-            Err(Rejected::Closed)
-        } else if weight > rules.bytes_max {
-            Err(Rejected::TooLarge)
-        } else if !self.has_room(rules, weight) {
-            Err(Rejected::Full(message))
-        } else {
-            self.stats.messages += 1;
-            self.stats.bytes += weight;
-            Ok(self.append(message, Some(weight), None))
-        }
-    }
-
-    fn has_room(&self, rules: &Mailbox<M>, weight: usize) -> bool {
-        self.stats.messages < rules.messages_max && weight <= rules.bytes_max - self.stats.bytes
-    }
-
-    fn is_half_empty(&self, rules: &Mailbox<M>) -> bool {
-        self.stats.messages <= rules.messages_max / 2 && self.stats.bytes <= rules.bytes_max / 2
-    }
-
-    /// Drops the oldest counted messages until there is room; they are dropped by the caller, outside of the lock.
-    fn make_room(&mut self, rules: &Mailbox<M>, weight: usize, dropped: &mut Vec<Letter<M>>) {
-        if self.closed || weight > rules.bytes_max {
-            return;
-        }
-        while !self.has_room(rules, weight) {
-            let Some(letter) = self.remove(|letter| letter.weight.is_some()) else { return };
-            self.stats.dropped += 1;
-            dropped.push(letter);
-        }
-    }
-
-    fn append(&mut self, message: M, weight: Option<usize>, monitor: Option<MonitorId>) -> LetterId {
-        let id = LetterId(self.given);
-        self.given += 1;
-        self.waiting.push_back(Letter { id, message, weight, monitor });
-        id
-    }
-
-    fn pop(&mut self) -> Option<Letter<M>> {
-        let letter = self.waiting.pop_front()?;
-        self.uncount(&letter);
-        Some(letter)
-    }
-
-    fn remove(&mut self, which: impl Fn(&Letter<M>) -> bool) -> Option<Letter<M>> {
-        let at = self.waiting.iter().position(which)?;
-        let letter = self.waiting.remove(at)?;
-        self.uncount(&letter);
-        Some(letter)
-    }
-
-    fn uncount(&mut self, letter: &Letter<M>) {
-        if let Some(weight) = letter.weight {
-            self.stats.messages -= 1;
-            self.stats.bytes -= weight;
-        }
-    }
-
-    fn close(&mut self) -> VecDeque<Letter<M>> {
-        self.closed = true;
-        self.stats.dead_letters += self.stats.messages as u64;
-        (self.stats.messages, self.stats.bytes) = (0, 0);
-        std::mem::take(&mut self.waiting)
     }
 }
 

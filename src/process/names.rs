@@ -72,6 +72,13 @@ struct Named {
     notice: NoticeId,
 }
 
+impl Named {
+    /// A process that has ended has no name any more, also before it is taken out of the table.
+    fn is_alive(&self) -> bool {
+        !self.peer.life().has_ended()
+    }
+}
+
 /// Why a name was not given. Whoever had it still has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -119,38 +126,43 @@ impl Names {
         let process = process.here().ok_or(RegisterError::Elsewhere)?;
         let name: Arc<str> = name.into();
         let mut part = self.table.part(&name).write();
-        if let Some(named) = part.get(&name) {
-            return Err(RegisterError::Taken(named.id));
-        }
-        if part.len() >= self.table.names_max {
-            return Err(RegisterError::TooMany);
+        match part.get(&name) {
+            Some(named) if named.is_alive() => return Err(RegisterError::Taken(named.id)),
+            None if part.len() >= self.table.names_max => return Err(RegisterError::TooMany),
+            _ => {}
         }
         let named = self.named(&name, process).ok_or(RegisterError::NoProc)?;
-        part.insert(name, named);
+        let former = part.insert(name, named);
+        drop(part);
+        // What a process holds is not dropped under the lock.
+        drop(former);
         Ok(())
     }
 
     /// The process of this name. `None` if there is none, or if it takes other messages.
     #[must_use]
     pub fn whereis<M: Send + 'static>(&self, name: &str) -> Option<Process<M>> {
-        let process = Arc::clone(&self.table.part(name).read().get(name)?.process);
+        let process = {
+            let part = self.table.part(name).read();
+            Arc::clone(&part.get(name).filter(|named| named.is_alive())?.process)
+        };
         process.downcast::<Inner<M>>().ok().map(Process::new)
     }
 
     /// Takes a name away. Whether there was one.
     pub fn unregister(&self, name: &str) -> bool {
         let named = self.table.part(name).write().remove(name);
-        named.is_some_and(|named| {
-            named.peer.life().unwatch(named.notice);
-            true
-        })
+        // If its process has ended, it was free.
+        named.is_some_and(|named| named.peer.life().unwatch(named.notice))
     }
 
     /// All names, in no order, with their processes.
     #[must_use]
     pub fn registered(&self) -> Vec<(Arc<str>, ProcessId)> {
         let of = |part: &RwLock<Map<Arc<str>, Named>>| {
-            part.read().iter().map(|(name, named)| (Arc::clone(name), named.id)).collect::<Vec<_>>()
+            let part = part.read();
+            let alive = part.iter().filter(|(_, named)| named.is_alive());
+            alive.map(|(name, named)| (Arc::clone(name), named.id)).collect::<Vec<_>>()
         };
         self.table.parts.iter().flat_map(of).collect()
     }

@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -12,15 +13,16 @@ use std::{
 
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRef};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    CallError, CastError, Down, Exit, ExitReason, Mailbox, MailboxStats, Monitor, MonitorId, Policy,
-    ProcessId, Reply, Timer,
+    CallError, CastError, Down, Exit, ExitReason, Mailbox, MailboxStats, Monitor, MonitorError, MonitorId,
+    Policy, ProcessId, Reply, Timer, TimerError,
     call::Answered,
     distribution::far::{Far, Order},
-    life::{Life, Mourners},
+    life::{Life, Mourners, contain},
     link::{self, Peer},
-    mailbox::{LetterId, Queue, Rejected},
+    mailbox::{Asked, Queue, Rejected, Taken},
     monitor, timer,
 };
 
@@ -60,16 +62,18 @@ impl<M: Send + 'static> Inner<M> {
 
     /// It is being started.
     pub(super) fn begin(&self, actor: ActorRef<Token>) {
+        let bell = actor.clone();
         let first = self.actor.set(actor);
         debug_assert!(first.is_ok(), "a process is started once");
+        self.queue.open(Box::new(move || bell.send_message(Token).is_ok()));
     }
 
     pub(super) fn life(&self) -> &Life {
         &self.life
     }
 
-    /// The message that is to be handled now; there is none if it was dropped or taken back.
-    pub(super) fn take(&self) -> Option<M> {
+    /// What is to be done about a token.
+    pub(super) fn take(&self) -> Taken<M> {
         self.queue.take()
     }
 
@@ -87,23 +91,50 @@ impl<M: Send + 'static> Inner<M> {
         // Whoever knows that it has ended cannot send to it any more.
         self.queue.close_entrance();
         if let Some(mourners) = end(&self.life) {
-            self.queue.close();
+            contain(self.id(), || self.queue.close());
+            contain(self.id(), || self.forget_trap());
             mourners.tell(self.id());
         }
+    }
+
+    /// A trap often holds a reference to its own process; both would stay for ever.
+    fn forget_trap(&self) {
+        let trap = self.trap.lock().take();
+        // It may hold a reference to anything, so it is not dropped under the lock.
+        drop(trap);
+    }
+
+    fn trap_exit(&self, trap: Trap<M>) {
+        let replaced = self.trap.lock().replace(trap);
+        drop(replaced);
+        if self.life.has_ended() {
+            self.forget_trap();
+        }
+    }
+
+    /// Ends it at once, for this reason.
+    pub(super) fn crash(&self, reason: ExitReason) {
+        self.life.judge(reason);
+        self.actor().kill();
     }
 
     pub(super) fn next_monitor(&self) -> MonitorId {
         MonitorId(self.monitors_given.fetch_add(1, Relaxed))
     }
 
-    /// Puts a notice in the mailbox.
-    pub(super) fn notify(&self, message: M, monitor: Option<MonitorId>) {
-        if self.queue.push_notice(message, monitor)
-            && let Some(actor) = self.actor.get()
-        {
-            // If it is about to end, nobody reads it.
-            let _ = actor.send_message(Token);
-        }
+    /// Puts a notice in the mailbox. It comes back if the process is about to end, so that nobody would read it.
+    pub(super) fn notify(&self, message: M, asked: Option<Asked>) -> Result<(), M> {
+        self.queue.push_notice(message, asked)
+    }
+
+    /// A permit for one more monitor.
+    pub(super) fn permit_monitor(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.queue.monitors).try_acquire_owned().ok()
+    }
+
+    /// A permit for one more timer.
+    pub(super) fn permit_timer(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.queue.timers).try_acquire_owned().ok()
     }
 
     pub(super) fn flush(&self, monitor: MonitorId) -> bool {
@@ -116,13 +147,6 @@ impl<M: Send + 'static> Inner<M> {
 
     fn id(&self) -> ProcessId {
         ProcessId::here(self.actor.get().map_or(0, |actor| actor.get_id().pid()))
-    }
-
-    /// Tells `ractor` of a message.
-    fn announce(&self, letter: LetterId) -> Result<(), CastError> {
-        let announced = self.actor().send_message(Token).is_ok();
-        // It does not take messages any more, though the mailbox did not know yet.
-        if !announced && self.queue.take_back(letter) { Err(CastError::NoProc) } else { Ok(()) }
     }
 }
 
@@ -137,11 +161,12 @@ impl<M: Send + 'static> Peer for Inner<M> {
 
     fn exit_signal(&self, from: ProcessId, reason: &ExitReason) {
         let trap = self.trap.lock().clone();
-        if let Some(trap) = trap {
-            self.notify(trap(Exit { process: from, reason: reason.clone() }), None);
-        } else if *reason != ExitReason::Normal {
-            self.life.judge(reason.clone());
-            self.actor().kill();
+        let exit = Exit { process: from, reason: reason.clone() };
+        match trap.map(|trap| catch_unwind(AssertUnwindSafe(|| trap(exit)))) {
+            Some(Ok(message)) => drop(self.notify(message, None)),
+            Some(Err(panic)) => self.crash(ExitReason::of_panic(panic.as_ref())),
+            None if *reason != ExitReason::Normal => self.crash(reason.clone()),
+            None => {}
         }
     }
 }
@@ -267,8 +292,7 @@ impl<M: Send + 'static> Process<M> {
     pub async fn cast(&self, message: M) -> Result<(), CastError> {
         match &self.place {
             Place::Here(inner) if inner.queue.policy() != Policy::Wait || !self.is_current() => {
-                let letter = inner.queue.push(message).await?;
-                inner.announce(letter)
+                inner.queue.push(message).await.map_err(CastError::from)
             }
             _ => self.try_cast(message),
         }
@@ -281,10 +305,7 @@ impl<M: Send + 'static> Process<M> {
     /// When the process has ended, and when there is no room.
     pub fn try_cast(&self, message: M) -> Result<(), CastError> {
         match &self.place {
-            Place::Here(inner) => {
-                let letter = inner.queue.try_push(message)?;
-                inner.announce(letter)
-            }
+            Place::Here(inner) => inner.queue.try_push(message).map_err(CastError::from),
             Place::There(far) => far.cast(&message),
         }
     }
@@ -328,20 +349,29 @@ impl<M: Send + 'static> Process<M> {
     /// Sends a message after a time.
     ///
     /// It is lost if the process ends before, or if there is no room then; the mailbox counts it as refused.
-    pub fn send_after(&self, after: Duration, message: M) -> Timer {
+    ///
+    /// # Errors
+    ///
+    /// When as many timers run for this process as [may](Mailbox::timers_max).
+    pub fn send_after(&self, after: Duration, message: M) -> Result<Timer, TimerError> {
         timer::send_after(self, after, message)
     }
 
     /// Makes a message to this process of the end of another one: exactly one, at once if that one has ended already.
     ///
-    /// It is not counted in the mailbox. When the other one lives on another node, the end of the connection to that node is its
-    /// end, with the reason `noconnection`, though it may run on. (A monitor that is set for a process of *another* node is kept on
-    /// this one, and tells it by a cast.)
+    /// It is not counted as a message in the mailbox. If `message` panics, this process ends with that reason, as if its handler had.
+    ///
+    /// When the other one lives on another node, the end of the connection to that node is its end, with the reason `noconnection`,
+    /// though it may run on.
+    ///
+    /// # Errors
+    ///
+    /// When this process has as many monitors as it [may](Mailbox::monitors_max), and when *this* one lives on another node.
     pub fn monitor<N: Send + 'static>(
         &self,
         target: &Process<N>,
         message: impl FnOnce(Down) -> M + Send + 'static,
-    ) -> Monitor {
+    ) -> Result<Monitor, MonitorError> {
         monitor::monitor(self, target, message)
     }
 
@@ -371,11 +401,15 @@ impl<M: Send + 'static> Process<M> {
 
     /// From now on, the end of a linked process is a message to this one, whatever the reason. It is not counted.
     ///
+    /// If `message` panics, this process ends with that reason, as if its handler had.
+    ///
     /// A process decides this on its own node: asked of a process of another node, it changes nothing, which the log says.
     pub fn trap_exit(&self, message: impl Fn(Exit) -> M + Send + Sync + 'static) {
         match &self.place {
-            Place::Here(inner) => *inner.trap.lock() = Some(Arc::new(message)),
-            Place::There(far) => tracing::error!(process = %far.id(), "a process of another node cannot be made to trap exits"),
+            Place::Here(inner) => inner.trap_exit(Arc::new(message)),
+            Place::There(far) => {
+                tracing::error!(process = %far.id(), "a process of another node cannot be made to trap exits");
+            }
         }
     }
 
@@ -398,14 +432,11 @@ impl<M: Send + 'static> Process<M> {
         }
     }
 
-    /// Lets it handle the messages that wait, and then stop with `normal`. New ones are refused.
+    /// Lets it handle the messages that wait, and then stop with `normal`. New ones are refused; notices of monitors and links come
+    /// in until the last message is handled.
     pub fn drain(&self) {
         match &self.place {
-            Place::Here(inner) => {
-                inner.queue.close_entrance();
-                // An error means that it has ended.
-                let _ = inner.actor().drain();
-            }
+            Place::Here(inner) => inner.queue.drain(),
             Place::There(far) => far.order(&Order::Drain),
         }
     }
@@ -502,9 +533,9 @@ impl<M: Send + 'static> fmt::Debug for Process<M> {
 impl<M> From<Rejected<M>> for CastError {
     fn from(rejected: Rejected<M>) -> Self {
         match rejected {
-            Rejected::Closed => Self::NoProc,
+            Rejected::Closed(_) => Self::NoProc,
             Rejected::Full(_) => Self::Full,
-            Rejected::TooLarge => Self::TooLarge,
+            Rejected::TooLarge(_) => Self::TooLarge,
         }
     }
 }

@@ -46,11 +46,13 @@
 //! of `ractor` are process-wide.
 //!
 //! A child is started again when the last of the former one is gone, its state included: what a state holds, such as a port or a
-//! lock, is free again in `pre_start`.
+//! lock, is free again in `pre_start`. The same is true of all that was below a child that is a supervisor, also when it was killed
+//! or did not start in time.
 //!
 //! What differs from OTP:
 //!
-//! * A kill takes effect where the killed one waits (`.await`). A child that never waits cannot be killed, and is waited for.
+//! * A kill takes effect where the killed one waits (`.await`). A child that never waits cannot be killed, and is waited for; so is
+//!   what was below a killed supervisor.
 //! * A child finishes the message it is handling before it stops, as an OTP process does that traps exits.
 //! * There is no `ignore` as an answer to a start.
 //! * [`backoff`](Supervisor::backoff) and [`start_timeout`](ChildSpec::start_timeout) are additions.
@@ -65,13 +67,14 @@ mod reference;
 mod request;
 mod simple;
 mod spec;
+mod task;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ractor::{Actor, ActorCell, SpawnErr};
 use tokio::task::JoinHandle;
 
-use self::actor::Overseer;
+use self::{actor::Overseer, task::Leftovers};
 pub use self::{
     backoff::Backoff,
     child::{ChildSpec, RunningChild},
@@ -138,7 +141,7 @@ impl Supervisor {
     ///
     /// When a child does not start; those before it are stopped again. When the specifications contradict each other.
     pub async fn start(self) -> Result<SupervisorRef, StartError> {
-        Ok(self.spawn(None).await?.0)
+        Ok(self.spawn(None, Arc::default()).await?.0)
     }
 
     /// Starts it as a child of a `ractor` actor, which learns of its end as `ractor` tells it, and with which it is killed.
@@ -147,13 +150,17 @@ impl Supervisor {
     ///
     /// As [`start`](Self::start), and when the parent ends.
     pub async fn start_linked(self, parent: ActorCell) -> Result<SupervisorRef, StartError> {
-        Ok(self.spawn(Some(parent)).await?.0)
+        Ok(self.spawn(Some(parent), Arc::default()).await?.0)
     }
 
-    async fn spawn(self, parent: Option<ActorCell>) -> Result<(SupervisorRef, JoinHandle<()>), SpawnErr> {
+    async fn spawn(
+        self,
+        parent: Option<ActorCell>,
+        below: Arc<Leftovers>,
+    ) -> Result<(SupervisorRef, JoinHandle<()>), SpawnErr> {
         let (actor, task) = match parent {
-            Some(parent) => Overseer::spawn_linked(None, Overseer, self, parent).await?,
-            None => Overseer::spawn(None, Overseer, self).await?,
+            Some(parent) => Overseer::spawn_linked(None, Overseer, (self, below), parent).await?,
+            None => Overseer::spawn(None, Overseer, (self, below)).await?,
         };
         Ok((SupervisorRef::new(actor), task))
     }
@@ -165,22 +172,23 @@ pub trait Tree: sealed::Tree {}
 impl<S: sealed::Tree> Tree for S {}
 
 mod sealed {
-    use std::{any::Any, future::Future};
+    use std::{any::Any, future::Future, sync::Arc};
 
     use ractor::{ActorCell, SpawnErr};
     use tokio::task::JoinHandle;
 
-    use super::{Supervisor, SupervisorRef};
+    use super::{Supervisor, SupervisorRef, task::Leftovers};
 
     /// How such a thing is started.
     pub trait Tree: Send + 'static {
         /// What one gets.
         type Reference: Any + Send + Sync;
 
-        /// Starts it below a parent, in a task of its own.
+        /// Starts it below a parent, in a task of its own. What it leaves behind goes to that place.
         fn spawn(
             self,
             parent: ActorCell,
+            below: Arc<Leftovers>,
         ) -> impl Future<Output = Result<(Self::Reference, JoinHandle<()>), SpawnErr>> + Send;
 
         /// The actor behind a reference.
@@ -193,8 +201,9 @@ mod sealed {
         fn spawn(
             self,
             parent: ActorCell,
+            below: Arc<Leftovers>,
         ) -> impl Future<Output = Result<(SupervisorRef, JoinHandle<()>), SpawnErr>> + Send {
-            Supervisor::spawn(self, Some(parent))
+            Supervisor::spawn(self, Some(parent), below)
         }
 
         fn cell(reference: &SupervisorRef) -> ActorCell {

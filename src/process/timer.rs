@@ -1,53 +1,66 @@
 //! Messages for later.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering::SeqCst},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use playhouse_cluster::environment::spawn_here;
-use tokio::task::AbortHandle;
+use tokio::{sync::OwnedSemaphorePermit, task::AbortHandle};
 
 use super::reference::Process;
 
-const PENDING: u8 = 0;
-const FIRED: u8 = 1;
-const CANCELLED: u8 = 2;
+/// Why a timer was not set. The message will not be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TimerError {
+    /// As many run for the process as may. Cancel one of them, or wait.
+    #[error("the process has as many timers as it may have")]
+    TooMany,
+    /// The process lives on another node, which has its timers.
+    #[error("the process lives on another node")]
+    Elsewhere,
+}
 
 /// A message that will be sent. Dropping this changes nothing.
 #[derive(Clone, Debug)]
 pub struct Timer {
-    state: Arc<AtomicU8>,
+    pending: Pending,
     task: AbortHandle,
 }
+
+/// Whoever takes the permit out decides what becomes of the message.
+type Pending = Arc<Mutex<Option<OwnedSemaphorePermit>>>;
 
 impl Timer {
     /// Whether the message was not sent and never will be. Otherwise it is in the mailbox, or was handled, or found no room.
     pub fn cancel(&self) -> bool {
-        let cancelled = self.state.compare_exchange(PENDING, CANCELLED, SeqCst, SeqCst).is_ok();
+        let cancelled = self.pending.lock().take().is_some();
         self.task.abort();
         cancelled
     }
 }
 
 /// Sends after a time, unless the process ends before.
-pub(super) fn send_after<M: Send + 'static>(process: &Process<M>, after: Duration, message: M) -> Timer {
-    let state = Arc::new(AtomicU8::new(PENDING));
-    let (process, fired) = (process.clone(), Arc::clone(&state));
+pub(super) fn send_after<M: Send + 'static>(
+    process: &Process<M>,
+    after: Duration,
+    message: M,
+) -> Result<Timer, TimerError> {
+    let process_here = process.here().ok_or(TimerError::Elsewhere)?;
+    let permit = process_here.permit_timer().ok_or(TimerError::TooMany)?;
+    let pending: Pending = Arc::new(Mutex::new(Some(permit)));
+    let (process, fires) = (process.clone(), Arc::clone(&pending));
     let task = spawn_here(async move {
         tokio::select! {
             biased;
             _ = process.ended() => {}
             () = tokio::time::sleep(after) => {
-                if fired.compare_exchange(PENDING, FIRED, SeqCst, SeqCst).is_ok() {
+                let permit = fires.lock().take();
+                if permit.is_some() {
                     // A mailbox without room counts it as refused.
                     let _ = process.try_cast(message);
                 }
             }
         }
     });
-    Timer { state, task: task.abort_handle() }
+    Ok(Timer { pending, task: task.abort_handle() })
 }

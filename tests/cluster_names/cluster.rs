@@ -111,10 +111,7 @@ impl Cluster {
         }
     }
 
-    fn begin(
-        &mut self,
-        at: usize,
-    ) -> impl Future<Output = Result<(Node, Environment), StartError>> + 'static {
+    fn begin(&mut self, at: usize) -> impl Future<Output = Result<(Node, Environment), StartError>> + use<> {
         self.starts += 1;
         let environment = self.network.environment(&name(at), self.starts);
         let memory = Arc::clone(&self.machines[at].memory);

@@ -165,7 +165,7 @@ impl Peer {
             ["lost"] => self.lost().await,
             ["find", incarnation] => self.find(number(incarnation)).await,
             ["watch"] => {
-                self.observer.monitor(self.found(), Say::Down);
+                self.observer.monitor(self.found(), Say::Down).unwrap();
                 "ok".to_owned()
             }
             ["link"] => {

@@ -1,6 +1,10 @@
 //! Calls always end.
 
-use playhouse::process::{self, CallError, ExitReason, Mailbox, SpawnError};
+use playhouse::process::{
+    self, CallError, ChildSpec, ExitReason, Mailbox, Process, SpawnError, StartChildError, Strategy,
+    Supervisor,
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
 use crate::stage::{Listener, SECOND, Say, boom, busy, crash, heard, listener};
@@ -137,4 +141,40 @@ async fn a_process_that_does_not_start_says_why() {
     let listener = Listener { last_words: SECOND };
     let error = process::spawn(listener, Some("no disk"), Mailbox::default()).await.unwrap_err();
     assert_eq!(error, SpawnError(ExitReason::Crashed("no disk".to_owned())));
+}
+
+/// Is ended like this before it has started.
+struct Starter;
+
+type End = Box<dyn FnOnce(&Process<Say>) + Send>;
+
+impl Actor for Starter {
+    type Msg = Say;
+    type State = ();
+    type Arguments = End;
+
+    async fn pre_start(&self, myself: ActorRef<Say>, end: End) -> Result<(), ActorProcessingErr> {
+        end(&Process::of(&myself).unwrap());
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_killed_while_it_starts_says_so() {
+    let error = process::spawn(Starter, Box::new(Process::kill), Mailbox::default()).await.unwrap_err();
+    assert_eq!(error, SpawnError(ExitReason::Killed));
+}
+
+/// What its supervisor goes by, and what people read in its log.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_ends_by_a_link_while_it_starts_has_that_reason() {
+    let dead = listener().await;
+    crash(&dead).await;
+    let end = move |process: &Process<Say>| process.link(&dead);
+    let error = process::spawn(Starter, Box::new(end.clone()), Mailbox::default()).await.unwrap_err();
+    assert_eq!(error, SpawnError(ExitReason::NoProc));
+    let supervisor = Supervisor::new(Strategy::OneForOne).start().await.unwrap();
+    let child = ChildSpec::process("a", Mailbox::default(), move || (Starter, Box::new(end.clone())));
+    let error = supervisor.start_child(child).await.unwrap_err();
+    assert_eq!(error, StartChildError::Failed(ExitReason::NoProc));
 }

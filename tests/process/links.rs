@@ -1,6 +1,8 @@
 //! Linked processes end together, or hear of it.
 
-use playhouse::process::{ExitReason, Process};
+use std::sync::Arc;
+
+use playhouse::process::{Exit, ExitReason, Process};
 
 use crate::stage::{SECOND, Say, boom, busy, crash, heard, listener};
 
@@ -110,4 +112,75 @@ async fn a_link_to_itself_is_none() {
     let one = listener().await;
     one.link(&one);
     assert!(heard(&one).await.is_empty());
+}
+
+/// The other one has ended, and its signals are on their way.
+#[tokio::test(start_paused = true)]
+async fn a_link_that_was_taken_back_while_the_other_one_dies_has_no_effect() {
+    let (one, other) = pair().await;
+    let observer = listener().await;
+    let (dying, lives) = (one.clone(), other.clone());
+    // Monitors are told before links.
+    observer
+        .monitor(&one, move |down| {
+            lives.unlink(&dying);
+            Say::Down(down)
+        })
+        .unwrap();
+    crash(&one).await;
+    one.cell().unwrap().wait(None).await.unwrap();
+    assert_eq!(heard(&observer).await, ["down boom"]);
+    tokio::time::sleep(SECOND).await;
+    assert!(other.is_alive());
+}
+
+/// It is told once, and why.
+#[tokio::test(start_paused = true)]
+async fn linking_once_more_while_the_other_one_dies_changes_nothing() {
+    let (one, other) = pair().await;
+    let observer = listener().await;
+    other.trap_exit(Say::Exit);
+    let (dying, lives) = (one.clone(), other.clone());
+    observer
+        .monitor(&one, move |down| {
+            lives.link(&dying);
+            Say::Down(down)
+        })
+        .unwrap();
+    crash(&one).await;
+    one.cell().unwrap().wait(None).await.unwrap();
+    assert_eq!(heard(&other).await, ["exit boom"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trap_that_panics_ends_its_process_and_nobody_else() {
+    let (one, traps) = pair().await;
+    let (later, last) = (listener().await, listener().await);
+    one.link(&later);
+    one.link(&last);
+    traps.trap_exit(|_| -> Say { panic!("no cup") });
+    crash(&one).await;
+    assert_eq!(traps.ended().await, ExitReason::Crashed("no cup".to_owned()));
+    assert_eq!(later.ended().await, boom());
+    assert_eq!(last.ended().await, boom());
+}
+
+/// A trap holds whatever its closure holds, often its own process: each restart would leave one behind.
+#[tokio::test(start_paused = true)]
+async fn a_trap_goes_with_its_process() {
+    let kept = Arc::new(());
+    let trap = |process: &Process<Say>| {
+        let (held, itself) = (Arc::clone(&kept), process.clone());
+        process.trap_exit(move |exit: Exit| {
+            let _ = (&held, &itself);
+            Say::Exit(exit)
+        });
+    };
+    let process = listener().await;
+    trap(&process);
+    process.kill();
+    process.cell().unwrap().wait(None).await.unwrap();
+    assert_eq!(Arc::strong_count(&kept), 1);
+    trap(&process);
+    assert_eq!(Arc::strong_count(&kept), 1, "it is too late for a trap");
 }

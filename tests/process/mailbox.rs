@@ -2,7 +2,7 @@
 
 use playhouse::process::{CallError, CastError, ExitReason, Mailbox, MailboxStats, Policy};
 
-use crate::stage::{SECOND, Say, busy, heard, listener, two, with_mailbox};
+use crate::stage::{SECOND, Say, busy, crash, full, heard, listener, two, with_mailbox};
 
 #[tokio::test(start_paused = true)]
 async fn messages_of_one_sender_are_handled_in_their_order() {
@@ -15,10 +15,7 @@ async fn messages_of_one_sender_are_handled_in_their_order() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_mailbox_refuses_and_counts() {
-    let process = with_mailbox(two(Policy::Refuse)).await;
-    let go = busy(&process).await;
-    process.cast(Say::Word("a")).await.unwrap();
-    process.cast(Say::Word("b")).await.unwrap();
+    let (process, go) = full(Policy::Refuse).await;
     assert_eq!(process.cast(Say::Word("c")).await, Err(CastError::Full));
     assert_eq!(process.call(Say::Heard, SECOND).await, Err(CallError::Full));
     let MailboxStats { messages, refused, .. } = process.mailbox();
@@ -38,11 +35,7 @@ async fn the_room_of_a_message_is_free_when_its_handler_begins() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sender_waits_for_room_if_that_is_the_policy() {
-    let process = with_mailbox(two(Policy::Wait)).await;
-    let go = busy(&process).await;
-    for word in ["a", "b"] {
-        process.cast(Say::Word(word)).await.unwrap();
-    }
+    let (process, go) = full(Policy::Wait).await;
     assert_eq!(process.try_cast(Say::Word("never")), Err(CastError::Full));
     let third = process.cast(Say::Word("c"));
     tokio::pin!(third);
@@ -54,22 +47,14 @@ async fn a_sender_waits_for_room_if_that_is_the_policy() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_waits_for_room_ends_at_its_deadline() {
-    let process = with_mailbox(two(Policy::Wait)).await;
-    let _go = busy(&process).await;
-    for word in ["a", "b"] {
-        process.cast(Say::Word(word)).await.unwrap();
-    }
+    let (process, _go) = full(Policy::Wait).await;
     assert_eq!(process.call(Say::Heard, SECOND).await, Err(CallError::Timeout));
     assert_eq!(process.mailbox().messages, 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_waits_is_told_when_the_process_ends() {
-    let process = with_mailbox(two(Policy::Wait)).await;
-    let _go = busy(&process).await;
-    for word in ["a", "b"] {
-        process.cast(Say::Word(word)).await.unwrap();
-    }
+    let (process, _go) = full(Policy::Wait).await;
     let kill = async { process.kill() };
     let (sent, ()) = tokio::join!(process.cast(Say::Word("c")), kill);
     assert_eq!(sent, Err(CastError::NoProc));
@@ -149,10 +134,7 @@ async fn a_process_that_drains_handles_what_waits_and_refuses_the_rest() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_mailbox_that_drains_says_noproc_because_waiting_is_of_no_use() {
-    let process = with_mailbox(two(Policy::Refuse)).await;
-    let _go = busy(&process).await;
-    process.cast(Say::Word("a")).await.unwrap();
-    process.cast(Say::Word("b")).await.unwrap();
+    let (process, _go) = full(Policy::Refuse).await;
     process.drain();
     assert_eq!(process.cast(Say::Word("c")).await, Err(CastError::NoProc));
     assert_eq!(process.mailbox().messages, 2);
@@ -181,4 +163,23 @@ async fn a_process_sends_to_itself_within_its_bounds() {
 async fn a_process_never_waits_for_room_in_its_own_mailbox() {
     let process = with_mailbox(two(Policy::Wait)).await;
     assert_eq!(process.call(|reply| Say::Flood(5, reply), SECOND).await, Ok(3));
+}
+
+/// What it asked for before, it is told of.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_drains_is_told_of_the_end_of_those_that_it_monitors() {
+    let (process, target) = (listener().await, listener().await);
+    let go = busy(&process).await;
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let (second, goes) = tokio::sync::oneshot::channel();
+    process.cast(Say::Wait(begun, goes)).await.unwrap();
+    let (told, tells) = tokio::sync::oneshot::channel();
+    process.monitor(&target, |down| Say::Tell(told, format!("down {}", down.reason))).unwrap();
+    process.drain();
+    drop(go);
+    begins.await.unwrap();
+    crash(&target).await;
+    drop(second);
+    assert_eq!(tells.await.unwrap(), "down boom");
+    assert_eq!(process.ended().await, ExitReason::Normal);
 }

@@ -1,6 +1,9 @@
 //! Names on one node.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use playhouse::process::{
     ChildSpec, ExitReason, Mailbox, Names, Process, RegisterError, Strategy, Supervisor,
@@ -137,6 +140,58 @@ async fn a_child_that_registers_itself_has_its_name_again_after_each_restart() {
             _ => clerk.stop(ExitReason::Normal),
         }
         clerk.cell().unwrap().wait(Some(Duration::from_secs(60))).await.unwrap();
+        // A request can arrive when the supervisor has just looked for ends; the next one finds them handled.
+        supervisor.count_children().await.unwrap();
     }
     assert_eq!(supervisor.count_children().await.unwrap().active, 1);
+}
+
+/// Whoever hears of the end finds the name free, however early.
+#[tokio::test(start_paused = true)]
+async fn a_name_is_free_when_a_monitor_tells_of_the_end() {
+    let (names, first, second, observer) =
+        (Names::new(), listener().await, listener().await, listener().await);
+    let found = Arc::new(Mutex::new(None));
+    let (table, next, seen) = (names.clone(), second.clone(), Arc::clone(&found));
+    // Before the name is given: notices come in the order in which they were asked for.
+    observer
+        .monitor(&first, move |down| {
+            let before = (table.whereis::<Say>("a"), table.registered().len(), table.unregister("a"));
+            *seen.lock().unwrap() = Some((before, table.register("a", &next)));
+            Say::Down(down)
+        })
+        .unwrap();
+    names.register("a", &first).unwrap();
+    crash(&first).await;
+    first.cell().unwrap().wait(None).await.unwrap();
+    assert_eq!(*found.lock().unwrap(), Some(((None, 0, false), Ok(()))));
+    assert_eq!(names.whereis("a"), Some(second), "and the end of the first one does not take it away");
+    assert_eq!(heard(&observer).await, ["down boom"]);
+}
+
+/// The process ends on one thread, and another one waits for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_name_is_free_when_its_process_has_ended() {
+    let names = Names::new();
+    for _ in 0..300 {
+        let (first, second) = (listener().await, listener().await);
+        names.register("a", &first).unwrap();
+        first.kill();
+        first.ended().await;
+        assert_eq!(names.whereis::<Say>("a"), None);
+        names.register("a", &second).unwrap();
+        assert!(names.unregister("a"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_free_although_a_monitor_panicked() {
+    let (names, first, second, observer) =
+        (Names::new(), listener().await, listener().await, listener().await);
+    observer.monitor(&first, |_| -> Say { panic!("boom") }).unwrap();
+    names.register("a", &first).unwrap();
+    crash(&first).await;
+    first.cell().unwrap().wait(None).await.unwrap();
+    assert!(names.registered().is_empty());
+    names.register("a", &second).unwrap();
 }

@@ -3,7 +3,7 @@
 use playhouse::process::{CallError, CastError, ExitReason, Process};
 use playhouse_cluster::environment::spawn_here;
 
-use crate::stage::{SECOND, Say, boom, heard, listener};
+use crate::stage::{SECOND, Say, boom, busy, heard, listener};
 
 const ROUNDS: usize = 300;
 
@@ -16,12 +16,19 @@ fn meanwhile(
     spawn_here(async move { end(process) })
 }
 
+/// Waits until the last one to be told of an end was told.
+async fn until_told(last: &Process<Say>) {
+    while heard(last).await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_monitor_of_a_process_that_is_ending_now_tells_exactly_once() {
     for _ in 0..ROUNDS {
         let (observer, target) = (listener().await, listener().await);
         let end = meanwhile(&target, |target| target.kill());
-        let monitor = observer.monitor(&target, Say::Down);
+        let monitor = observer.monitor(&target, Say::Down).unwrap();
         end.await.unwrap();
         target.ended().await;
         let told = [&["down killed".to_owned()], &["down noproc".to_owned()]];
@@ -42,7 +49,7 @@ async fn a_monitor_of_a_process_that_is_ending_now_tells_exactly_once() {
 async fn a_monitor_that_is_ended_while_it_tells_agrees_with_what_is_told() {
     for _ in 0..ROUNDS {
         let (observer, target) = (listener().await, listener().await);
-        let monitor = observer.monitor(&target, Say::Down);
+        let monitor = observer.monitor(&target, Say::Down).unwrap();
         let end = meanwhile(&target, |target| target.kill());
         let silent = monitor.demonitor();
         end.await.unwrap();
@@ -131,5 +138,43 @@ async fn of_two_linked_processes_that_are_killed_at_once_none_stays() {
         one.ended().await;
         let reason = other.ended().await;
         assert!([ExitReason::Killed, ExitReason::NoProc].contains(&reason), "{reason}");
+    }
+}
+
+/// However early or late it is: afterwards, nothing comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_flush_of_a_monitor_of_a_process_that_is_ending_now_is_final() {
+    for _ in 0..ROUNDS {
+        let (observer, target) = (listener().await, listener().await);
+        let go = busy(&observer).await;
+        let last = listener().await;
+        let monitor = observer.monitor(&target, Say::Down).unwrap();
+        last.monitor(&target, Say::Down).unwrap();
+        let end = meanwhile(&target, |target| target.kill());
+        assert!(monitor.demonitor_flush());
+        end.await.unwrap();
+        until_told(&last).await;
+        drop(go);
+        assert!(heard(&observer).await.is_empty());
+    }
+}
+
+/// Whatever the steps of the two are between each other: one signal, and no second one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_link_to_a_process_that_is_ending_now_is_one_signal() {
+    for _ in 0..ROUNDS {
+        let (traps, target) = (listener().await, listener().await);
+        // Links are told in the order of their processes.
+        let last = listener().await;
+        for process in [&traps, &last] {
+            process.trap_exit(Say::Exit);
+        }
+        last.link(&target);
+        let end = meanwhile(&target, |target| target.kill());
+        traps.link(&target);
+        end.await.unwrap();
+        until_told(&last).await;
+        let told = heard(&traps).await;
+        assert!(told == ["exit killed"] || told == ["exit noproc"], "{told:?}");
     }
 }

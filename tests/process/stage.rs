@@ -31,6 +31,8 @@ pub enum Say {
     SendSelf(&'static str),
     /// It sends itself so many words, and answers how many were refused.
     Flood(usize, Reply<usize>),
+    /// It passes this on.
+    Tell(oneshot::Sender<String>, String),
     Down(Down),
     Exit(Exit),
 }
@@ -100,6 +102,7 @@ impl Actor for Listener {
                 }
                 reply.send(refused);
             }
+            Say::Tell(to, word) => drop(to.send(word)),
             Say::Down(down) => memory.heard.push(format!("down {}", down.reason)),
             Say::Exit(exit) => memory.heard.push(format!("exit {}", exit.reason)),
         }
@@ -135,6 +138,16 @@ pub async fn busy(process: &Process<Say>) -> oneshot::Sender<()> {
     process.cast(Say::Wait(begun, goes)).await.unwrap();
     begins.await.unwrap();
     go
+}
+
+/// A process that is busy and has as many messages as it may have, the words `a` and `b`.
+pub async fn full(policy: Policy) -> (Process<Say>, oneshot::Sender<()>) {
+    let process = with_mailbox(two(policy)).await;
+    let go = busy(&process).await;
+    for word in ["a", "b"] {
+        process.cast(Say::Word(word)).await.unwrap();
+    }
+    (process, go)
 }
 
 pub fn boom() -> ExitReason {

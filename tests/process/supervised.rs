@@ -47,7 +47,7 @@ async fn a_restarted_process_is_another_one_and_the_old_reference_says_noproc() 
 #[tokio::test(start_paused = true)]
 async fn a_monitor_tells_that_a_supervisor_stopped_its_child() {
     let (supervisor, observer) = (start(spec("a")).await, listener().await);
-    observer.monitor(&process(&supervisor).await, Say::Down);
+    observer.monitor(&process(&supervisor).await, Say::Down).unwrap();
     supervisor.terminate_child("a").await.unwrap();
     assert_eq!(heard(&observer).await, ["down shutdown"]);
 }
@@ -57,7 +57,7 @@ async fn a_monitor_tells_that_a_supervisor_killed_its_child() {
     let child = ChildSpec::process("a", Mailbox::default(), || (Listener { last_words: 60 * SECOND }, None));
     let supervisor = start(child.shutdown(Shutdown::Timeout(SECOND))).await;
     let observer = listener().await;
-    observer.monitor(&process(&supervisor).await, Say::Down);
+    observer.monitor(&process(&supervisor).await, Say::Down).unwrap();
     supervisor.stop_and_wait().await;
     assert_eq!(heard(&observer).await, ["down killed"]);
 }

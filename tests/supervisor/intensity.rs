@@ -1,8 +1,14 @@
 //! How often children are restarted, and what happens when it is too often.
 
-use playhouse::process::{Backoff, ChildSpec, Strategy, Supervisor};
+use playhouse::process::{Backoff, ChildSpec, Strategy, Supervisor, SupervisorRef};
 
 use crate::stage::{Cue, Journal, SECOND, Start, children, crash, cue, settled};
+
+/// A supervisor of these children that allows so many restarts within a second.
+async fn start(restarts: u32, children: impl IntoIterator<Item = ChildSpec>) -> SupervisorRef {
+    let supervisor = Supervisor::new(Strategy::OneForOne).intensity(restarts, SECOND);
+    children.into_iter().fold(supervisor, Supervisor::child).start().await.unwrap()
+}
 
 #[tokio::test(start_paused = true)]
 async fn one_restart_too_many_stops_the_children_from_right_to_left_and_ends_with_shutdown() {
@@ -26,10 +32,7 @@ async fn one_restart_too_many_stops_the_children_from_right_to_left_and_ends_wit
 #[tokio::test(start_paused = true)]
 async fn the_children_of_a_supervisor_that_gives_up_have_their_last_words() {
     let journal = Journal::default();
-    let supervisor = Supervisor::new(Strategy::OneForOne).intensity(0, SECOND);
-    let supervisor =
-        supervisor.child(journal.worker("a")).child(journal.worker("b")).child(journal.worker("c"));
-    let supervisor = supervisor.start().await.unwrap();
+    let supervisor = start(0, ["a", "b", "c"].map(|id| journal.worker(id))).await;
     journal.take();
     crash(&supervisor, "a").await;
     supervisor.wait().await;
@@ -51,8 +54,7 @@ async fn the_defaults_are_one_restart_within_five_seconds() {
 #[tokio::test(start_paused = true)]
 async fn restarts_before_the_period_do_not_count() {
     let journal = Journal::default();
-    let supervisor = Supervisor::new(Strategy::OneForOne).intensity(1, SECOND).child(journal.worker("a"));
-    let supervisor = supervisor.start().await.unwrap();
+    let supervisor = start(1, [journal.worker("a")]).await;
     for _ in 0..20 {
         crash(&supervisor, "a").await;
         tokio::time::sleep(2 * SECOND).await;
@@ -63,8 +65,7 @@ async fn restarts_before_the_period_do_not_count() {
 #[tokio::test(start_paused = true)]
 async fn restarts_of_all_children_count_together() {
     let journal = Journal::default();
-    let supervisor = Supervisor::new(Strategy::OneForOne).intensity(1, SECOND);
-    let supervisor = supervisor.child(journal.worker("a")).child(journal.worker("b")).start().await.unwrap();
+    let supervisor = start(1, ["a", "b"].map(|id| journal.worker(id))).await;
     crash(&supervisor, "a").await;
     crash(&supervisor, "b").await;
     supervisor.wait().await;
@@ -73,9 +74,9 @@ async fn restarts_of_all_children_count_together() {
 #[tokio::test(start_paused = true)]
 async fn children_that_are_not_restarted_do_not_count() {
     let journal = Journal::default();
-    let supervisor = Supervisor::new(Strategy::OneForOne).intensity(0, SECOND).child(journal.worker("a"));
-    let supervisor = supervisor.child(journal.worker("b").temporary()).child(journal.worker("c").transient());
-    let supervisor = supervisor.start().await.unwrap();
+    let children_of_all_kinds =
+        [journal.worker("a"), journal.worker("b").temporary(), journal.worker("c").transient()];
+    let supervisor = start(0, children_of_all_kinds).await;
     crash(&supervisor, "b").await;
     cue(&supervisor, "c", Cue::Stop(None)).await;
     assert_eq!(children(&supervisor).await, ["a running", "c stopped"]);
@@ -85,8 +86,7 @@ async fn children_that_are_not_restarted_do_not_count() {
 async fn a_restart_that_fails_is_tried_again() {
     let journal = Journal::default();
     let child = journal.script("a").starts([Start::Well, Start::Fail, Start::Fail]).worker();
-    let supervisor =
-        Supervisor::new(Strategy::OneForOne).intensity(3, SECOND).child(child).start().await.unwrap();
+    let supervisor = start(3, [child]).await;
     crash(&supervisor, "a").await;
     journal.until("fail a").await;
     journal.until("fail a").await;
@@ -98,8 +98,7 @@ async fn a_restart_that_fails_is_tried_again() {
 async fn each_try_counts_as_a_restart() {
     let journal = Journal::default();
     let child = journal.script("a").starts([Start::Well, Start::Fail, Start::Fail]).worker();
-    let supervisor =
-        Supervisor::new(Strategy::OneForOne).intensity(2, SECOND).child(child).start().await.unwrap();
+    let supervisor = start(2, [child]).await;
     crash(&supervisor, "a").await;
     supervisor.wait().await;
     assert_eq!(journal.take(), ["start a", "fail a", "fail a"]);
@@ -131,7 +130,7 @@ async fn a_supervisor_that_gives_up_is_restarted_by_its_own() {
     let outer = Supervisor::new(Strategy::OneForOne).child(ChildSpec::supervisor("inner", inner));
     let outer = outer.start().await.unwrap();
     let child = outer.child("inner").await.unwrap();
-    let inner: playhouse::process::SupervisorRef = child.reference().unwrap();
+    let inner: SupervisorRef = child.reference().unwrap();
     journal.take();
     crash(&inner, "a").await;
     inner.wait().await;
@@ -149,7 +148,7 @@ async fn a_transient_supervisor_that_gives_up_is_not_restarted() {
     let outer = Supervisor::new(Strategy::OneForOne).child(ChildSpec::supervisor("inner", inner).transient());
     let outer = outer.start().await.unwrap();
     let child = outer.child("inner").await.unwrap();
-    let inner: playhouse::process::SupervisorRef = child.reference().unwrap();
+    let inner: SupervisorRef = child.reference().unwrap();
     crash(&inner, "a").await;
     inner.wait().await;
     assert_eq!(children(&outer).await, ["inner stopped"]);

@@ -13,6 +13,11 @@ fn players() -> SimpleOneForOne<Script> {
     SimpleOneForOne::worker(|script: Script| (Player, script)).intensity(3, SECOND)
 }
 
+/// Started, with a journal of what its children do.
+async fn pool() -> (Journal, SimpleOneForOneRef<Script>) {
+    (Journal::default(), players().start().await.unwrap())
+}
+
 /// Tells a child what to do, and returns when it has ended and its supervisor has done something about it.
 async fn cue(supervisor: &SimpleOneForOneRef<Script>, child: &RunningChild, cue: Cue) {
     tell(child, cue);
@@ -29,8 +34,7 @@ async fn it_begins_without_children() {
 
 #[tokio::test(start_paused = true)]
 async fn each_child_is_started_with_its_own_argument() {
-    let journal = Journal::default();
-    let supervisor = players().start().await.unwrap();
+    let (journal, supervisor) = pool().await;
     for id in ["a", "b", "c"] {
         supervisor.start_child(journal.script(id)).await.unwrap();
     }
@@ -41,8 +45,7 @@ async fn each_child_is_started_with_its_own_argument() {
 
 #[tokio::test(start_paused = true)]
 async fn a_child_is_restarted_alone_and_with_the_same_argument() {
-    let journal = Journal::default();
-    let supervisor = players().start().await.unwrap();
+    let (journal, supervisor) = pool().await;
     let a = supervisor.start_child(journal.script("a")).await.unwrap();
     supervisor.start_child(journal.script("b")).await.unwrap();
     journal.take();
@@ -62,8 +65,7 @@ async fn a_child_that_is_not_restarted_is_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_that_fails_is_tried_again() {
-    let journal = Journal::default();
-    let supervisor = players().start().await.unwrap();
+    let (journal, supervisor) = pool().await;
     let script = journal.script("a").starts([Start::Well, Start::Fail]);
     let a = supervisor.start_child(script).await.unwrap();
     journal.take();
@@ -75,8 +77,7 @@ async fn a_restart_that_fails_is_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_child_that_does_not_start_is_forgotten() {
-    let journal = Journal::default();
-    let supervisor = players().start().await.unwrap();
+    let (journal, supervisor) = pool().await;
     let error = supervisor.start_child(journal.script("a").starts([Start::Fail])).await.unwrap_err();
     assert_eq!(error, StartChildError::Failed(ExitReason::Crashed("no disk".to_owned())));
     assert!(supervisor.which_children().await.unwrap().is_empty());
@@ -84,8 +85,7 @@ async fn a_child_that_does_not_start_is_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn terminate_child_stops_one_child_and_forgets_it() {
-    let journal = Journal::default();
-    let supervisor = players().start().await.unwrap();
+    let (journal, supervisor) = pool().await;
     let a = supervisor.start_child(journal.script("a")).await.unwrap();
     supervisor.start_child(journal.script("b")).await.unwrap();
     journal.take();

@@ -247,9 +247,13 @@ pub async fn ended(supervisor: &SupervisorRef, child: &RunningChild) {
     settled(supervisor).await;
 }
 
-/// Waits until the supervisor has handled all ends up to now: they come before requests. It may have ended by that.
+/// Waits until the supervisor has handled all ends up to now. It may have ended by that.
+///
+/// Ends come before requests, but a request can arrive when it has just looked for ends: the second one cannot.
 pub async fn settled(supervisor: &SupervisorRef) {
-    let _ = supervisor.count_children().await;
+    for _ in 0..2 {
+        let _ = supervisor.count_children().await;
+    }
 }
 
 /// Each child with its state.

@@ -10,7 +10,6 @@ use crate::process::Home;
 pub(in crate::node) fn is_over(known: &watch::Receiver<Known>, home: Home) -> bool {
     let known = known.borrow().clone();
     known.and_then(|state| state.member(home.node).cloned()).is_some_and(|member| {
-        member.incarnation > home.incarnation
-            || matches!(member.state, MemberState::Down | MemberState::Left)
+        member.incarnation > home.incarnation || matches!(member.state, MemberState::Down | MemberState::Left)
     })
 }

@@ -102,7 +102,11 @@ mod tests {
         Holder { home, number: 7, messages: 1, claim }
     }
 
-    fn register(name: &mut Scene<Registration>, holder: Holder, instead_of: Option<Holder>) -> Option<Holder> {
+    fn register(
+        name: &mut Scene<Registration>,
+        holder: Holder,
+        instead_of: Option<Holder>,
+    ) -> Option<Holder> {
         name.command(Command::Register { holder, instead_of }).unwrap().holder
     }
 

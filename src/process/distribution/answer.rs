@@ -17,11 +17,7 @@ use super::{
     frame::{Frame, Refusal},
     travel::Trip,
 };
-use crate::process::{
-    CallError, Reply,
-    call::Return,
-    link::Peer,
-};
+use crate::process::{CallError, Reply, call::Return, link::Peer};
 
 /// Who waits for an answer, whatever its type is.
 pub(super) struct Slot(Box<dyn Place>);

@@ -128,7 +128,8 @@ impl Connection {
 
     /// Sends a frame that must not be lost. Whether the connection is open.
     pub(super) fn signal(&self, frame: &Frame<'_>) -> bool {
-        let frame = codec::encode_into(frame, Vec::new()).expect("frames have nothing that cannot be encoded");
+        let frame =
+            codec::encode_into(frame, Vec::new()).expect("frames have nothing that cannot be encoded");
         match self.line.signal(frame) {
             Ok(()) => true,
             Err(LineError::Closed) => false,

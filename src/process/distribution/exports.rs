@@ -13,12 +13,7 @@ use parking_lot::RwLock;
 use playhouse_cluster::collections::Map;
 
 use super::{
-    Portable, Shared,
-    answer::Transit,
-    connection::Connection,
-    far::Order,
-    frame::Refusal,
-    name_of,
+    Portable, Shared, answer::Transit, connection::Connection, far::Order, frame::Refusal, name_of,
     travel::Trip,
 };
 use crate::process::{

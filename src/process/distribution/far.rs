@@ -2,22 +2,12 @@
 
 use std::sync::Arc;
 
+pub(in crate::process) use super::frame::Order;
 use super::{
-    Portable, Shared,
-    answer::Awaited,
-    connection::Connection,
-    frame::Frame,
-    mirror::Mirror,
-    name_of,
+    Portable, Shared, answer::Awaited, connection::Connection, frame::Frame, mirror::Mirror, name_of,
     travel::Trip,
 };
-pub(in crate::process) use super::frame::Order;
-use crate::process::{
-    CallError, CastError, ExitReason, MonitorId, ProcessId,
-    call::Answered,
-    link::Peer,
-    reference,
-};
+use crate::process::{CallError, CastError, ExitReason, ProcessId, call::Answered, link::Peer, reference};
 
 /// How a message becomes bytes for a connection, and which calls are in it.
 type Pack<M> = fn(&M, &Arc<Shared>, &Arc<Connection>) -> Result<(Vec<u8>, Vec<u64>), CastError>;
@@ -56,10 +46,6 @@ impl<M> Far<M> {
         self.id
     }
 
-    pub(in crate::process) fn next_monitor(&self) -> MonitorId {
-        self.shared.next_monitor()
-    }
-
     /// Sends a message.
     pub(in crate::process) fn cast(&self, message: &M) -> Result<(), CastError> {
         let connection = self.shared.connection(self.id).map_err(cast_error)?;
@@ -70,7 +56,11 @@ impl<M> Far<M> {
     }
 
     /// Sends a message with the place for its answer, and waits for that.
-    pub(in crate::process) async fn call<T>(&self, message: &M, answered: Answered<T>) -> Result<T, CallError> {
+    pub(in crate::process) async fn call<T>(
+        &self,
+        message: &M,
+        answered: Answered<T>,
+    ) -> Result<T, CallError> {
         let connection = self.shared.connection(self.id).map_err(CallError::of_end)?;
         // Watched before the message is sent, so that an end is not missed.
         let mirror = connection.mirror(self.id).ok_or(CallError::NoConnection)?;

@@ -383,7 +383,12 @@ impl State {
     }
 
     /// Kept only if somebody wants to know.
-    fn changed(&mut self, group: &str, processes: Vec<ProcessId>, change: fn(String, Vec<ProcessId>) -> Change) {
+    fn changed(
+        &mut self,
+        group: &str,
+        processes: Vec<ProcessId>,
+        change: fn(String, Vec<ProcessId>) -> Change,
+    ) {
         let is_monitored = self.monitors.values().any(|monitor| &*monitor.group == group);
         if is_monitored && !processes.is_empty() {
             self.changes.push_back((group.into(), change(group.to_owned(), processes)));

@@ -19,9 +19,7 @@ use super::{
     frame::Frame,
     travel::Trip,
 };
-use crate::process::{
-    CallError, CastError, ExitReason, Mailbox, ProcessId, Reply, host,
-};
+use crate::process::{CallError, CastError, ExitReason, Mailbox, ProcessId, Reply, host};
 
 /// Why a process was not started on another node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

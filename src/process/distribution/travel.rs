@@ -21,11 +21,7 @@ use super::{
     connection::Connection,
     far::Far,
 };
-use crate::process::{
-    Home, Process, ProcessId, Reply,
-    link::Peer,
-    reference::Place,
-};
+use crate::process::{Home, Process, ProcessId, Reply, link::Peer, reference::Place};
 
 /// What references need to know on their way.
 pub(super) struct Trip {

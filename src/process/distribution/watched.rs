@@ -3,11 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::mirror::Mirror;
-use crate::process::{
-    ProcessId,
-    life::NoticeId,
-    link::Peer,
-};
+use crate::process::{ProcessId, life::NoticeId, link::Peer};
 
 /// The least number of mirrors at which idle ones are looked for.
 const SWEEP_FROM: usize = 1_024;

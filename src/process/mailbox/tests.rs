@@ -1,6 +1,12 @@
 //! Bounds, counts, order and policies of a mailbox.
 
-use std::sync::Arc;
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+};
 
 use futures_util::{FutureExt, future::join_all};
 use proptest::prelude::*;
@@ -13,8 +19,21 @@ fn queue(policy: Policy, messages_max: usize, bytes_max: usize) -> Queue<usize> 
     Queue::new(rules.weigh(|weight| *weight))
 }
 
+/// The monitor whose notice a message is.
+fn asked(monitor: u64) -> Asked {
+    let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    Asked::new(MonitorId(monitor), permit)
+}
+
+fn take(queue: &Queue<usize>) -> Option<usize> {
+    match queue.take() {
+        Taken::Message(message) => Some(message),
+        Taken::Nothing | Taken::Drained => None,
+    }
+}
+
 fn drain(queue: &Queue<usize>) -> Vec<usize> {
-    std::iter::from_fn(|| queue.take()).collect()
+    std::iter::from_fn(|| take(queue)).collect()
 }
 
 #[test]
@@ -34,7 +53,7 @@ fn one_byte_too_many_is_refused() {
     queue.try_push(6).unwrap();
     assert_eq!(queue.try_push(5), Err(Rejected::Full(5)));
     queue.try_push(4).unwrap();
-    queue.take().unwrap();
+    take(&queue).unwrap();
     queue.try_push(5).unwrap();
 }
 
@@ -43,8 +62,8 @@ fn a_message_that_can_never_fit_is_refused_by_each_policy() {
     for policy in [Policy::Wait, Policy::Refuse, Policy::DropOldest] {
         let queue = queue(policy, 100, 10);
         queue.try_push(1).unwrap();
-        assert_eq!(queue.try_push(11), Err(Rejected::TooLarge));
-        assert_eq!(queue.push(11).now_or_never(), Some(Err(Rejected::TooLarge)));
+        assert_eq!(queue.try_push(11), Err(Rejected::TooLarge(11)));
+        assert_eq!(queue.push(11).now_or_never(), Some(Err(Rejected::TooLarge(11))));
         assert_eq!(queue.stats().refused, 2);
         assert_eq!(drain(&queue), [1]);
     }
@@ -66,9 +85,9 @@ fn the_oldest_make_room_for_the_newest_and_are_counted() {
 #[test]
 fn notices_are_not_counted_and_are_not_dropped() {
     let queue = queue(Policy::DropOldest, 1, 10);
-    assert!(queue.push_notice(7, None));
+    assert!(queue.push_notice(7, None).is_ok());
     queue.try_push(1).unwrap();
-    assert!(queue.push_notice(8, None));
+    assert!(queue.push_notice(8, None).is_ok());
     queue.try_push(2).unwrap();
     assert_eq!(queue.stats().messages, 1);
     assert_eq!(drain(&queue), [7, 8, 2]);
@@ -86,13 +105,13 @@ async fn senders_that_wait_are_served_in_their_order_and_not_overtaken() {
     assert!(light.as_mut().now_or_never().is_none());
     assert_eq!(queue.try_push(3), Err(Rejected::Full(3)));
 
-    assert_eq!(queue.take(), Some(1));
+    assert_eq!(take(&queue), Some(1));
     assert_eq!(queue.try_push(3), Err(Rejected::Full(3)), "it would overtake those who wait");
     assert!(light.as_mut().now_or_never().is_none());
     heavy.await.unwrap();
-    assert_eq!(queue.take(), Some(10));
+    assert_eq!(take(&queue), Some(10));
     light.await.unwrap();
-    assert_eq!(queue.take(), Some(2));
+    assert_eq!(take(&queue), Some(2));
 }
 
 /// However heavy the messages and whoever waits: all of them come through, in the order of each sender.
@@ -111,7 +130,7 @@ async fn all_that_waits_comes_through() {
         let senders: Vec<_> = senders.collect();
         let mut taken = 0;
         while taken < 1_200 {
-            taken += usize::from(queue.take().is_some());
+            taken += usize::from(take(&queue).is_some());
             tokio::task::yield_now().await;
         }
         for sender in senders {
@@ -126,7 +145,7 @@ async fn a_sender_that_gives_up_waiting_makes_way() {
     let queue = queue(Policy::Wait, 1, 10);
     queue.push(1).await.unwrap();
     assert!(queue.push(10).now_or_never().is_none());
-    queue.take().unwrap();
+    take(&queue).unwrap();
     queue.push(2).await.unwrap();
 }
 
@@ -156,18 +175,134 @@ async fn those_who_wait_are_told_when_the_mailbox_closes() {
     let waiting = join_all((0..3).map(|_| queue.push(1)));
     let close = async { queue.close() };
     let (waiting, ()) = tokio::join!(waiting, close);
-    assert!(waiting.into_iter().all(|answer| answer == Err(Rejected::Closed)));
+    assert!(waiting.into_iter().all(|answer| answer == Err(Rejected::Closed(1))));
     assert_eq!(queue.stats().dead_letters, 1);
-    assert_eq!(queue.take(), None);
+    assert_eq!(take(&queue), None);
+}
+
+/// A mailbox whose bell counts its tokens, and whether it still takes some.
+fn with_bell(policy: Policy, messages_max: usize) -> (Queue<usize>, Arc<(AtomicUsize, AtomicBool)>) {
+    let queue = queue(policy, messages_max, usize::MAX);
+    let tokens = Arc::new((AtomicUsize::new(0), AtomicBool::new(true)));
+    let rung = Arc::clone(&tokens);
+    queue.open(Box::new(move || {
+        let open = rung.1.load(SeqCst);
+        rung.0.fetch_add(usize::from(open), SeqCst);
+        open
+    }));
+    (queue, tokens)
+}
+
+/// `ractor`'s mailbox has no bound: a flood at a handler that hangs would grow it for ever.
+#[test]
+fn messages_that_make_room_leave_no_tokens_behind() {
+    let (queue, tokens) = with_bell(Policy::DropOldest, 2);
+    for message in 0..10_000 {
+        queue.try_push(message).unwrap();
+    }
+    assert_eq!(tokens.0.load(SeqCst), 2);
+    assert_eq!(drain(&queue), [9_998, 9_999]);
+    queue.try_push(1).unwrap();
+    assert_eq!(tokens.0.load(SeqCst), 3);
 }
 
 #[test]
-fn what_is_taken_back_gives_its_room_back() {
-    let queue = queue(Policy::Refuse, 1, 10);
-    let letter = queue.try_push(10).unwrap();
-    assert!(queue.take_back(letter));
-    assert!(!queue.take_back(letter));
-    queue.try_push(10).unwrap();
+fn notices_that_are_taken_back_leave_no_tokens_behind() {
+    let (queue, tokens) = with_bell(Policy::Refuse, 2);
+    for monitor in 0..10_000 {
+        assert!(queue.push_notice(1, Some(asked(monitor))).is_ok());
+        assert!(queue.flush(MonitorId(monitor)));
+    }
+    assert_eq!(tokens.0.load(SeqCst), 1);
+    // Its token comes before the next message, and stands for that one.
+    assert_eq!(queue.take(), Taken::Nothing);
+    queue.try_push(7).unwrap();
+    assert_eq!(tokens.0.load(SeqCst), 2);
+    assert_eq!(queue.take(), Taken::Message(7));
+}
+
+#[test]
+fn a_message_whose_token_is_refused_comes_back_and_no_other() {
+    let (queue, tokens) = with_bell(Policy::Refuse, 2);
+    queue.try_push(1).unwrap();
+    tokens.1.store(false, SeqCst);
+    assert_eq!(queue.try_push(2), Err(Rejected::Closed(2)));
+    assert!(queue.push_notice(3, None).is_err());
+    assert_eq!(queue.stats(), MailboxStats { messages: 1, bytes: 1, ..MailboxStats::default() });
+    assert_eq!(drain(&queue), [1]);
+}
+
+/// Otherwise somebody's token could come after the last one of all.
+#[test]
+fn a_message_and_its_token_are_one_step() {
+    let queue = Arc::new(queue(Policy::Refuse, 2, 10));
+    let itself = Arc::downgrade(&queue);
+    queue.open(Box::new(move || itself.upgrade().is_some_and(|queue| queue.letters.is_locked())));
+    queue.try_push(1).unwrap();
+    assert!(queue.push_notice(2, None).is_ok());
+}
+
+#[test]
+fn a_mailbox_that_drains_takes_notices_until_the_last_message_is_taken() {
+    let (queue, tokens) = with_bell(Policy::Refuse, 2);
+    queue.try_push(1).unwrap();
+    queue.drain();
+    queue.drain();
+    assert_eq!(queue.try_push(2), Err(Rejected::Closed(2)));
+    assert!(queue.push_notice(3, None).is_ok());
+    assert_eq!(tokens.0.load(SeqCst), 3, "one each, and one for the end");
+    assert_eq!((queue.take(), queue.take()), (Taken::Message(1), Taken::Message(3)));
+    assert_eq!(queue.take(), Taken::Drained);
+    assert!(queue.push_notice(4, None).is_err());
+}
+
+/// A message that is somewhere else when the lock of its mailbox is held, and must be.
+struct Free(Weak<Queue<Free>>);
+
+impl Free {
+    fn look(&self) {
+        if let Some(queue) = self.0.upgrade() {
+            assert!(!queue.letters.is_locked(), "it would wait for itself for ever");
+        }
+    }
+}
+
+impl Drop for Free {
+    fn drop(&mut self) {
+        self.look();
+    }
+}
+
+/// A message may send to the very mailbox that does not take it, while it is weighed and when it is dropped.
+#[test]
+fn messages_are_weighed_and_dropped_outside_of_the_lock() {
+    for policy in [Policy::Wait, Policy::Refuse, Policy::DropOldest] {
+        // There is room for one, or they are all too heavy.
+        for bytes_max in [1, 0] {
+            let rules = Mailbox::new(policy).messages_max(1).bytes_max(bytes_max);
+            send_all_that_can_be_refused(rules.weigh(|message: &Free| {
+                message.look();
+                1
+            }));
+        }
+    }
+}
+
+fn send_all_that_can_be_refused(rules: Mailbox<Free>) {
+    let queue = Arc::new(Queue::new(rules));
+    let message = || Free(Arc::downgrade(&queue));
+    for _ in 0..2 {
+        drop(queue.try_push(message()));
+        drop(queue.push(message()).now_or_never());
+    }
+    assert!(queue.push_notice(message(), Some(asked(1))).is_ok());
+    assert!(queue.flush(MonitorId(1)));
+    drop(queue.take());
+    queue.close_entrance();
+    drop(queue.try_push(message()));
+    drop(queue.push(message()).now_or_never());
+    assert!(queue.push_notice(message(), None).is_err());
+    queue.close();
 }
 
 proptest! {
@@ -181,6 +316,10 @@ proptest! {
     ) {
         let policy = if drops { Policy::DropOldest } else { Policy::Refuse };
         let queue = queue(policy, messages_max, bytes_max);
+        // As `ractor` has them: nothing is taken without one.
+        let tokens = Arc::new(AtomicUsize::new(0));
+        let rung = Arc::clone(&tokens);
+        queue.open(Box::new(move || { rung.fetch_add(1, SeqCst); true }));
         let mut model: VecDeque<usize> = VecDeque::new();
         let (mut accepted, mut taken) = (0, 0);
         for step in steps {
@@ -192,14 +331,19 @@ proptest! {
                         model.pop_front();
                     }
                 },
+                None if tokens.load(SeqCst) == 0 => {
+                    prop_assert!(model.is_empty(), "nobody will ever take it");
+                }
                 None => {
-                    let message = queue.take();
+                    tokens.fetch_sub(1, SeqCst);
+                    let message = take(&queue);
                     prop_assert_eq!(message, model.pop_front());
                     taken += u64::from(message.is_some());
                 }
             }
             let stats = queue.stats();
             prop_assert!(stats.messages <= messages_max && stats.bytes <= bytes_max);
+            prop_assert!(tokens.load(SeqCst) <= messages_max);
             prop_assert_eq!((stats.messages, stats.bytes), (model.len(), model.iter().sum()));
             prop_assert_eq!(accepted, taken + stats.dropped + stats.messages as u64);
         }

@@ -3,20 +3,21 @@
 //! It does one thing at a time, as OTP's does: while it starts or stops children, events and requests wait. Children are linked
 //! to it, so they die with it when it is killed; when it stops, it stops them first, from right to left.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::join_all;
 use playhouse_cluster::environment::random_here;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     Supervisor,
-    child::{self, RunningChild, StartFn, Started},
-    decisions::{Action, ChildKey, Decisions, Moment, Refusal},
+    child::{self, RunningChild, StartFn},
+    decisions::{Action, ChildKey, Decisions, Ending, Moment, Refusal},
     error::StartError,
     request::Message,
     spec::Shutdown,
+    task::{ChildTask, Leftovers},
 };
 use crate::process::ExitReason;
 
@@ -28,15 +29,16 @@ pub(super) struct Overseer;
 impl Actor for Overseer {
     type Msg = Message;
     type State = Office;
-    type Arguments = Supervisor;
+    /// Its plan, and where what it leaves behind goes.
+    type Arguments = (Supervisor, Arc<Leftovers>);
 
     /// Starts the children: whoever starts a supervisor knows that they run.
     async fn pre_start(
         &self,
         myself: ActorRef<Message>,
-        supervisor: Supervisor,
+        (supervisor, left): (Supervisor, Arc<Leftovers>),
     ) -> Result<Office, ActorProcessingErr> {
-        let mut office = Office::open(myself, supervisor)?;
+        let mut office = Office::open(myself, supervisor, left)?;
         office.boot().await?;
         Ok(office)
     }
@@ -82,8 +84,8 @@ impl Actor for Overseer {
 pub(super) struct Held {
     start: StartFn,
     running: Option<RunningChild>,
-    /// What it runs in, or ran: when it has ended, the last of the child is gone.
-    task: Option<JoinHandle<()>>,
+    /// What it runs in, or ran.
+    task: Option<ChildTask>,
 }
 
 impl Held {
@@ -99,12 +101,18 @@ pub(super) struct Office {
     decisions: Decisions<Held>,
     /// Whose events count: children that run and were not told to stop.
     by_actor: BTreeMap<ActorId, ChildKey>,
+    /// What is not waited for to its end, because the supervisor is killed, is left here.
+    left: Arc<Leftovers>,
     /// The last start that failed.
     failure: Option<(ChildKey, ExitReason)>,
 }
 
 impl Office {
-    fn open(myself: ActorRef<Message>, supervisor: Supervisor) -> Result<Self, StartError> {
+    fn open(
+        myself: ActorRef<Message>,
+        supervisor: Supervisor,
+        left: Arc<Leftovers>,
+    ) -> Result<Self, StartError> {
         let Supervisor { flags, children, dynamic } = supervisor;
         let children_max = flags.children_max;
         let mut decisions = Decisions::new(flags, dynamic);
@@ -117,7 +125,8 @@ impl Office {
                 _ => StartError::DuplicateId { id },
             })?;
         }
-        Ok(Self { myself, born: Instant::now(), decisions, by_actor: BTreeMap::new(), failure: None })
+        let (born, by_actor) = (Instant::now(), BTreeMap::new());
+        Ok(Self { myself, born, decisions, by_actor, left, failure: None })
     }
 
     /// Starts all children, or none.
@@ -144,9 +153,8 @@ impl Office {
         let Some(key) = self.by_actor.remove(&actor) else { return };
         let held = self.decisions.child_mut(key).map(|child| &mut child.content);
         let (running, task) = held.map_or((None, None), |held| (held.running.take(), held.task.take()));
-        if let Some(task) = task {
-            // It is about to end. An error means that the runtime took it away.
-            let _ = task.await;
+        if let Some(mut task) = task {
+            task.gone().await;
         }
         let exit = running.and_then(|child| child.exit());
         let reason = exit.as_ref().unwrap_or(reason);
@@ -163,14 +171,19 @@ impl Office {
 
     /// Does what is to be done, and ends if that is what it comes to.
     async fn settle(&mut self) {
-        if let Some(reason) = self.perform().await {
-            tracing::error!(supervisor = %self.myself.get_id(), %reason, "supervisor gives up");
-            self.myself.stop(reason.stop_text());
+        let Some(ending) = self.perform().await else { return };
+        let supervisor = self.myself.get_id();
+        match ending {
+            Ending::GivesUp => tracing::error!(%supervisor, "supervisor gives up"),
+            Ending::AutoShutdown => {
+                tracing::info!(%supervisor, "supervisor ends with its significant children");
+            }
         }
+        self.myself.stop(ExitReason::Shutdown.stop_text());
     }
 
-    /// Does what is to be done; the reason to end, if that is part of it.
-    async fn perform(&mut self) -> Option<ExitReason> {
+    /// Does what is to be done; whether it ends, if that is part of it.
+    async fn perform(&mut self) -> Option<Ending> {
         let mut exit = None;
         while let Some(action) = self.decisions.next() {
             match action {
@@ -180,7 +193,7 @@ impl Office {
                     // Through the mailbox also without a wait, so that others have their turn before the next try.
                     self.myself.send_after(after, move || Message::TimerFired { key, attempt });
                 }
-                Action::Exit(reason) => exit = Some(reason),
+                Action::Exit(ending) => exit = Some(ending),
             }
         }
         exit
@@ -189,13 +202,13 @@ impl Office {
     async fn start(&mut self, key: ChildKey) {
         let Some(child) = self.decisions.child(key) else { return };
         let (start, timeout) = (child.content.start.clone(), child.rules.start_timeout);
-        match child::start(&start, timeout, self.myself.get_cell()).await {
-            Ok(started) => self.child_started(key, started),
+        match child::start(&start, timeout, self.myself.get_cell(), &self.left).await {
+            Ok((running, task)) => self.child_started(key, running, task),
             Err(reason) => self.child_did_not_start(key, reason),
         }
     }
 
-    fn child_started(&mut self, key: ChildKey, (running, task): Started) {
+    fn child_started(&mut self, key: ChildKey, running: RunningChild, task: ChildTask) {
         self.by_actor.insert(running.cell().get_id(), key);
         if let Some(child) = self.decisions.child_mut(key) {
             (child.content.running, child.content.task) = (Some(running), Some(task));
@@ -256,20 +269,19 @@ impl Drop for Office {
 /// Stops one child by its rule. A child that does not react in time is killed.
 ///
 /// A kill ends a child at its next `.await`; who never gets there cannot be ended, and is waited for.
-async fn stop(child: RunningChild, task: Option<JoinHandle<()>>, shutdown: Shutdown) {
+async fn stop(child: RunningChild, task: Option<ChildTask>, shutdown: Shutdown) {
     let Some(mut task) = task else { return };
     match shutdown {
         Shutdown::BrutalKill => child.cell().kill(),
         Shutdown::Infinity => child.shut_down(),
         Shutdown::Timeout(timeout) => {
             child.shut_down();
-            if tokio::time::timeout(timeout, &mut task).await.is_ok() {
+            if tokio::time::timeout(timeout, task.gone()).await.is_ok() {
                 return;
             }
             tracing::warn!(child = %child.cell().get_id(), ?timeout, "child did not stop in time and is killed");
             child.cell().kill();
         }
     }
-    // An error means that the runtime took the task away.
-    let _ = task.await;
+    task.gone().await;
 }

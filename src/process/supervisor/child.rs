@@ -9,16 +9,17 @@ use tokio::task::JoinHandle;
 use super::{
     Tree,
     spec::{ChildRules, ChildType, Restart, Shutdown},
+    task::{ChildTask, Leftovers},
 };
-use crate::process::{ExitReason, Mailbox, host::Host, link::Peer, reference::as_peer};
+use crate::process::{ExitReason, Mailbox, host, link::Peer, tidy::Tidy};
 
 type StartFuture = Pin<Box<dyn Future<Output = Result<Started, SpawnErr>> + Send>>;
 
-/// Starts a child, linked to its supervisor.
-pub(super) type StartFn = Arc<dyn Fn(ActorCell) -> StartFuture + Send + Sync>;
+/// Starts a child, linked to its supervisor; what it leaves behind, if it is a supervisor itself, goes to that place.
+pub(super) type StartFn = Arc<dyn Fn(ActorCell, Arc<Leftovers>) -> StartFuture + Send + Sync>;
 
-/// A child that was started, and the task that it runs in: when the task has ended, the last of the child is gone.
-pub(super) type Started = (RunningChild, JoinHandle<()>);
+/// A child that was started, and the task that it runs in.
+type Started = (RunningChild, JoinHandle<()>);
 
 /// A child that runs, or did when one asked.
 #[derive(Clone)]
@@ -127,10 +128,10 @@ impl ChildSpec {
         F: Fn() -> S + Send + Sync + 'static,
     {
         let make = Arc::new(make);
-        let start: StartFn = Arc::new(move |parent| {
+        let start: StartFn = Arc::new(move |parent, below| {
             let make = Arc::clone(&make);
             Box::pin(async move {
-                let (reference, task) = S::spawn(make(), parent).await?;
+                let (reference, task) = S::spawn(make(), parent, below).await?;
                 Ok((RunningChild::new(S::cell(&reference), reference), task))
             })
         });
@@ -180,7 +181,8 @@ impl ChildSpec {
         self
     }
 
-    /// A start that takes longer has failed. Without it, the supervisor waits for ever.
+    /// A start that takes longer has failed: it is broken off, and what had been started below it is killed and waited for. Without it,
+    /// the supervisor waits for ever.
     #[must_use]
     pub fn start_timeout(mut self, timeout: Duration) -> Self {
         self.rules.start_timeout = Some(timeout);
@@ -212,11 +214,11 @@ where
     F: Fn() -> (A, A::Arguments) + Send + Sync + 'static,
 {
     let make = Arc::new(make);
-    Arc::new(move |supervisor| {
+    Arc::new(move |supervisor, _| {
         let make = Arc::clone(&make);
         Box::pin(async move {
             let (actor, arguments) = make();
-            let (child, task) = A::spawn_linked(None, actor, arguments, supervisor).await?;
+            let (child, task) = Tidy::spawn_linked(None, Tidy(actor), arguments, supervisor).await?;
             Ok((RunningChild::new(child.get_cell(), child), task))
         })
     })
@@ -228,25 +230,41 @@ where
     F: Fn() -> (A, A::Arguments) + Send + Sync + 'static,
 {
     let make = Arc::new(make);
-    Arc::new(move |supervisor| {
+    Arc::new(move |supervisor, _| {
         let (make, mailbox) = (Arc::clone(&make), mailbox.clone());
         Box::pin(async move {
             let (actor, arguments) = make();
-            let (host, process) = Host::new(actor, mailbox);
-            let (actor, task) = Host::spawn_linked(None, host, arguments, supervisor).await?;
-            let peer = process.here().map(as_peer);
-            Ok((RunningChild { peer, ..RunningChild::new(actor.get_cell(), process) }, task))
+            let (process, task) = host::start(actor, arguments, mailbox, Some(supervisor)).await?;
+            let (peer, cell) = (process.peer_here(), process.cell());
+            let cell = cell.expect("what is started here lives here");
+            Ok((RunningChild { peer, ..RunningChild::new(cell, process) }, task))
         })
     })
 }
 
-/// Starts a child and says why it could not be: what it said, what its maker panicked with, or that it took too long.
+/// Starts a child and says why it could not be: what it said, what its maker panicked with, or that it took too long. Then nothing
+/// is left of it.
 pub(super) async fn start(
     start: &StartFn,
     timeout: Option<Duration>,
     supervisor: ActorCell,
-) -> Result<Started, ExitReason> {
-    let started = AssertUnwindSafe(async { start(supervisor).await }).catch_unwind();
+    heir: &Arc<Leftovers>,
+) -> Result<(RunningChild, ChildTask), ExitReason> {
+    let mut task = ChildTask::new(heir);
+    match try_start(start(supervisor, task.below()), timeout).await {
+        Ok((running, runs_in)) => {
+            task.runs_in(runs_in);
+            Ok((running, task))
+        }
+        Err(reason) => {
+            task.gone().await;
+            Err(reason)
+        }
+    }
+}
+
+async fn try_start(start: StartFuture, timeout: Option<Duration>) -> Result<Started, ExitReason> {
+    let started = AssertUnwindSafe(start).catch_unwind();
     let outcome = match timeout {
         None => started.await,
         Some(timeout) => tokio::time::timeout(timeout, started)

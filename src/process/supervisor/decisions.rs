@@ -42,8 +42,17 @@ pub(super) enum Action {
     Stop(Vec<ChildKey>),
     /// Say [`timer_fired`](Decisions::timer_fired) after this time.
     Arm { key: ChildKey, attempt: u64, after: Duration },
-    /// End with this reason, after [`shut_down`](Decisions::shut_down).
-    Exit(ExitReason),
+    /// End with `shutdown`, after [`shut_down`](Decisions::shut_down).
+    Exit(Ending),
+}
+
+/// Why a supervisor ends by itself. To its own supervisor, both are `shutdown`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Too many restarts, or a start that it cannot do without: its own supervisor has to decide.
+    GivesUp,
+    /// Its significant children have ended, and it ends with them, as it was told.
+    AutoShutdown,
 }
 
 /// When something happened, and the chance that goes with it.
@@ -61,7 +70,7 @@ enum Step {
     Start(ChildKey, Purpose),
     Stop(Vec<ChildKey>),
     Arm { key: ChildKey, after: Duration },
-    Exit(ExitReason),
+    Exit(Ending),
 }
 
 /// The children of a supervisor and what is to be done about them.
@@ -190,7 +199,7 @@ impl<T> Decisions<T> {
             Step::Start(key, purpose) => self.begin_start(key, purpose),
             Step::Stop(keys) => self.begin_stop(&keys),
             Step::Arm { key, after } => self.arm(key, after),
-            Step::Exit(reason) => Some(Action::Exit(reason)),
+            Step::Exit(ending) => Some(Action::Exit(ending)),
         }
     }
 
@@ -259,11 +268,14 @@ impl<T> Decisions<T> {
         Some(delay)
     }
 
-    /// Too many restarts, or a start that the supervisor cannot do without: its own supervisor has to decide.
     fn escalate(&mut self) {
+        self.end(Ending::GivesUp);
+    }
+
+    fn end(&mut self, ending: Ending) {
         self.plan.clear();
         self.ending = true;
-        self.plan.push_back(Step::Exit(ExitReason::Shutdown));
+        self.plan.push_back(Step::Exit(ending));
     }
 
     /// The children that are restarted when this one is, in order.
@@ -296,7 +308,7 @@ impl<T> Decisions<T> {
             AutoShutdown::AllSignificant => significant && !self.has_active_significant(),
         };
         if shut_down {
-            self.escalate();
+            self.end(Ending::AutoShutdown);
         }
     }
 

@@ -119,10 +119,8 @@ impl SupervisorRef {
     ///
     /// When there is none, or when it does not run.
     pub async fn child(&self, id: &str) -> Result<RunningChild, FindChildError> {
-        let children = self.which_children().await?;
-        let found = children.into_iter().find(|child| child.id.as_deref() == Some(id));
-        let child = found.ok_or(FindChildError::NotFound)?;
-        child.status.running().cloned().ok_or(FindChildError::NotRunning)
+        let answer = self.ask(|answer| Request::Find(id.into(), answer)).await?;
+        answer.map_err(|_| FindChildError::NotFound)?.ok_or(FindChildError::NotRunning)
     }
 
     /// The actor behind it, to watch it or to link it.

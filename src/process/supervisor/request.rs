@@ -40,6 +40,8 @@ pub(super) enum Request {
     Restart(Arc<str>, Answer<RunningChild>),
     Delete(Arc<str>, Answer<()>),
     Rules(Arc<str>, Answer<ChildRules>),
+    /// `None`: it does not run.
+    Find(Arc<str>, Answer<Option<RunningChild>>),
     Which(Answer<Vec<ChildView>>),
     Count(Answer<Counts>),
 }

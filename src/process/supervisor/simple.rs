@@ -14,6 +14,7 @@ use super::{
     request::{ChildView, Request},
     sealed,
     spec::{AutoShutdown, ChildRules, ChildType, Restart, Shutdown, Strategy},
+    task::Leftovers,
 };
 
 use crate::process::Mailbox;
@@ -150,7 +151,7 @@ impl<G: Clone + Send + Sync + 'static> SimpleOneForOne<G> {
     ///
     /// When the rules of its children contradict its own.
     pub async fn start(self) -> Result<SimpleOneForOneRef<G>, StartError> {
-        Ok(self.spawn(None).await?.0)
+        Ok(self.spawn(None, Arc::default()).await?.0)
     }
 
     /// Starts it as a child of a `ractor` actor.
@@ -159,12 +160,13 @@ impl<G: Clone + Send + Sync + 'static> SimpleOneForOne<G> {
     ///
     /// As [`start`](Self::start), and when the parent ends.
     pub async fn start_linked(self, parent: ActorCell) -> Result<SimpleOneForOneRef<G>, StartError> {
-        Ok(self.spawn(Some(parent)).await?.0)
+        Ok(self.spawn(Some(parent), Arc::default()).await?.0)
     }
 
     async fn spawn(
         self,
         parent: Option<ActorCell>,
+        below: Arc<Leftovers>,
     ) -> Result<(SimpleOneForOneRef<G>, JoinHandle<()>), SpawnErr> {
         let Self { supervisor, rules, template } = self;
         let checked = supervisor.flags.check(&rules);
@@ -172,7 +174,7 @@ impl<G: Clone + Send + Sync + 'static> SimpleOneForOne<G> {
             let id = "simple_one_for_one".to_owned();
             SpawnErr::StartupFailed(StartError::Spec { id, error }.into())
         })?;
-        let (supervisor, task) = supervisor.spawn(parent).await?;
+        let (supervisor, task) = supervisor.spawn(parent, below).await?;
         Ok((SimpleOneForOneRef { supervisor, rules, template }, task))
     }
 }
@@ -286,8 +288,9 @@ impl<G: Clone + Send + Sync + 'static> sealed::Tree for SimpleOneForOne<G> {
     fn spawn(
         self,
         parent: ActorCell,
+        below: Arc<Leftovers>,
     ) -> impl Future<Output = Result<(Self::Reference, JoinHandle<()>), SpawnErr>> + Send {
-        SimpleOneForOne::spawn(self, Some(parent))
+        SimpleOneForOne::spawn(self, Some(parent), below)
     }
 
     fn cell(reference: &Self::Reference) -> ActorCell {

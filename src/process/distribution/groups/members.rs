@@ -68,12 +68,7 @@ impl Members {
     }
 
     /// Returns who was not in the group before.
-    pub(super) fn peer_joined(
-        &mut self,
-        session: u64,
-        group: &str,
-        joined: &[(u64, u64)],
-    ) -> Vec<ProcessId> {
+    pub(super) fn peer_joined(&mut self, session: u64, group: &str, joined: &[(u64, u64)]) -> Vec<ProcessId> {
         let Some((home, groups)) = self.peers.get_mut(&session) else { return Vec::new() };
         let members = groups.entry(group.into()).or_default();
         let new = joined.iter().filter(|(number, name)| members.insert(*number, *name).is_none());
@@ -107,7 +102,8 @@ impl Members {
         let mut all = self.own_of(group);
         for (home, groups) in self.peers.values() {
             let members = groups.get(group).into_iter().flatten();
-            let there = |(number, name): (&u64, &u64)| Member { id: ProcessId::there(*home, *number), name: *name };
+            let there =
+                |(number, name): (&u64, &u64)| Member { id: ProcessId::there(*home, *number), name: *name };
             all.extend(members.map(there));
         }
         all

@@ -5,7 +5,8 @@ use playhouse_cluster::environment::spawn_here;
 use super::stage::*;
 use crate::process::{ExitReason, Process};
 
-async fn watched() -> (Process<Say>, super::super::Distribution, super::super::Distribution, Lane, Process<Say>) {
+async fn watched()
+-> (Process<Say>, super::super::Distribution, super::super::Distribution, Lane, Process<Say>) {
     let (one, other, lane) = pair();
     let target = listener().await;
     let far = seen(&target, &one, &other);
@@ -23,7 +24,7 @@ async fn a_monitor_says_why_a_process_of_another_node_ended() {
     for reason in reasons {
         let (target, one, other, _lane, far) = watched().await;
         let observer = listener().await;
-        let monitor = observer.monitor(&far, Say::Down);
+        let monitor = observer.monitor(&far, Say::Down).unwrap();
         settle(&one, &other).await;
         assert_eq!(heard(&observer).await, Vec::<String>::new(), "it lives");
         target.cast(Say::End(reason.clone())).await.unwrap();
@@ -31,7 +32,7 @@ async fn a_monitor_says_why_a_process_of_another_node_ended() {
         settle(&one, &other).await;
         assert!(!monitor.demonitor(), "it has told already");
         // Once more: it is gone.
-        observer.monitor(&far, Say::Down);
+        observer.monitor(&far, Say::Down).unwrap();
         assert_eq!(hears(&observer, 1).await, ["down noproc"]);
         settle(&one, &other).await;
         assert_eq!(heard(&observer).await, Vec::<String>::new(), "each told once");
@@ -42,12 +43,12 @@ async fn a_monitor_says_why_a_process_of_another_node_ended() {
 async fn a_monitor_tells_of_a_panic_and_of_a_kill() {
     let (_target, _one, _other, _lane, far) = watched().await;
     let observer = listener().await;
-    observer.monitor(&far, Say::Down);
+    observer.monitor(&far, Say::Down).unwrap();
     let _ = far.call(Say::Crash, PATIENCE).await;
     assert_eq!(hears(&observer, 1).await, ["down boom"]);
 
     let (_target, _one, _other, _lane, far) = watched().await;
-    observer.monitor(&far, Say::Down);
+    observer.monitor(&far, Say::Down).unwrap();
     far.kill();
     assert_eq!(hears(&observer, 1).await, ["down killed"]);
 }
@@ -56,15 +57,15 @@ async fn a_monitor_tells_of_a_panic_and_of_a_kill() {
 async fn the_end_of_a_lane_is_told_once_and_what_comes_later_is_not() {
     let (target, one, other, lane, far) = watched().await;
     let observer = listener().await;
-    observer.monitor(&far, Say::Down);
+    observer.monitor(&far, Say::Down).unwrap();
     settle(&one, &other).await;
     lane.cut().await;
     assert_eq!(hears(&observer, 1).await, ["down noconnection"]);
-    observer.monitor(&far, Say::Down);
+    observer.monitor(&far, Say::Down).unwrap();
     assert_eq!(hears(&observer, 1).await, ["down noconnection"], "at once while there is no lane");
 
     let _lane = Lane::open(&one, &other);
-    observer.monitor(&far, Say::Down);
+    observer.monitor(&far, Say::Down).unwrap();
     settle(&one, &other).await;
     assert_eq!(heard(&observer).await, Vec::<String>::new(), "it runs on, and is watched again");
     target.stop(ExitReason::Shutdown);
@@ -75,12 +76,12 @@ async fn the_end_of_a_lane_is_told_once_and_what_comes_later_is_not() {
 async fn a_new_start_of_the_node_is_the_end_of_the_old_processes() {
     let (_target, _one, other, _lane, far) = watched().await;
     let observer = listener().await;
-    observer.monitor(&far, Say::Down);
+    observer.monitor(&far, Say::Down).unwrap();
     // Nobody has noticed yet that the old one is gone.
     let again = start(1, 2, super::super::Config::default());
     let _lane = Lane::open(&again, &other);
     assert_eq!(hears(&observer, 1).await, ["down noconnection"]);
-    observer.monitor(&far, Say::Down);
+    observer.monitor(&far, Say::Down).unwrap();
     assert_eq!(hears(&observer, 1).await, ["down noproc"]);
     settle(&again, &other).await;
     assert_eq!(heard(&observer).await, Vec::<String>::new());
@@ -90,7 +91,7 @@ async fn a_new_start_of_the_node_is_the_end_of_the_old_processes() {
 async fn a_monitor_that_was_taken_back_says_nothing() {
     let (target, one, other, lane, far) = watched().await;
     let observer = listener().await;
-    let monitor = observer.monitor(&far, Say::Down);
+    let monitor = observer.monitor(&far, Say::Down).unwrap();
     settle(&one, &other).await;
     assert!(monitor.demonitor());
     target.stop(ExitReason::Normal);
@@ -118,7 +119,7 @@ async fn each_monitor_tells_exactly_once_whatever_meets() {
         };
         let mut taken_back = 0;
         for number in 0..MONITORS {
-            let monitor = observer.monitor(&far, Say::Down);
+            let monitor = observer.monitor(&far, Say::Down).unwrap();
             if (number + round) % 4 == 0 && monitor.demonitor() {
                 taken_back += 1;
             }
@@ -229,13 +230,14 @@ async fn who_holds_both_references_can_link_processes_of_other_nodes() {
 /// Mirrors that nobody needs are forgotten: a node that monitors many short-lived things does not grow.
 #[tokio::test]
 async fn monitors_that_were_taken_back_leave_nothing_behind() {
-    let (one, other) = (node(1), start(2, 1, super::super::Config { watched_max: 2_000, ..Default::default() }));
+    let (one, other) =
+        (node(1), start(2, 1, super::super::Config { watched_max: 2_000, ..Default::default() }));
     let _lane = Lane::open(&one, &other);
     let observer = listener().await;
     let mut targets = Vec::new();
     for _ in 0..10_000 {
         let target = listener().await;
-        let monitor = observer.monitor(&seen(&target, &one, &other), Say::Down);
+        let monitor = observer.monitor(&seen(&target, &one, &other), Say::Down).unwrap();
         assert!(monitor.demonitor());
         targets.push(target);
     }

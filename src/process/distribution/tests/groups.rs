@@ -3,7 +3,11 @@
 use super::stage::*;
 use crate::process::{ExitReason, Process, distribution::GroupError};
 
-async fn eventually_members(node: &super::super::Distribution, group: &str, count: usize) -> Vec<Process<Say>> {
+async fn eventually_members(
+    node: &super::super::Distribution,
+    group: &str,
+    count: usize,
+) -> Vec<Process<Say>> {
     let wait = async {
         loop {
             let members = node.groups().members::<Say>(group);

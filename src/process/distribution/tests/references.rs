@@ -1,7 +1,7 @@
 //! References that travel.
 
 use super::stage::*;
-use crate::process::{CallError, CastError, Policy, Mailbox};
+use crate::process::{CallError, CastError, Mailbox, Policy};
 
 #[tokio::test]
 async fn a_process_is_called_and_cast_from_another_node() {
@@ -115,7 +115,7 @@ async fn what_waits_for_a_node_is_bounded_and_refused() {
     assert_eq!(refused, CastError::Full);
     // What must not be lost goes behind it nevertheless.
     let watcher = super::stage::listener().await;
-    watcher.monitor(&far, Say::Down);
+    watcher.monitor(&far, Say::Down).unwrap();
     lane.release();
     assert_eq!(hears(&listener, taken).await.len(), taken, "what was taken arrives");
     listener.stop(crate::process::ExitReason::Shutdown);

@@ -10,7 +10,12 @@ fn can_spawn(node: &Distribution) {
     node.spawnable("listener", Mailbox::default(), |failure: String| (Listener, failure));
 }
 
-async fn spawn(from: &Distribution, on: &Distribution, kind: &str, with: &str) -> Result<Process<Say>, SpawnOnError> {
+async fn spawn(
+    from: &Distribution,
+    on: &Distribution,
+    kind: &str,
+    with: &str,
+) -> Result<Process<Say>, SpawnOnError> {
     from.spawn_on(on.home().node, kind, &with, PATIENCE).await
 }
 

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Change, Config, Distribution, Portable, wire::Wire};
-use crate::process::{self, Down, Exit, ExitReason, Home, Mailbox, Policy, Process, Reply};
+use crate::process::{self, Down, Exit, ExitReason, Home, Mailbox, Process, Reply};
 
 pub const SECOND: Duration = Duration::from_secs(1);
 /// No claim takes longer.
@@ -235,7 +235,7 @@ impl Actor for Listener {
             Say::Yourself(reply) => drop(reply.send(me)),
             Say::Work(time) => tokio::time::sleep(time).await,
             Say::End(reason) => return Err(reason.into()),
-            Say::Monitor(other) => drop(me.monitor(&other, Say::Down)),
+            Say::Monitor(other) => drop(me.monitor(&other, Say::Down).unwrap()),
             Say::Link(other) => me.link(&other),
             Say::TrapExit => me.trap_exit(Say::Exit),
             Say::Down(down) => memory.heard.push(format!("down {}", down.reason)),
@@ -243,7 +243,9 @@ impl Actor for Listener {
             Say::Change(Change::Joined { processes, .. }) => {
                 memory.heard.push(format!("joined {}", processes.len()));
             }
-            Say::Change(Change::Left { processes, .. }) => memory.heard.push(format!("left {}", processes.len())),
+            Say::Change(Change::Left { processes, .. }) => {
+                memory.heard.push(format!("left {}", processes.len()))
+            }
         }
         Ok(())
     }
@@ -256,7 +258,6 @@ pub async fn listener() -> Process<Say> {
 pub async fn with_mailbox(mailbox: Mailbox<Say>) -> Process<Say> {
     process::spawn(Listener, String::new(), mailbox).await.unwrap()
 }
-
 
 /// A process as the other node sees it.
 pub fn seen(process: &Process<Say>, from: &Distribution, to: &Distribution) -> Process<Say> {

@@ -38,9 +38,10 @@ impl Office {
                 let _ = answer.send(self.decisions.delete_child(&id).map_err(Failure::Refused));
             }
             Request::Rules(id, answer) => {
-                let key = self.decisions.key_of(&id);
-                let rules = key.and_then(|key| self.decisions.child(key).ok_or(Refusal::NotFound));
-                let _ = answer.send(rules.map(|child| child.rules).map_err(Failure::Refused));
+                let _ = answer.send(self.find(&id).map(|child| child.rules));
+            }
+            Request::Find(id, answer) => {
+                let _ = answer.send(self.find(&id).map(|child| child.content.running.clone()));
             }
             Request::Which(answer) => {
                 let _ = answer.send(Ok(self.decisions.children().map(|(_, child)| view(child)).collect()));
@@ -61,6 +62,11 @@ impl Office {
             let failure = self.failure.take().map(|(_, reason)| reason);
             Failure::Start(failure.unwrap_or(ExitReason::Shutdown))
         })
+    }
+
+    fn find(&self, id: &str) -> Result<&Child<Held>, Failure> {
+        let key = self.decisions.key_of(id);
+        key.and_then(|key| self.decisions.child(key).ok_or(Refusal::NotFound)).map_err(Failure::Refused)
     }
 
     async fn terminate(&mut self, key: Result<ChildKey, Refusal>) -> Result<(), Failure> {

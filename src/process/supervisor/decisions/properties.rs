@@ -159,7 +159,7 @@ impl World {
     fn check_exit(&self, key: ChildKey, restart: Restart, reason: &ExitReason, actions: &[Action]) {
         let expected =
             restart == Restart::Temporary || restart == Restart::Transient && !reason.is_abnormal();
-        let exits = actions.contains(&Action::Exit(ExitReason::Shutdown));
+        let exits = actions.contains(&Action::Exit(Ending::AutoShutdown));
         if expected {
             assert!(
                 actions.is_empty() || exits && actions.len() == 1,
@@ -168,6 +168,7 @@ impl World {
             assert!(!exits || self.flags.auto_shutdown != AutoShutdown::Never);
         } else {
             assert!(!actions.is_empty(), "{restart:?} after {reason} needs something done");
+            assert!(!exits, "{restart:?} after {reason} is no orderly end");
         }
         for other in actions.iter().flat_map(keys_of) {
             match self.flags.strategy {

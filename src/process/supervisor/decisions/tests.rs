@@ -61,7 +61,7 @@ fn a_failed_restart_lets_other_events_have_their_turn_and_counts_again() {
     decisions.timer_fired(b, 1);
     assert_eq!(decisions.next(), Some(Action::Start(b)));
     decisions.start_failed(b, at(1));
-    assert_eq!(decisions.next(), Some(Action::Exit(ExitReason::Shutdown)));
+    assert_eq!(decisions.next(), Some(Action::Exit(Ending::GivesUp)));
 }
 
 #[test]
@@ -172,4 +172,20 @@ fn one_child_too_many_is_refused() {
     let refused = decisions.start_child(Some("d".into()), ChildRules::of(ChildType::Worker), ());
     assert_eq!(refused, Err(Refusal::Full));
     assert_eq!(decisions.next(), None);
+}
+
+/// One is a failure that people should look at, the other one is what was asked for.
+#[test]
+fn a_supervisor_that_ends_with_its_significant_children_does_not_give_up() {
+    let flags = Flags { auto_shutdown: AutoShutdown::AnySignificant, intensity: 0, ..Flags::default() };
+    let significant =
+        ChildRules { significant: true, restart: Restart::Transient, ..ChildRules::of(ChildType::Worker) };
+    for (reason, ending) in [(ExitReason::Normal, Ending::AutoShutdown), (crash(), Ending::GivesUp)] {
+        let mut decisions = Decisions::new(flags.clone(), false);
+        let key = decisions.add(Some("a".into()), significant, ()).expect("the id is new");
+        decisions.boot();
+        perform(&mut decisions);
+        decisions.exited(key, &reason, at(1));
+        assert_eq!(perform(&mut decisions), [Action::Exit(ending)]);
+    }
 }
