@@ -31,7 +31,7 @@ mod tidy;
 mod timer;
 
 pub use call::{CallError, CastError, Reply};
-pub use cluster_names::{ClusterNames, NameError, Registration};
+pub use cluster_names::{ClusterNames, NameError, Registration, Starts};
 pub use distribution::{Distribution, Portable};
 pub use exit::ExitReason;
 pub use host::{SpawnError, spawn, spawn_linked};

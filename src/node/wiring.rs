@@ -12,8 +12,8 @@ use playhouse_cluster::{
 };
 
 use super::{
-    Links, NodeReport, Settings, StartError,
-    cluster::{self, council::Council, links::PushedFrames, shards::Groups},
+    Links, NodeReport, Operator, Settings, StartError,
+    cluster::{self, council::Council, links::PushedFrames, shards::Groups, starts::Books},
     meters,
     offline::Audit,
     report,
@@ -120,10 +120,10 @@ pub(super) fn cluster_names(
     distribution: Option<&Distribution>,
     router: &Router,
     council: &Council,
+    operator: &Operator,
 ) -> Option<ClusterNames> {
-    let known = council.system.known();
-    let is_over = move |home: Home| cluster::starts::is_over(&known, home);
-    Some(ClusterNames::new(distribution?.clone(), router.clone(), is_over))
+    let books = Books { known: council.system.known(), council: operator.way_to_council() };
+    Some(ClusterNames::new(distribution?.clone(), router.clone(), books))
 }
 
 /// Makes reports of a node.

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use playhouse_cluster::environment::Environment;
 
@@ -42,13 +43,19 @@ const RELEASE_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duratio
 pub struct ClusterNames {
     distribution: Distribution,
     router: Router,
-    is_over: IsOver,
+    starts: Arc<dyn Starts>,
     /// What frees a name when its process ends, by claim.
     held: Arc<Mutex<BTreeMap<u64, (Weak<dyn Peer>, NoticeId)>>>,
 }
 
-/// Whether a start of a node is over for the cluster: its node is down, has left, or has started again.
-type IsOver = Arc<dyn Fn(Home) -> bool + Send + Sync>;
+/// Which starts of nodes are over for the cluster: the node is down, has left, has started again or will never come back.
+pub trait Starts: Send + Sync {
+    /// As far as this node knows, which may be a little old.
+    fn is_over(&self, home: Home) -> bool;
+
+    /// As the cluster knows it now. `false` if nobody can say.
+    fn is_over_by_now(&self, home: Home) -> BoxFuture<'_, bool>;
+}
 
 /// Why a name was not given to a process, or is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,13 +83,9 @@ pub enum NameError {
 
 impl ClusterNames {
     /// Names for the processes of `distribution`, kept by entities that `router` reaches: all nodes have the kind
-    /// [`Registration`]. `is_over` says whether a start of a node is over for the cluster.
-    pub fn new(
-        distribution: Distribution,
-        router: Router,
-        is_over: impl Fn(Home) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        Self { distribution, router, is_over: Arc::new(is_over), held: Arc::default() }
+    /// [`Registration`].
+    pub fn new(distribution: Distribution, router: Router, starts: impl Starts + 'static) -> Self {
+        Self { distribution, router, starts: Arc::new(starts), held: Arc::default() }
     }
 
     /// Gives a process of this node a name in the cluster, until it ends or somebody takes the name away.
@@ -182,26 +185,32 @@ impl ClusterNames {
             match after {
                 Some(other) if other != holder => {
                     if !self.is_gone(other).await {
-                        return Err(NameError::Taken(other.id()));
+                        return Err(self.taken(other));
                     }
                     instead_of = Some(other);
                 }
                 _ => return Ok(()),
             }
         }
-        Err(NameError::Taken(instead_of.map_or(holder.id(), Holder::id)))
+        Err(self.taken(instead_of.unwrap_or(holder)))
     }
 
-    /// Whether a holder of a name is known not to live any more. Its node knows best, if it answers: what this node has read in the
-    /// books of the cluster may be a little old.
+    fn taken(&self, holder: Holder) -> NameError {
+        NameError::Taken(self.distribution.called_here(holder.id()))
+    }
+
+    /// Whether a holder of a name is known not to live any more. Its node knows best, if it answers; else the cluster decides, as it
+    /// is now: in what this node has read, a node may be down that is back.
     async fn is_gone(&self, holder: Holder) -> bool {
-        let is_alive = self.distribution.is_alive(holder.id(), ALIVE_WITHIN).await;
-        is_alive.map_or_else(|_| (self.is_over)(holder.home), |is_alive| !is_alive)
+        match self.distribution.is_alive(holder.id(), ALIVE_WITHIN).await {
+            Ok(is_alive) => !is_alive,
+            Err(_) => self.starts.is_over_by_now(holder.home).await,
+        }
     }
 
     /// Of a process that cannot be reached now.
     fn is_known_as_over(&self, process: ProcessId) -> bool {
-        process.home().is_none_or(|home| home == self.distribution.home() || (self.is_over)(home))
+        process.home().is_none_or(|home| home == self.distribution.home() || self.starts.is_over(home))
     }
 
     /// The name is freed when its process ends.

@@ -41,6 +41,7 @@ mod tests;
 use std::{
     collections::BTreeMap,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -157,7 +158,9 @@ impl Distribution {
         self.shared.peers.subscribe()
     }
 
-    /// What a process is called in the whole cluster. It can be reached by that from now on.
+    /// What a process is called in the whole cluster, for ever: this can be kept. It can be reached by that from now on.
+    ///
+    /// For a process of this node it is not equal to [`Process::id`], which is what this start of this node calls it.
     ///
     /// # Errors
     ///
@@ -245,6 +248,11 @@ impl Distribution {
         self.shared.close_all();
     }
 
+    /// As this node calls it.
+    pub(super) fn called_here(&self, id: ProcessId) -> ProcessId {
+        self.shared.without_home(id)
+    }
+
     /// What stands for the name of messages.
     pub(super) fn name_of<M: Portable>(&self) -> u64 {
         name_of::<M>()
@@ -258,11 +266,16 @@ impl Distribution {
         let connection = self.shared.connections.read().sessions.get(&session).cloned();
         let Some(connection) = connection else { return };
         for frame in frames {
-            if let Err(error) = connection.hear(frame) {
-                tracing::error!(peer = connection.name(), %error, "a peer sent what cannot be understood");
-                self.shared.over(&connection, "a frame could not be understood");
-                return;
-            }
+            // What people wrote to make, weigh and drop their messages runs in there, in a task of the link.
+            let heard = catch_unwind(AssertUnwindSafe(|| connection.hear(frame)));
+            let error = match heard {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => ExitReason::of_panic(panic.as_ref()).to_string(),
+            };
+            tracing::error!(peer = connection.name(), error, "what a peer sent could not be taken");
+            self.shared.over(&connection, "a frame could not be taken");
+            return;
         }
     }
 
@@ -289,6 +302,10 @@ impl Shared {
             self.over(&earlier, "a newer connection replaced it");
         }
         self.groups.peer_up(&connection);
+        if !connection.is_open() {
+            // Whoever ended it meanwhile may have looked before.
+            self.groups.peer_down(&connection);
+        }
         self.publish();
         tracing::info!(peer = name, %home, "processes of a peer can be reached");
     }
@@ -306,16 +323,23 @@ impl Shared {
     }
 
     fn over(self: &Arc<Self>, connection: &Arc<Connection>, reason: &str) {
-        if !connection.close(reason) {
-            return;
-        }
+        // Nothing that the peer sent on it comes after the news of its end.
+        connection.stop_hearing();
+        let was_open = connection.close(reason);
         self.groups.peer_down(connection);
-        tracing::info!(peer = connection.name(), home = %connection.home(), reason, "processes of a peer are lost");
+        if was_open {
+            tracing::info!(peer = connection.name(), home = %connection.home(), reason, "processes of a peer are lost");
+        }
     }
 
     fn close_all(self: &Arc<Self>) {
-        let sessions: Vec<_> = self.connections.read().sessions.keys().copied().collect();
-        sessions.into_iter().for_each(|session| self.close(session, "this node stops"));
+        const REASON: &str = "this node stops";
+        let sessions = self.connections.read().sessions.clone();
+        // Whoever stops the node may do so in a message of one of them: nobody waits for the others.
+        for connection in sessions.values() {
+            connection.close(REASON);
+        }
+        sessions.into_keys().for_each(|session| self.close(session, REASON));
     }
 
     fn publish(&self) {
@@ -327,8 +351,12 @@ impl Shared {
 
     /// The way to a process of another node. `NoProc`: it is known to be gone.
     fn connection(&self, id: ProcessId) -> Result<Arc<Connection>, ExitReason> {
-        // One of this node would have been found.
-        let home = id.home().filter(|home| home.node != self.home.node).ok_or(ExitReason::NoProc)?;
+        let home = id.home().ok_or(ExitReason::NoProc)?;
+        if home.node == self.home.node {
+            // One of this start would have been found; whether one of a later start lives is not known to this one.
+            let is_later = home.incarnation > self.home.incarnation;
+            return Err(if is_later { ExitReason::NoConnection } else { ExitReason::NoProc });
+        }
         let connections = self.connections.read();
         let connection = connections.open.get(&home.node).ok_or(ExitReason::NoConnection)?;
         match connection.home().cmp(&home) {
@@ -405,7 +433,7 @@ impl Shared {
         let connection = match self.connection(id) {
             Ok(connection) => connection,
             Err(ExitReason::NoProc) => return Ok(false),
-            Err(reason) => return Err(CallError::of_end(reason)),
+            Err(reason) => return Err(CallError::of_no_way(&reason)),
         };
         let (reply, answered) = Reply::new();
         let call = connection.calls().open(answer::Slot::new(reply)).ok_or(CallError::Full)?;

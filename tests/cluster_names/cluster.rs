@@ -80,6 +80,13 @@ impl Cluster {
         drop(node);
     }
 
+    /// Its disk is lost, too.
+    pub fn lose_volume(&mut self, at: usize) {
+        self.machines[at].memory = Memory::new();
+        let lost = self.folder.path().join(name(at));
+        std::fs::rename(&lost, self.folder.path().join(format!("lost-{}", self.starts))).unwrap();
+    }
+
     /// Starts it again on its volume.
     pub async fn restart(&mut self, at: usize) {
         let start = async {

@@ -33,7 +33,8 @@ pub struct Holder {
 /// What a name can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// Gives the name to `holder` if nobody has it, or if `instead_of` or an earlier start of the same node has it.
+    /// Gives the name to `holder` if nobody has it, or if `instead_of` or an earlier start of the same node has it; never if a later
+    /// start of the same node has it.
     Register {
         /// Who wants it.
         holder: Holder,
@@ -82,9 +83,11 @@ impl Entity for Registration {
 impl Registration {
     fn registered(self, wanted: Holder, instead_of: Option<Holder>) -> Self {
         let is_free = self.holder.is_none_or(|holder| {
-            let is_fenced =
-                holder.home.node == wanted.home.node && holder.home.incarnation < wanted.home.incarnation;
-            is_fenced || Some(holder) == instead_of
+            if holder.home.node == wanted.home.node && holder.home != wanted.home {
+                // An earlier start knows nothing of a later one, whatever it believes.
+                return holder.home.incarnation < wanted.home.incarnation;
+            }
+            Some(holder) == instead_of
         });
         if is_free { Self { holder: Some(wanted) } } else { self }
     }
@@ -139,6 +142,7 @@ mod tests {
         register(&mut name, early, None);
         assert_eq!(register(&mut name, late, None), Some(late));
         assert_eq!(register(&mut name, early, None), Some(late));
+        assert_eq!(register(&mut name, early, Some(late)), Some(late), "it cannot know that");
         assert_eq!(name.command(Command::Unregister { holder: early }).unwrap().holder, Some(late));
     }
 
