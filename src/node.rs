@@ -341,7 +341,6 @@ impl Node {
             environment.spawn(condition::tell(council.peering.clone(), store.health(), stopped)),
         ];
         environment.spawn(router.look_after(settings.wait_for_leader));
-        let cluster_names = wiring::cluster_names(distribution.as_ref(), &router, &council);
         let identity = Arc::new(identity);
         let report = reporter(&identity, &council, &groups, wiring::recoveries(&settings.data_dir));
         control.set_report(Arc::clone(&report));
@@ -352,6 +351,7 @@ impl Node {
             copies: over.copies.clone(),
             report,
         });
+        let cluster_names = wiring::cluster_names(distribution.as_ref(), &router, &council, &operator);
         Self {
             environment,
             identity,

@@ -145,12 +145,11 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// No answer, because the process has ended.
-    pub(super) fn of_end(reason: ExitReason) -> Self {
+    /// There is no way to the process, for this reason: nothing was sent.
+    pub(super) fn of_no_way(reason: &ExitReason) -> Self {
         match reason {
             ExitReason::NoProc => Self::NoProc,
-            ExitReason::NoConnection => Self::NoConnection,
-            reason => Self::Died(reason),
+            _ => Self::NoConnection,
         }
     }
 }

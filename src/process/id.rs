@@ -25,10 +25,15 @@ impl fmt::Display for Home {
     }
 }
 
-/// Names a process, for ever: no two have the same.
+/// Names a process.
 ///
-/// In a message to another node it becomes what names the same process there: one of this node gets its home on the way, and one
-/// that comes home loses it.
+/// A process of this node is named by its number alone, and only this start of this node understands that. In a message to another node
+/// an id becomes what names the same process there: one of this node gets its home on the way, and one that comes home loses it.
+///
+/// What is kept outside of messages, such as in the state of an entity or in a command to one, needs the name of the process in the whole
+/// cluster, which no other ever has: [`Distribution::id_of`](super::Distribution::id_of).
+/// [`Distribution::process`](super::Distribution::process) makes a reference of it on every node. The id of a process of this node
+/// that was not named so is refused by a serializer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProcessId {
     number: u64,
@@ -66,9 +71,13 @@ impl fmt::Display for ProcessId {
     }
 }
 
+const NOT_KEPT: &str = "the id of a process of this node means nothing outside of a message; `Distribution::id_of` has one that does";
+
 impl Serialize for ProcessId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.home.or_else(travel::home), self.number).serialize(serializer)
+        // On another node, or after the next start of this one, a number alone would name some other process.
+        let home = self.home.or_else(travel::home).ok_or(NOT_KEPT).map_err(serde::ser::Error::custom)?;
+        (Some(home), self.number).serialize(serializer)
     }
 }
 

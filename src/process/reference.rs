@@ -492,9 +492,12 @@ pub(super) async fn answer<T>(life: &Life, mut answered: Answered<T>) -> Result<
         answer = &mut answered => match answer {
             Ok(answer) => answer,
             // Dropped: by a handler that goes on, or because the process ends.
-            Err(_) => Err(life.after_turn().await.map_or(CallError::NoReply, CallError::of_end)),
+            Err(_) => {
+                let reason = life.after_turn().await;
+                Err(reason.map_or(CallError::NoReply, |reason| life.without_answer(reason)))
+            }
         },
-        reason = life.ended() => answered.try_recv().unwrap_or_else(|_| Err(CallError::of_end(reason))),
+        reason = life.ended() => answered.try_recv().unwrap_or_else(|_| Err(life.without_answer(reason))),
     }
 }
 

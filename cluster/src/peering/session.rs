@@ -116,6 +116,12 @@ impl Session {
         self.outbox.is_open()
     }
 
+    /// The largest frame that both ends take.
+    #[must_use]
+    pub fn frame_bytes_max(&self) -> usize {
+        self.outbox.body_bytes_max()
+    }
+
     /// Sends one frame, which `encode` appends to the send buffer (and does nothing else to it: other frames stand
     /// before). Frames of a session arrive in order and at most once.
     ///

@@ -3,9 +3,12 @@
 //! Where the caller is, a call is a number with a [`Slot`] behind it in [`Calls`]; where the called process is, it is a way
 //! [`Back`]. Each call that was opened ends once: by an answer, by a refusal, or with the connection.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use parking_lot::Mutex;
@@ -17,7 +20,7 @@ use super::{
     frame::{Frame, Refusal},
     travel::Trip,
 };
-use crate::process::{CallError, Reply, call::Return, link::Peer};
+use crate::process::{CallError, ExitReason, Reply, call::Return, link::Peer};
 
 /// Who waits for an answer, whatever its type is.
 pub(super) struct Slot(Box<dyn Place>);
@@ -44,12 +47,13 @@ impl Slot {
 
 impl<T: DeserializeOwned + Send + 'static> Place for Reply<T> {
     fn answer(self: Box<Self>, trip: Trip, body: &[u8]) {
-        match trip.unpack(body) {
-            Ok(answer) => {
+        // What people wrote to decode their answers runs here, in a task of the link.
+        match catch_unwind(AssertUnwindSafe(|| trip.unpack(body))) {
+            Ok(Ok(answer)) => {
                 // Who gave up does not want to know.
                 let _ = self.send(answer);
             }
-            Err(_) => Reply::fail(*self, CallError::NotPortable),
+            Ok(Err(_)) | Err(_) => Reply::fail(*self, CallError::NotPortable),
         }
     }
 
@@ -211,6 +215,7 @@ fn no_answer(connection: Weak<Connection>, call: u64, target: Weak<dyn Peer>) {
             None => None,
         };
         let Some(connection) = connection.upgrade() else { return };
+        let reason = reason.as_ref().map(ExitReason::for_the_way);
         connection.signal(&Frame::NoAnswer { call, reason });
     });
 }

@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::SeqCst},
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, ReentrantMutex};
 use playhouse_cluster::{codec, environment::Environment, peering::PushError};
 use serde::Serialize;
 
@@ -28,6 +28,9 @@ use crate::process::{
     link::{self, Peer},
 };
 
+/// What a frame with an answer has beside that, at most: which frame it is, two numbers.
+const ANSWER_BYTES: usize = 1 + 10 + 10;
+
 pub(in crate::process) struct Connection {
     session: u64,
     /// Who is at the other end.
@@ -42,6 +45,8 @@ pub(in crate::process) struct Connection {
     /// `None`: it is closed.
     watched: Mutex<Option<Watched>>,
     is_open: AtomicBool,
+    /// Held while a frame is taken. Reentrant: what people wrote may end connections in there.
+    hearing: ReentrantMutex<()>,
 }
 
 impl Connection {
@@ -64,6 +69,7 @@ impl Connection {
             calls: Calls::new(config.calls_max),
             watched: Mutex::new(Some(Watched::new())),
             is_open: AtomicBool::new(true),
+            hearing: ReentrantMutex::new(()),
             config,
         });
         shared.environment.spawn(send_all(Arc::clone(&connection)));
@@ -99,6 +105,13 @@ impl Connection {
         self.shared.upgrade()
     }
 
+    /// No frame of the peer is taken any more. Returns when the last one has been.
+    pub(super) fn stop_hearing(&self) {
+        if self.is_open.swap(false, SeqCst) {
+            drop(self.hearing.lock());
+        }
+    }
+
     /// It is over: everybody who waits for something hears so. Whether it was open.
     pub(super) fn close(&self, reason: &str) -> bool {
         self.is_open.store(false, SeqCst);
@@ -110,14 +123,19 @@ impl Connection {
         for (peer, notice) in own {
             peer.life().unwatch(notice);
         }
-        mirrors.iter().for_each(|mirror| mirror.end(ExitReason::NoConnection));
+        mirrors.iter().for_each(|mirror| mirror.lose());
         true
+    }
+
+    /// How large what is refused without harm may be: a larger frame would end the lane.
+    fn frame_bytes_max(&self) -> usize {
+        self.config.message_bytes_max.min(self.wire.frame_bytes_max())
     }
 
     /// Sends a frame that may be refused.
     pub(super) fn message(&self, frame: &Frame<'_>) -> Result<(), CastError> {
         let frame = codec::encode_into(frame, Vec::new()).map_err(|_| CastError::NotPortable)?;
-        if frame.len() > self.config.message_bytes_max {
+        if frame.len() > self.frame_bytes_max() {
             return Err(CastError::TooLarge);
         }
         self.line.message(frame).map_err(|error| match error {
@@ -152,7 +170,7 @@ impl Connection {
         let refused = |why| Frame::Refused { call, why };
         match Trip::new(&shared, Some(self)).pack(answer) {
             Err(_) => self.signal(&refused(Refusal::NotPortable)),
-            Ok((body, calls)) if body.len() > self.config.message_bytes_max => {
+            Ok((body, calls)) if body.len() + ANSWER_BYTES > self.frame_bytes_max() => {
                 self.calls.forget(&calls);
                 self.signal(&refused(Refusal::TooLarge))
             }
@@ -163,7 +181,7 @@ impl Connection {
     pub(super) fn order(&self, yours: u64, order: &Order) {
         let Some(shared) = self.shared() else { return };
         let order = match order {
-            Order::Stop(reason) => Order::Stop(reason.clone()),
+            Order::Stop(reason) => Order::Stop(reason.for_the_way()),
             Order::Kill => Order::Kill,
             Order::Drain => Order::Drain,
             Order::Link(other) => Order::Link(shared.with_home(*other)),
@@ -228,7 +246,7 @@ impl Connection {
         let connection = Arc::downgrade(self);
         let tell = move |reason: &ExitReason| {
             if let Some(connection) = connection.upgrade() {
-                connection.tell_ended(number, reason);
+                connection.tell_ended(number, Some(reason));
             }
         };
         match peer.life().watch(Box::new(tell)) {
@@ -241,27 +259,33 @@ impl Connection {
                     peer.life().unwatch(notice);
                 }
             }
-            None => self.tell_ended(number, &ExitReason::NoProc),
+            None => self.tell_ended(number, None),
         }
     }
 
-    fn tell_ended(&self, number: u64, reason: &ExitReason) {
+    fn tell_ended(&self, number: u64, reason: Option<&ExitReason>) {
         let watched = self.watched.lock().as_mut().and_then(|watched| watched.end(number));
         drop(watched);
-        self.signal(&Frame::Ended { mine: number, reason: reason.clone() });
+        self.signal(&Frame::Ended { mine: number, reason: reason.map(ExitReason::for_the_way) });
     }
 
-    /// Takes a frame of the peer.
+    /// Takes a frame of the peer, unless the connection is over.
     pub(super) fn hear(self: &Arc<Self>, frame: &[u8]) -> Result<(), codec::DecodeError> {
+        // Dropped after the lock: what is last of its node closes the connections.
         let Some(shared) = self.shared() else { return Ok(()) };
+        let _hearing = self.hearing.lock();
+        if self.is_open() { self.take(&shared, frame) } else { Ok(()) }
+    }
+
+    fn take(self: &Arc<Self>, shared: &Arc<Shared>, frame: &[u8]) -> Result<(), codec::DecodeError> {
         match codec::decode::<Frame<'_>>(frame)? {
-            Frame::Message { yours, name, calls, body } => self.deliver(&shared, yours, name, &calls, body),
+            Frame::Message { yours, name, calls, body } => self.deliver(shared, yours, name, &calls, body),
             Frame::Refused { call, why } => self.fail(call, why.into()),
-            Frame::Answer { call, body } => self.answered(&shared, call, body),
+            Frame::Answer { call, body } => self.answered(shared, call, body),
             Frame::NoAnswer { call, reason } => {
-                self.fail(call, reason.map_or(CallError::NoReply, CallError::of_end));
+                self.fail(call, reason.map_or(CallError::NoReply, CallError::Died));
             }
-            Frame::Watch { yours } => self.watch(&shared, yours),
+            Frame::Watch { yours } => self.watch(shared, yours),
             Frame::Unwatch { yours } => {
                 let watched = self.watched.lock().as_mut().and_then(|watched| watched.end(yours));
                 if let Some((peer, notice)) = watched {
@@ -272,19 +296,19 @@ impl Connection {
                 let mirror = self.watched.lock().as_mut().and_then(|watched| watched.ended(mine));
                 mirror.into_iter().for_each(|mirror| mirror.end(reason.clone()));
             }
-            Frame::Link { mine, yours } => self.be_linked(&shared, mine, yours),
+            Frame::Link { mine, yours } => self.be_linked(shared, mine, yours),
             Frame::Unlink { mine, yours } => {
-                let own = own(&shared, yours);
+                let own = own(shared, yours);
                 own.into_iter().for_each(|own| self.unlink_here(&*own, mine));
             }
             Frame::Order { yours, order } => {
                 let own = shared.exports.find(yours);
                 if let Some(own) = own {
-                    own.obey(order, &shared);
+                    own.obey(order, shared);
                 }
             }
             Frame::IsAlive { call, yours } => {
-                self.answer(call, &own(&shared, yours).is_some());
+                self.answer(call, &own(shared, yours).is_some());
             }
             Frame::Spawn { call, kind, arguments } => shared.spawners.spawn(self, call, kind, arguments),
             Frame::Joined { group, mine } => shared.groups.peer_joined(self, group, &mine),
@@ -322,7 +346,9 @@ impl Connection {
     fn watch(self: &Arc<Self>, shared: &Shared, yours: u64) {
         match own(shared, yours) {
             Some(own) => self.be_watched(yours, &own),
-            None => drop(self.signal(&Frame::Ended { mine: yours, reason: ExitReason::NoProc })),
+            None => {
+                self.signal(&Frame::Ended { mine: yours, reason: None });
+            }
         }
     }
 

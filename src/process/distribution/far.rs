@@ -61,7 +61,7 @@ impl<M> Far<M> {
         message: &M,
         answered: Answered<T>,
     ) -> Result<T, CallError> {
-        let connection = self.shared.connection(self.id).map_err(CallError::of_end)?;
+        let connection = self.shared.connection(self.id).map_err(|reason| CallError::of_no_way(&reason))?;
         // Watched before the message is sent, so that an end is not missed.
         let mirror = connection.mirror(self.id).ok_or(CallError::NoConnection)?;
         let calls = self.send(&connection, message)?;

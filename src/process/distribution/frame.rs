@@ -27,8 +27,8 @@ pub(super) enum Frame<'a> {
     Watch { yours: u64 },
     /// Nobody wants to know any more.
     Unwatch { yours: u64 },
-    /// It has ended.
-    Ended { mine: u64, reason: ExitReason },
+    /// It has ended for this reason; `None`: there is no such process.
+    Ended { mine: u64, reason: Option<ExitReason> },
     /// The two are linked from now on. The sender says when `mine` ends.
     Link { mine: u64, yours: u64 },
     /// They are linked no more.

@@ -9,6 +9,7 @@ mod members;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Weak},
 };
 
@@ -17,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use self::members::{Member, Members};
 use super::{Portable, Shared, connection::Connection, frame::Frame, name_of};
-use crate::process::{CastError, Process, ProcessId, life::NoticeId, link::Peer};
+use crate::process::{
+    CastError, ExitReason, Process, ProcessId, life::NoticeId, link::Peer, reference::as_peer,
+};
 
 /// How long the name of a group may be.
 const NAME_BYTES_MAX: usize = 255;
@@ -57,7 +60,7 @@ pub enum Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupError {
-    /// The process lives on another node: it joins there.
+    /// The process lives on another node: it joins, and is told of changes, there.
     #[error("the process lives on another node")]
     Elsewhere,
     /// The process has ended.
@@ -135,19 +138,31 @@ impl Groups {
 
     /// Makes a message to `observer` of each change of the group from now on, and returns who is in it now. It ends with the observer.
     ///
-    /// It is a message like any other: one that finds no room in the mailbox is refused, and counted there.
+    /// It is a message like any other: one that finds no room in the mailbox is refused, and counted there. If `message` panics, the
+    /// observer ends with that reason, as if its handler had.
     ///
     /// # Errors
     ///
-    /// When there are too many monitors.
+    /// When there are too many monitors, and when the observer lives on another node.
     pub fn monitor<M: Send + 'static>(
         &self,
         group: &str,
         observer: &Process<M>,
         message: impl Fn(Change) -> M + Send + Sync + 'static,
     ) -> Result<(GroupMonitor, Vec<ProcessId>), GroupError> {
-        let told = observer.clone();
-        let tell: Tell = Arc::new(move |change| told.try_cast(message(change)) != Err(CastError::NoProc));
+        let inner = observer.here().ok_or(GroupError::Elsewhere)?;
+        let told = Arc::clone(inner);
+        let tell: Tell = Arc::new(move |change| {
+            // Whoever made the change has nothing to do with a panic in here.
+            let cast = || Process::new(Arc::clone(&told)).try_cast(message(change));
+            match catch_unwind(AssertUnwindSafe(cast)) {
+                Ok(cast) => cast != Err(CastError::NoProc),
+                Err(panic) => {
+                    told.crash(ExitReason::of_panic(panic.as_ref()));
+                    false
+                }
+            }
+        });
         let mut state = self.shared.groups.state.lock();
         if state.monitors.len() >= MONITORS_MAX {
             return Err(GroupError::TooMany);
@@ -157,13 +172,12 @@ impl Groups {
         state.monitors.insert(number, Monitor { group: group.into(), tell, until: None });
         let members = state.members.all_of(group).into_iter().map(|member| member.id).collect();
         drop(state);
-        self.end_with(observer.peer_here(), number);
+        self.end_with(&as_peer(inner), number);
         Ok((GroupMonitor { shared: Arc::downgrade(&self.shared), number }, members))
     }
 
     /// A monitor ends with its observer, also if the group never changes again.
-    fn end_with(&self, observer: Option<Arc<dyn Peer>>, number: u64) {
-        let Some(observer) = observer else { return };
+    fn end_with(&self, observer: &Arc<dyn Peer>, number: u64) {
         let shared = Arc::downgrade(&self.shared);
         let end = move |_: &_| {
             if let Some(shared) = shared.upgrade() {
@@ -171,7 +185,7 @@ impl Groups {
             }
         };
         match observer.life().watch(Box::new(end)) {
-            Some(notice) => self.shared.groups.ends_with(number, &observer, notice),
+            Some(notice) => self.shared.groups.ends_with(number, observer, notice),
             None => self.shared.groups.demonitor(number),
         }
     }

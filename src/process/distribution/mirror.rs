@@ -5,7 +5,11 @@
 
 use std::sync::Arc;
 
-use crate::process::{ExitReason, ProcessId, life::Life, link::Peer};
+use crate::process::{
+    ExitReason, ProcessId,
+    life::{Life, Mourners},
+    link::Peer,
+};
 
 pub(super) struct Mirror {
     id: ProcessId,
@@ -17,8 +21,18 @@ impl Mirror {
         Arc::new(Self { id, life: Life::new() })
     }
 
-    pub(super) fn end(&self, reason: ExitReason) {
-        if let Some(mourners) = self.life.end_as(reason) {
+    /// Its node says so. `None`: there is no such process.
+    pub(super) fn end(&self, reason: Option<ExitReason>) {
+        self.tell(self.life.end_elsewhere(reason));
+    }
+
+    /// The connection to its node has ended.
+    pub(super) fn lose(&self) {
+        self.tell(self.life.lose());
+    }
+
+    fn tell(&self, mourners: Option<Mourners>) {
+        if let Some(mourners) = mourners {
             mourners.tell(self.id);
         }
     }

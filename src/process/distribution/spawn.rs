@@ -3,6 +3,7 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
@@ -20,6 +21,9 @@ use super::{
     travel::Trip,
 };
 use crate::process::{CallError, CastError, ExitReason, Mailbox, ProcessId, Reply, host};
+
+/// How long a process that a peer asked for may take to start.
+const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// Why a process was not started on another node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -40,7 +44,7 @@ pub enum SpawnOnError {
     /// That node is not connected. If it was until now, the process may run there.
     #[error("the node is not connected (noconnection)")]
     NoConnection,
-    /// There was no answer in time. The process may run.
+    /// There was no answer in time, or it took longer than a minute to start. The process may run.
     #[error("no answer in time; the process may run")]
     Timeout,
 }
@@ -89,8 +93,11 @@ impl Spawners {
         };
         let spawned = self.start(&shared, kind, arguments.to_vec());
         let connection: Weak<Connection> = Arc::downgrade(connection);
-        shared.environment.spawn(async move {
-            let spawned = spawned.await;
+        // A process runs where it was started, and what people wrote must not hold up the link.
+        shared.environment.spawn_executor(async move {
+            // One that hangs keeps no permit for ever: who asked has given up.
+            let spawned = tokio::time::timeout(START_WITHIN, spawned).await;
+            let spawned = spawned.unwrap_or(Err(SpawnOnError::Timeout));
             drop(permit);
             if let Some(connection) = connection.upgrade() {
                 connection.answer(call, &spawned);
@@ -121,7 +128,8 @@ pub(super) async fn spawn_on<T: Serialize>(
     let packed = Trip::new(shared, None).pack(arguments);
     let (arguments, _) = packed.map_err(|_: codec::EncodeError| SpawnOnError::NotPortable)?;
     if node == shared.home.node {
-        return shared.spawners.start(shared, kind, arguments).await;
+        let spawned = shared.environment.spawn_executor(shared.spawners.start(shared, kind, arguments));
+        return spawned.await.unwrap_or(Err(SpawnOnError::Failed(ExitReason::Killed)));
     }
     let connection = shared.connection_to(node).ok_or(SpawnOnError::NoConnection)?;
     let (reply, answered) = Reply::<Spawned>::new();

@@ -13,6 +13,9 @@ pub(super) trait Wire: Send + Sync + 'static {
     /// As `push`, but waits for room. One task sends.
     fn push_when_room<'a>(&'a self, frame: &'a [u8]) -> BoxFuture<'a, Result<(), PushError>>;
 
+    /// The largest frame that both ends take. A larger one is no frame.
+    fn frame_bytes_max(&self) -> usize;
+
     fn close(&self, reason: &str);
 }
 
@@ -23,6 +26,10 @@ impl Wire for Arc<Session> {
 
     fn push_when_room<'a>(&'a self, frame: &'a [u8]) -> BoxFuture<'a, Result<(), PushError>> {
         Box::pin(Session::push_when_room(self, |buffer| buffer.extend_from_slice(frame)))
+    }
+
+    fn frame_bytes_max(&self) -> usize {
+        Session::frame_bytes_max(self)
     }
 
     fn close(&self, reason: &str) {

@@ -1,6 +1,6 @@
 //! Calls to another node end, whatever happens.
 
-use super::stage::*;
+use super::{super::Portable, stage::*};
 use crate::process::{CallError, CastError, ExitReason};
 
 #[tokio::test(start_paused = true)]
@@ -114,4 +114,84 @@ async fn a_reference_to_an_earlier_start_never_reaches_the_next_one() {
     assert!(!far.is_alive());
     let new = seen(&listener, &again, &other);
     assert_eq!(new.call(Say::Heard, SECOND).await, Ok(Vec::new()));
+}
+
+/// A reason that it died of is not how its end is known: the message was sent, and may have been obeyed.
+#[tokio::test]
+async fn a_callee_that_dies_of_noproc_or_noconnection_has_died() {
+    let (one, other, _lane) = pair();
+    for reason in [ExitReason::NoProc, ExitReason::NoConnection] {
+        let target = listener().await;
+        let far = seen(&target, &one, &other);
+        for process in [&target, &far] {
+            process.cast(Say::Work(SECOND)).await.unwrap();
+        }
+        let calls = async { tokio::join!(target.call(Say::Keep, PATIENCE), far.call(Say::Keep, PATIENCE)) };
+        let end = async {
+            settle(&one, &other).await;
+            target.cast(Say::End(reason.clone())).await.unwrap();
+        };
+        let (answers, ()) = tokio::join!(calls, end);
+        let died = Err(CallError::Died(reason));
+        assert_eq!(answers, (died.clone(), died));
+
+        // Afterwards nobody knows what it died of.
+        let observer = listener().await;
+        for process in [&target, &far] {
+            observer.monitor(process, Say::Down).unwrap();
+            assert_eq!(hears(&observer, 1).await, ["down noproc"]);
+            assert_eq!(process.call(Say::Keep, PATIENCE).await, Err(CallError::NoProc));
+        }
+    }
+}
+
+/// An answer that cannot even be read.
+#[derive(Debug, serde::Serialize)]
+struct Broken;
+
+impl<'de> serde::Deserialize<'de> for Broken {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("boom")
+    }
+}
+
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Ask(crate::process::Reply<Broken>);
+
+impl ractor::Message for Ask {}
+
+impl Portable for Ask {
+    const NAME: &'static str = "ask.1";
+}
+
+struct Answers;
+
+impl ractor::Actor for Answers {
+    type Msg = Ask;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ractor::ActorRef<Ask>, (): ()) -> Result<(), ractor::ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _: ractor::ActorRef<Ask>,
+        Ask(reply): Ask,
+        (): &mut (),
+    ) -> Result<(), ractor::ActorProcessingErr> {
+        let _ = reply.send(Broken);
+        Ok(())
+    }
+}
+
+/// It runs in the task that reads from the link.
+#[tokio::test]
+async fn a_panic_while_an_answer_is_read_harms_only_its_caller() {
+    let (one, other, _lane) = pair();
+    let answers = crate::process::spawn(Answers, (), crate::process::Mailbox::default()).await.unwrap();
+    let far = other.process::<Ask>(one.id_of(&answers).unwrap());
+    assert_eq!(far.call(Ask, PATIENCE).await.unwrap_err(), CallError::NotPortable);
+    settle(&one, &other).await;
 }

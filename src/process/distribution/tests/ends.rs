@@ -1,8 +1,12 @@
 //! Monitors and links between nodes: told once, with the reason.
 
-use playhouse_cluster::environment::spawn_here;
+use std::sync::Arc;
 
-use super::stage::*;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use playhouse_cluster::{environment::spawn_here, peering::PushError};
+
+use super::{super::wire::Wire, stage::*};
 use crate::process::{ExitReason, Process};
 
 async fn watched()
@@ -106,7 +110,7 @@ async fn a_monitor_that_was_taken_back_says_nothing() {
 async fn each_monitor_tells_exactly_once_whatever_meets() {
     const MONITORS: usize = 20;
     for round in 0..150 {
-        let (target, _one, _other, lane, far) = watched().await;
+        let (target, one, other, lane, far) = watched().await;
         let observer = listener().await;
         let cutter = spawn_here(async move {
             if round % 3 == 0 {
@@ -130,6 +134,12 @@ async fn each_monitor_tells_exactly_once_whatever_meets() {
         assert_eq!(told.len(), MONITORS - taken_back, "{told:?}");
         let known = ["down shutdown", "down noproc", "down noconnection"];
         assert!(told.iter().all(|told| known.contains(&told.as_str())), "{told:?}");
+        // Everything that could still tell has done so when the target is gone and what was sent has arrived.
+        target.ended().await;
+        if round % 3 != 0 {
+            settle(&one, &other).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         assert_eq!(heard(&observer).await, Vec::<String>::new(), "no more than that");
     }
 }
@@ -245,4 +255,105 @@ async fn monitors_that_were_taken_back_leave_nothing_behind() {
     assert_eq!(heard(&observer).await, Vec::<String>::new());
     let last = seen(&targets[0], &one, &other);
     assert_eq!(last.call(Say::Heard, PATIENCE).await, Ok(Vec::new()), "the connection holds");
+}
+
+/// Keeps what is sent.
+#[derive(Clone, Default)]
+struct Tape(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Wire for Tape {
+    fn push(&self, frame: &[u8]) -> Result<(), PushError> {
+        self.0.lock().push(frame.to_vec());
+        Ok(())
+    }
+
+    fn push_when_room<'a>(&'a self, frame: &'a [u8]) -> BoxFuture<'a, Result<(), PushError>> {
+        Box::pin(std::future::ready(self.push(frame)))
+    }
+
+    fn frame_bytes_max(&self) -> usize {
+        16 << 20
+    }
+
+    fn close(&self, _: &str) {}
+}
+
+impl Tape {
+    async fn recorded(&self) -> Vec<Vec<u8>> {
+        let record = async {
+            while self.0.lock().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, record).await.expect("something is sent");
+        self.0.lock().clone()
+    }
+}
+
+/// Its reader once went on after the news of its end: with messages, and with orders to kill.
+#[tokio::test]
+async fn nothing_is_taken_from_a_connection_that_was_replaced() {
+    let (one, other) = (node(1), node(2));
+    let target = listener().await;
+    let tape = Tape::default();
+    other.open(1, one.home(), "one", Box::new(tape.clone()));
+    seen(&target, &one, &other).cast(Say::Word("late".to_owned())).await.unwrap();
+    let frames = tape.recorded().await;
+    let hear = |session| one.hear(session, &mut frames.iter().map(Vec::as_slice));
+
+    for session in [2, 3] {
+        one.open(session, other.home(), "other", Box::new(Tape::default()));
+    }
+    hear(2);
+    one.open(4, home(2, 0), "an earlier start", Box::new(Tape::default()));
+    hear(4);
+    assert_eq!(
+        heard(&target).await,
+        Vec::<String>::new(),
+        "neither the replaced one nor the refused one counts"
+    );
+    hear(3);
+    assert_eq!(heard(&target).await, ["late"]);
+    one.stop();
+    hear(3);
+    assert_eq!(heard(&target).await, Vec::<String>::new());
+}
+
+/// Only one end knows that there is a new lane.
+#[tokio::test]
+async fn the_end_that_was_replaced_is_told_before_anything_of_the_next() {
+    let (one, other, lane) = pair();
+    let (target, observer) = (listener().await, listener().await);
+    observer.monitor(&seen(&target, &one, &other), Say::Down).unwrap();
+    one.groups().join("g", &target).unwrap();
+    settle(&one, &other).await;
+    assert_eq!(other.groups().members::<Say>("g").len(), 1);
+    other.open(u64::MAX, one.home(), "one", Box::new(Tape::default()));
+    assert_eq!(hears(&observer, 1).await, ["down noconnection"]);
+    assert_eq!(other.groups().members::<Say>("g").len(), 0, "nothing was told on the new one yet");
+    lane.cut().await;
+    assert_eq!(other.peers().borrow().len(), 1, "the end of the old one is not the end of the new one");
+    assert_eq!(heard(&observer).await, Vec::<String>::new(), "told once");
+}
+
+/// The text of one process once ended the connection for all.
+#[tokio::test]
+async fn a_long_reason_is_cut_and_the_connection_holds() {
+    let (target, one, other, _lane, far) = watched().await;
+    let observer = listener().await;
+    observer.monitor(&far, Say::Down).unwrap();
+    settle(&one, &other).await;
+    far.stop(ExitReason::ShutdownWith("x".repeat(20 << 20)));
+    let told = hears(&observer, 1).await;
+    assert!(told[0].starts_with("down shutdown: xxx") && told[0].len() < 600, "{} bytes", told[0].len());
+    target.ended().await;
+    settle(&one, &other).await;
+
+    let target = listener().await;
+    observer.monitor(&seen(&target, &one, &other), Say::Down).unwrap();
+    settle(&one, &other).await;
+    target.cast(Say::End(ExitReason::Crashed("y".repeat(20 << 20)))).await.unwrap();
+    let told = hears(&observer, 1).await;
+    assert!(told[0].starts_with("down yyy") && told[0].len() < 600, "{} bytes", told[0].len());
+    settle(&one, &other).await;
 }

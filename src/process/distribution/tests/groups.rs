@@ -90,9 +90,40 @@ async fn a_monitor_of_a_group_ends_with_its_observer() {
     assert_eq!(one.groups().monitors(), 1);
     observer.stop(ExitReason::Normal);
     observer.ended().await;
-    while one.groups().monitors() > 0 {
-        tokio::task::yield_now().await;
+    let forgotten = async {
+        while one.groups().monitors() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, forgotten).await.expect("it ends with its observer");
+}
+
+#[tokio::test]
+async fn a_process_is_told_of_changes_on_its_own_node_only() {
+    let (one, other, _lane) = pair();
+    let far = seen(&listener().await, &one, &other);
+    let refused = other.groups().monitor("g", &far, Say::Change).err();
+    assert_eq!((refused, other.groups().monitors()), (Some(GroupError::Elsewhere), 0));
+}
+
+/// Nobody else: neither the process that joined, nor the task that reads from the link.
+#[tokio::test]
+async fn a_panic_while_a_change_is_told_ends_the_observer_and_nobody_else() {
+    let (one, other, _lane) = pair();
+    let (here, there, broken, observer) =
+        (listener().await, listener().await, listener().await, listener().await);
+    for process in [&broken, &observer] {
+        let is_broken = process == &broken;
+        let make = move |change| if is_broken { panic!("boom") } else { Say::Change(change) };
+        one.groups().monitor("g", process, make).unwrap();
     }
+    other.groups().join("g", &there).unwrap();
+    assert_eq!(broken.ended().await, boom());
+    assert_eq!(hears(&observer, 1).await, ["joined 1"]);
+    one.groups().join("g", &here).unwrap();
+    assert_eq!(hears(&observer, 1).await, ["joined 1"]);
+    settle(&one, &other).await;
+    assert_eq!(one.groups().monitors(), 1);
 }
 
 #[tokio::test]

@@ -138,3 +138,17 @@ async fn a_reference_is_only_encoded_in_a_message() {
     let listener = listener().await;
     assert!(playhouse_cluster::codec::encode(&listener).is_err());
 }
+
+/// A number alone once named another process where it was decoded.
+#[tokio::test]
+async fn an_id_that_is_kept_names_the_process_on_every_node() {
+    let (one, other, _lane) = pair();
+    let listener = listener().await;
+    assert!(playhouse_cluster::codec::encode(&listener.id()).is_err());
+    let kept = playhouse_cluster::codec::encode(&one.id_of(&listener).unwrap()).unwrap();
+    for node in [&one, &other] {
+        let found = node.process::<Say>(playhouse_cluster::codec::decode(&kept).unwrap());
+        assert_eq!(found.call(Say::Answer, SECOND).await, Ok(listener.id().to_string()));
+    }
+    assert_eq!(one.process::<Say>(one.id_of(&listener).unwrap()), listener);
+}

@@ -75,6 +75,10 @@ impl Wire for Arc<End> {
         Box::pin(async move { self.frames.send(frame.to_vec()).await.map_err(|_| PushError::Closed) })
     }
 
+    fn frame_bytes_max(&self) -> usize {
+        16 << 20
+    }
+
     fn close(&self, _: &str) {
         self.is_closed.store(true, SeqCst);
         self.cut.send_replace(true);
