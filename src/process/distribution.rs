@@ -290,7 +290,7 @@ impl Shared {
         }
         self.groups.peer_up(&connection);
         self.publish();
-        tracing::info!(peer = name, %home, "processes of a peer can be reached");
+        tracing::info!(peer = name, %home, "mail goes to a peer and comes from it");
     }
 
     fn close(self: &Arc<Self>, session: u64, reason: &str) {
@@ -310,7 +310,7 @@ impl Shared {
             return;
         }
         self.groups.peer_down(connection);
-        tracing::info!(peer = connection.name(), home = %connection.home(), reason, "processes of a peer are lost");
+        tracing::info!(peer = connection.name(), home = %connection.home(), reason, "no mail goes to a peer any more");
     }
 
     fn close_all(self: &Arc<Self>) {

@@ -1,6 +1,14 @@
 //! Three nodes that form a cluster, and processes to be named.
 
-use std::{collections::BTreeSet, num::NonZeroU16, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    num::NonZeroU16,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use playhouse::{
     entity::KindRegistry,
@@ -78,6 +86,18 @@ impl Cluster {
         self.network.crash(&name(at));
         self.machines[at].memory = self.machines[at].memory.crash(Crash::LoseUnsynced);
         drop(node);
+    }
+
+    /// Nobody reaches it, and it reaches nobody.
+    pub fn cut_off(&self, at: usize) {
+        for other in (0..NODES).filter(|other| *other != at) {
+            self.network.cut(&name(at), &name(other));
+            self.network.cut(&name(other), &name(at));
+        }
+    }
+
+    pub fn heal(&self) {
+        self.network.heal_all();
     }
 
     /// Starts it again on its volume.
@@ -204,4 +224,59 @@ impl Actor for Listener {
 
 pub async fn listener() -> Process<Say> {
     process::spawn(Listener, (), Mailbox::default()).await.unwrap()
+}
+
+/// Counts how many of a singleton run at a time.
+#[derive(Clone, Default)]
+pub struct Stage(Arc<[AtomicUsize; 3]>);
+
+impl Stage {
+    pub fn running(&self) -> usize {
+        self.0[0].load(SeqCst)
+    }
+
+    pub fn running_max(&self) -> usize {
+        self.0[1].load(SeqCst)
+    }
+
+    pub fn starts(&self) -> usize {
+        self.0[2].load(SeqCst)
+    }
+
+    fn enter(self) -> OnStage {
+        let running = self.0[0].fetch_add(1, SeqCst) + 1;
+        self.0[1].fetch_max(running, SeqCst);
+        self.0[2].fetch_add(1, SeqCst);
+        OnStage(self)
+    }
+}
+
+pub struct OnStage(Stage);
+
+impl Drop for OnStage {
+    fn drop(&mut self) {
+        self.0.0[0].fetch_sub(1, SeqCst);
+    }
+}
+
+/// There is one of it.
+pub struct Only;
+
+impl Actor for Only {
+    type Msg = Say;
+    type State = OnStage;
+    type Arguments = Stage;
+
+    async fn pre_start(&self, _: ActorRef<Say>, stage: Stage) -> Result<OnStage, ActorProcessingErr> {
+        Ok(stage.enter())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Say>,
+        say: Say,
+        _: &mut OnStage,
+    ) -> Result<(), ActorProcessingErr> {
+        Listener.handle(myself, say, &mut ()).await
+    }
 }
