@@ -148,7 +148,7 @@ async fn a_singleton_moves_and_never_runs_twice() {
     let at = where_runs(&cluster, first).await;
     parts.remove(at).stop().await;
     assert_eq!(stage.running(), 0);
-    eventually("another one keeps it", async || runs_at(&cluster, at).await.is_some_and(|now| now != at))
+    eventually("one of the rest keeps it", async || runs_at(&cluster, at).await.is_some_and(|now| now != at))
         .await;
     assert_eq!((stage.running(), stage.running_max()), (1, 1));
     for part in parts {

@@ -13,7 +13,7 @@ use std::{
 use playhouse::{
     entity::KindRegistry,
     kinds,
-    node::{Bootstrap, Links, Node, Settings, StartError},
+    node::{Bootstrap, FollowerReport, Links, Node, Settings, StartError},
     process::{self, ClusterNames, ExitReason, Home, Mailbox, Portable, Process, Reply, distribution},
     router::Router,
     telemetry::Metrics,
@@ -31,6 +31,7 @@ use tokio::time::timeout;
 /// Longer than anything takes that is waited for, in the time of the test.
 pub const LONG: Duration = Duration::from_secs(60);
 const NODES: usize = 3;
+const SHARDS: u16 = 4;
 
 pub struct Cluster {
     network: SimulatedNetwork,
@@ -53,7 +54,7 @@ impl CookieSource for OneCookie {
 }
 
 impl Cluster {
-    /// Returns when each of them reaches the processes of the others.
+    /// Returns when each of them reaches the processes of the others, and all shards and the system group can lose any of them.
     pub async fn start() -> Self {
         let machines = (0..NODES).map(|_| Machine { memory: Memory::new(), running: None }).collect();
         let folder = tempfile::tempdir().unwrap();
@@ -64,7 +65,17 @@ impl Cluster {
             cluster.machines[at].running = Some(started.unwrap());
         }
         cluster.meet().await;
+        eventually("each group has three voters", async || cluster.has_all_voters()).await;
         cluster
+    }
+
+    fn has_all_voters(&self) -> bool {
+        let reports: Vec<_> = (0..NODES).map(|at| self.node(at).report()).collect();
+        let groups = reports.iter().flat_map(|report| report.shards.iter().chain(&report.system));
+        let has_all = |followers: &[FollowerReport]| {
+            followers.iter().filter(|follower| follower.votes).count() == NODES - 1
+        };
+        groups.filter(|group| has_all(&group.followers)).count() == usize::from(SHARDS) + 1
     }
 
     pub fn names(&self, at: usize) -> ClusterNames {
@@ -142,7 +153,7 @@ impl Cluster {
 
     fn settings(&self, at: usize) -> Settings {
         let mut settings = Settings::new(name(at), self.folder.path().join(name(at)));
-        settings.shards = NonZeroU16::new(4).unwrap();
+        settings.shards = NonZeroU16::new(SHARDS).unwrap();
         let members: BTreeSet<String> = (0..NODES).map(name).collect();
         settings.bootstrap = Bootstrap { members, initiator: name(0) };
         settings.distribution = Some(distribution::Config::default());
