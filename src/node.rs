@@ -453,7 +453,7 @@ impl Node {
             self.store.probe(),
             self.router.clone(),
             self.operator(),
-            self.processes.clone(),
+            (self.processes.clone(), self.distribution.clone()),
             self.statistics.clone(),
         )
     }

@@ -7,7 +7,7 @@
 //! * monitors and links: who ended, and why ([`ExitReason`]);
 //! * [`Names`]: which process has which name on this node;
 //! * [`Distribution`]: all of this between nodes: references that travel in messages, groups, spawning on another node;
-//! * [`ClusterNames`]: names in the whole cluster.
+//! * [`ClusterNames`]: names in the whole cluster, and processes of which there is one.
 //!
 //! A process lives on the node that started it and dies with it; what must survive its node is an entity.
 //! `docs/for-erlangers.md` has a table from OTP's calls to these.
@@ -31,7 +31,7 @@ mod tidy;
 mod timer;
 
 pub use call::{CallError, CastError, Reply};
-pub use cluster_names::{ClusterNames, NameError, Registration, Starts};
+pub use cluster_names::{ClusterNames, NameError, Registration, Singleton, Starts};
 pub use distribution::{Distribution, Portable};
 pub use exit::ExitReason;
 pub use host::{SpawnError, spawn, spawn_linked};

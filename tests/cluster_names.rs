@@ -8,11 +8,11 @@ mod cluster;
 use playhouse::{
     entity::Entity,
     gateway::Entities,
-    process::{CallError, CastError, ExitReason, NameError, Registration},
+    process::{CallError, CastError, ExitReason, Mailbox, NameError, Registration},
     protocol::{self, Body, EntityId, Request, RequestId},
 };
 
-use self::cluster::{Cluster, LONG, Other, Say, eventually, listener};
+use self::cluster::{Cluster, LONG, Only, Other, Say, Stage, eventually, listener};
 
 #[tokio::test(start_paused = true)]
 async fn a_name_is_known_on_all_nodes_and_has_one_holder() {
@@ -134,6 +134,65 @@ async fn a_name_of_a_node_that_lost_its_volume_is_free() {
     eventually("for the node itself", async || own.register("printer", &second).await.is_ok()).await;
     eventually("for others", async || other.register("scanner", &second).await.is_ok()).await;
     assert_eq!(cluster.names(1).call("printer", Say::Answer, LONG).await, Ok(second.id().to_string()));
+}
+
+/// Whoever is cut off ends it before another node starts it.
+#[tokio::test(start_paused = true)]
+async fn a_singleton_moves_and_never_runs_twice() {
+    let cluster = Cluster::start().await;
+    let stage = Stage::default();
+    let mut parts = Vec::new();
+    for at in 0..3 {
+        let stage = stage.clone();
+        let part = cluster.names(at).singleton("only", Mailbox::default(), move || (Only, stage.clone()));
+        parts.push(part.unwrap());
+    }
+    let first = where_runs(&cluster, 0).await;
+    for at in 0..3 {
+        assert_eq!(where_runs(&cluster, at).await, first, "all see the same");
+    }
+    cluster.cut_off(first);
+    let other = (first + 1) % 3;
+    eventually("another one keeps it", async || runs_at(&cluster, other).await.is_some_and(|at| at != first))
+        .await;
+    assert_eq!(stage.running(), 1, "the first has ended");
+    cluster.heal();
+    tokio::time::sleep(LONG).await;
+    let second = where_runs(&cluster, first).await;
+    assert_eq!(where_runs(&cluster, second).await, second);
+
+    // It ends by itself: it is started again. Its node takes no part any more: another one starts it.
+    let starts = stage.starts();
+    cluster.names(first).cast("only", Say::End(ExitReason::Normal)).await.unwrap();
+    eventually("it is started again", async || stage.starts() > starts).await;
+    let at = where_runs(&cluster, first).await;
+    parts.remove(at).stop().await;
+    assert_eq!(stage.running(), 0);
+    eventually("one of the rest keeps it", async || runs_at(&cluster, at).await.is_some_and(|now| now != at))
+        .await;
+    assert_eq!((stage.running(), stage.running_max()), (1, 1));
+    for part in parts {
+        part.stop().await;
+    }
+    assert_eq!(stage.running(), 0);
+}
+
+/// Where the singleton runs, as a node sees it.
+async fn runs_at(cluster: &Cluster, seen_by: usize) -> Option<usize> {
+    let home = cluster.names(seen_by).whereis::<Say>("only").await.ok()??;
+    home.call(Say::Answer, LONG).await.ok()?;
+    let home = home.id().home().unwrap_or(cluster.home(seen_by));
+    (0..3).find(|at| cluster.home(*at) == home)
+}
+
+async fn where_runs(cluster: &Cluster, seen_by: usize) -> usize {
+    let mut found = None;
+    eventually("it runs", async || {
+        found = runs_at(cluster, seen_by).await;
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
 }
 
 /// Names are kept by entities, but those are nobody's business.

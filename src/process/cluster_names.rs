@@ -7,6 +7,7 @@
 //! was started again, and a node that answers knows which processes it has.
 
 mod registration;
+mod singleton;
 
 use std::{
     collections::BTreeMap,
@@ -18,11 +19,13 @@ use std::{
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use playhouse_cluster::environment::Environment;
+use ractor::Actor;
 
-pub use self::registration::Registration;
 use self::registration::{Command, Holder};
+pub use self::{registration::Registration, singleton::Singleton};
 use super::{
-    CallError, CastError, Distribution, Home, Portable, Process, ProcessId, Reply, life::NoticeId, link::Peer,
+    CallError, CastError, Distribution, Home, Mailbox, Portable, Process, ProcessId, Reply, life::NoticeId,
+    link::Peer,
 };
 use crate::{
     protocol::{self, Key},
@@ -41,12 +44,18 @@ const RELEASE_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duratio
 /// Which process has which name in the cluster. A cheap handle.
 #[derive(Clone)]
 pub struct ClusterNames {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     distribution: Distribution,
     router: Router,
-    starts: Arc<dyn Starts>,
+    starts: Box<dyn Starts>,
     /// What frees a name when its process ends, by claim.
-    held: Arc<Mutex<BTreeMap<u64, (Weak<dyn Peer>, NoticeId)>>>,
+    held: Mutex<Held>,
 }
+
+type Held = BTreeMap<u64, (Weak<dyn Peer>, NoticeId)>;
 
 /// Which starts of nodes are over for the cluster: the node is down, has left, has started again or will never come back.
 pub trait Starts: Send + Sync {
@@ -85,7 +94,8 @@ impl ClusterNames {
     /// Names for the processes of `distribution`, kept by entities that `router` reaches: all nodes have the kind
     /// [`Registration`].
     pub fn new(distribution: Distribution, router: Router, starts: impl Starts + 'static) -> Self {
-        Self { distribution, router, starts: Arc::new(starts), held: Arc::default() }
+        let inner = Inner { distribution, router, starts: Box::new(starts), held: Mutex::default() };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Gives a process of this node a name in the cluster, until it ends or somebody takes the name away.
@@ -95,13 +105,42 @@ impl ClusterNames {
     /// When the name is taken, by this process or another; when the process has ended or lives elsewhere; when the shard of the name has
     /// no leader.
     pub async fn register<M: Portable>(&self, name: &str, process: &Process<M>) -> Result<(), NameError> {
+        self.register_as(name, process).await.map(drop)
+    }
+
+    /// Takes part in keeping one process of this name in the cluster: of all nodes that do, one runs it, and when it goes, or the
+    /// process ends, it is started again, there or elsewhere. `make` is called for each start.
+    ///
+    /// A node that is cut off kills it before another one starts it; so it also stands still, or is started again, while the
+    /// shard of its name has no leader for two seconds. A node that was frozen may go on with it for a moment when it
+    /// runs again: what must not happen twice takes a token from an entity, such as a `lease`.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be a name.
+    pub fn singleton<A, F>(
+        &self,
+        name: &str,
+        mailbox: Mailbox<A::Msg>,
+        make: F,
+    ) -> Result<Singleton, NameError>
+    where
+        A: Actor,
+        A::Msg: Portable,
+        F: Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+    {
+        singleton::start::<A, F>(self, name, mailbox, make)
+    }
+
+    /// As [`register`](Self::register), and says by what the registration is known.
+    async fn register_as<M: Portable>(&self, name: &str, process: &Process<M>) -> Result<Holder, NameError> {
         let peer = process.peer_here().ok_or(NameError::Elsewhere)?;
         let entity = self.entity(name)?;
-        let id = self.distribution.id_of(process).map_err(|_| NameError::TooMany)?;
+        let id = self.inner.distribution.id_of(process).map_err(|_| NameError::TooMany)?;
         let holder = Holder {
-            home: self.distribution.home(),
+            home: self.inner.distribution.home(),
             number: id.number(),
-            messages: self.distribution.name_of::<M>(),
+            messages: self.inner.distribution.name_of::<M>(),
             claim: self.environment().random_u64(),
         };
         if let Err(error) = self.claim(&entity, holder).await {
@@ -110,7 +149,8 @@ impl ClusterNames {
             }
             return Err(error);
         }
-        self.release_at_end(&peer, entity, holder)
+        self.release_at_end(&peer, entity, holder)?;
+        Ok(holder)
     }
 
     /// The process of this name. `None` if there is none, if its node is gone, or if it takes other messages.
@@ -120,8 +160,8 @@ impl ClusterNames {
     /// When the shard of the name has no leader.
     pub async fn whereis<M: Portable>(&self, name: &str) -> Result<Option<Process<M>>, NameError> {
         let holder = self.entity(name)?.call(&Command::Whereis).await?.holder;
-        let fitting = holder.filter(|holder| holder.messages == self.distribution.name_of::<M>());
-        let process = fitting.map(|holder| self.distribution.process(holder.id()));
+        let fitting = holder.filter(|holder| holder.messages == self.inner.distribution.name_of::<M>());
+        let process = fitting.map(|holder| self.inner.distribution.process(holder.id()));
         Ok(process.filter(|process| process.is_alive() || !self.is_known_as_over(process.id())))
     }
 
@@ -134,7 +174,7 @@ impl ClusterNames {
         let entity = self.entity(name)?;
         let Some(holder) = entity.call(&Command::Whereis).await?.holder else { return Ok(false) };
         let after = entity.call(&Command::Unregister { holder }).await?.holder;
-        let held = self.held.lock().remove(&holder.claim);
+        let held = self.inner.held.lock().remove(&holder.claim);
         if let Some((peer, notice)) = held
             && let Some(peer) = peer.upgrade()
         {
@@ -196,21 +236,23 @@ impl ClusterNames {
     }
 
     fn taken(&self, holder: Holder) -> NameError {
-        NameError::Taken(self.distribution.called_here(holder.id()))
+        NameError::Taken(self.inner.distribution.called_here(holder.id()))
     }
 
     /// Whether a holder of a name is known not to live any more. Its node knows best, if it answers; else the cluster decides, as it
     /// is now: in what this node has read, a node may be down that is back.
     async fn is_gone(&self, holder: Holder) -> bool {
-        match self.distribution.is_alive(holder.id(), ALIVE_WITHIN).await {
+        match self.inner.distribution.is_alive(holder.id(), ALIVE_WITHIN).await {
             Ok(is_alive) => !is_alive,
-            Err(_) => self.starts.is_over_by_now(holder.home).await,
+            Err(_) => self.inner.starts.is_over_by_now(holder.home).await,
         }
     }
 
     /// Of a process that cannot be reached now.
     fn is_known_as_over(&self, process: ProcessId) -> bool {
-        process.home().is_none_or(|home| home == self.distribution.home() || self.starts.is_over(home))
+        process
+            .home()
+            .is_none_or(|home| home == self.inner.distribution.home() || self.inner.starts.is_over(home))
     }
 
     /// The name is freed when its process ends.
@@ -221,7 +263,7 @@ impl ClusterNames {
         holder: Holder,
     ) -> Result<(), NameError> {
         let (names, released) = (self.clone(), entity.clone());
-        let mut held = self.held.lock();
+        let mut held = self.inner.held.lock();
         let Some(notice) = peer.life().watch(Box::new(move |_| names.release(released, holder))) else {
             drop(held);
             self.release(entity, holder);
@@ -233,7 +275,7 @@ impl ClusterNames {
 
     /// Frees a name, in a task of its own.
     fn release(&self, entity: EntityRef<Registration>, holder: Holder) {
-        self.held.lock().remove(&holder.claim);
+        self.inner.held.lock().remove(&holder.claim);
         let environment = self.environment().clone();
         self.environment().spawn(async move {
             let (mut pause, pause_max) = RELEASE_AGAIN;
@@ -250,11 +292,11 @@ impl ClusterNames {
 
     fn entity(&self, name: &str) -> Result<EntityRef<Registration>, NameError> {
         let key = Key::new(name).map_err(|error| NameError::Name(error.to_string()))?;
-        Ok(EntityRef::new(self.router.clone(), key))
+        Ok(EntityRef::new(self.inner.router.clone(), key))
     }
 
     fn environment(&self) -> &Environment {
-        self.router.environment()
+        self.inner.router.environment()
     }
 }
 
@@ -266,6 +308,6 @@ impl Holder {
 
 impl fmt::Debug for ClusterNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ClusterNames").field(&self.distribution.home()).finish()
+        f.debug_tuple("ClusterNames").field(&self.inner.distribution.home()).finish()
     }
 }

@@ -307,7 +307,7 @@ impl Shared {
             self.groups.peer_down(&connection);
         }
         self.publish();
-        tracing::info!(peer = name, %home, "processes of a peer can be reached");
+        tracing::info!(peer = name, %home, "mail goes to a peer and comes from it");
     }
 
     fn close(self: &Arc<Self>, session: u64, reason: &str) {
@@ -328,7 +328,7 @@ impl Shared {
         let was_open = connection.close(reason);
         self.groups.peer_down(connection);
         if was_open {
-            tracing::info!(peer = connection.name(), home = %connection.home(), reason, "processes of a peer are lost");
+            tracing::info!(peer = connection.name(), home = %connection.home(), reason, "no mail goes to a peer any more");
         }
     }
 

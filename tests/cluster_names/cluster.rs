@@ -1,11 +1,19 @@
 //! Three nodes that form a cluster, and processes to be named.
 
-use std::{collections::BTreeSet, num::NonZeroU16, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    num::NonZeroU16,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use playhouse::{
     entity::KindRegistry,
     kinds,
-    node::{Bootstrap, Links, Node, Settings, StartError},
+    node::{Bootstrap, FollowerReport, Links, Node, Settings, StartError},
     process::{self, ClusterNames, ExitReason, Home, Mailbox, Portable, Process, Reply, distribution},
     router::Router,
     telemetry::Metrics,
@@ -23,6 +31,7 @@ use tokio::time::timeout;
 /// Longer than anything takes that is waited for, in the time of the test.
 pub const LONG: Duration = Duration::from_secs(60);
 const NODES: usize = 3;
+const SHARDS: u16 = 4;
 
 pub struct Cluster {
     network: SimulatedNetwork,
@@ -45,7 +54,7 @@ impl CookieSource for OneCookie {
 }
 
 impl Cluster {
-    /// Returns when each of them reaches the processes of the others.
+    /// Returns when each of them reaches the processes of the others, and all shards and the system group can lose any of them.
     pub async fn start() -> Self {
         let machines = (0..NODES).map(|_| Machine { memory: Memory::new(), running: None }).collect();
         let folder = tempfile::tempdir().unwrap();
@@ -56,7 +65,17 @@ impl Cluster {
             cluster.machines[at].running = Some(started.unwrap());
         }
         cluster.meet().await;
+        eventually("each group has three voters", async || cluster.has_all_voters()).await;
         cluster
+    }
+
+    fn has_all_voters(&self) -> bool {
+        let reports: Vec<_> = (0..NODES).map(|at| self.node(at).report()).collect();
+        let groups = reports.iter().flat_map(|report| report.shards.iter().chain(&report.system));
+        let has_all = |followers: &[FollowerReport]| {
+            followers.iter().filter(|follower| follower.votes).count() == NODES - 1
+        };
+        groups.filter(|group| has_all(&group.followers)).count() == usize::from(SHARDS) + 1
     }
 
     pub fn names(&self, at: usize) -> ClusterNames {
@@ -85,6 +104,18 @@ impl Cluster {
         self.machines[at].memory = Memory::new();
         let lost = self.folder.path().join(name(at));
         std::fs::rename(&lost, self.folder.path().join(format!("lost-{}", self.starts))).unwrap();
+    }
+
+    /// Nobody reaches it, and it reaches nobody.
+    pub fn cut_off(&self, at: usize) {
+        for other in (0..NODES).filter(|other| *other != at) {
+            self.network.cut(&name(at), &name(other));
+            self.network.cut(&name(other), &name(at));
+        }
+    }
+
+    pub fn heal(&self) {
+        self.network.heal_all();
     }
 
     /// Starts it again on its volume.
@@ -129,7 +160,7 @@ impl Cluster {
 
     fn settings(&self, at: usize) -> Settings {
         let mut settings = Settings::new(name(at), self.folder.path().join(name(at)));
-        settings.shards = NonZeroU16::new(4).unwrap();
+        settings.shards = NonZeroU16::new(SHARDS).unwrap();
         let members: BTreeSet<String> = (0..NODES).map(name).collect();
         settings.bootstrap = Bootstrap { members, initiator: name(0) };
         settings.distribution = Some(distribution::Config::default());
@@ -211,4 +242,59 @@ impl Actor for Listener {
 
 pub async fn listener() -> Process<Say> {
     process::spawn(Listener, (), Mailbox::default()).await.unwrap()
+}
+
+/// Counts how many of a singleton run at a time.
+#[derive(Clone, Default)]
+pub struct Stage(Arc<[AtomicUsize; 3]>);
+
+impl Stage {
+    pub fn running(&self) -> usize {
+        self.0[0].load(SeqCst)
+    }
+
+    pub fn running_max(&self) -> usize {
+        self.0[1].load(SeqCst)
+    }
+
+    pub fn starts(&self) -> usize {
+        self.0[2].load(SeqCst)
+    }
+
+    fn enter(self) -> OnStage {
+        let running = self.0[0].fetch_add(1, SeqCst) + 1;
+        self.0[1].fetch_max(running, SeqCst);
+        self.0[2].fetch_add(1, SeqCst);
+        OnStage(self)
+    }
+}
+
+pub struct OnStage(Stage);
+
+impl Drop for OnStage {
+    fn drop(&mut self) {
+        self.0.0[0].fetch_sub(1, SeqCst);
+    }
+}
+
+/// There is one of it.
+pub struct Only;
+
+impl Actor for Only {
+    type Msg = Say;
+    type State = OnStage;
+    type Arguments = Stage;
+
+    async fn pre_start(&self, _: ActorRef<Say>, stage: Stage) -> Result<OnStage, ActorProcessingErr> {
+        Ok(stage.enter())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Say>,
+        say: Say,
+        _: &mut OnStage,
+    ) -> Result<(), ActorProcessingErr> {
+        Listener.handle(myself, say, &mut ()).await
+    }
 }
