@@ -71,8 +71,8 @@ impl<T> Reply<T> {
         }
     }
 
-    /// Whether nobody waits any more, so that an answer is not worth its work. A caller on another node counts as waiting as
-    /// long as that node is connected.
+    /// Whether nobody waits any more, so that an answer is not worth its work. That a caller on another node gave up is known a little
+    /// later; if the place for the answer was passed on from there to a third node, it is known when those two part.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
         match &*self.place.lock() {

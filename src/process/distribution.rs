@@ -414,6 +414,19 @@ impl Shared {
         }
     }
 
+    /// A process of this node that has ended was to be linked with another one, which hears `noproc`.
+    fn link_with_nobody(&self, number: u64, other: ProcessId) {
+        let other = self.without_home(other);
+        if other.home().is_some() {
+            if let Ok(connection) = self.connection(other) {
+                // It asks for what it is linked with, and hears that there is no such process.
+                connection.signal(&frame::Frame::Link { mine: number, yours: other.number() });
+            }
+        } else if let Some(other) = self.exports.find(other.number()).and_then(|own| own.peer()) {
+            other.exit_signal(ProcessId::here(number), &ExitReason::NoProc);
+        }
+    }
+
     fn unlink(&self, one: &dyn Peer, other: ProcessId) {
         let other = self.without_home(other);
         if other.home().is_some() {

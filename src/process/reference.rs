@@ -379,13 +379,18 @@ impl<M: Send + 'static> Process<M> {
     /// the same reason, unless it [traps exits](Self::trap_exit).
     ///
     /// If one of them has ended already, the other one gets `noproc`. Between two nodes, the end of their connection ends both, with
-    /// `noconnection`.
+    /// `noconnection`. Two processes of other nodes are linked there: nothing happens if this node reaches neither of them.
     pub fn link<N: Send + 'static>(&self, other: &Process<N>) {
         match (&self.place, &other.place) {
             (Place::Here(one), Place::Here(other)) => link::link(&as_peer(one), &as_peer(other)),
             (Place::Here(one), Place::There(far)) => far.link(&as_peer(one)),
             (Place::There(far), Place::Here(other)) => far.link(&as_peer(other)),
-            (Place::There(one), Place::There(other)) => one.order(&Order::Link(other.id())),
+            (Place::There(one), Place::There(far)) => {
+                // The other one finds out whether its node reaches the first.
+                if !one.order(&Order::Link(far.id())) {
+                    far.order(&Order::Link(one.id()));
+                }
+            }
         }
     }
 
@@ -395,7 +400,9 @@ impl<M: Send + 'static> Process<M> {
             (Place::Here(one), Place::Here(other)) => link::unlink(&**one, &**other),
             (Place::Here(one), Place::There(far)) => far.unlink(&**one),
             (Place::There(far), Place::Here(other)) => far.unlink(&**other),
-            (Place::There(one), Place::There(other)) => one.order(&Order::Unlink(other.id())),
+            (Place::There(one), Place::There(other)) => {
+                one.order(&Order::Unlink(other.id()));
+            }
         }
     }
 
@@ -420,7 +427,9 @@ impl<M: Send + 'static> Process<M> {
                 inner.life.ask(reason.clone());
                 inner.actor().stop(reason.stop_text());
             }
-            Place::There(far) => far.order(&Order::Stop(reason)),
+            Place::There(far) => {
+                far.order(&Order::Stop(reason));
+            }
         }
     }
 
@@ -428,7 +437,9 @@ impl<M: Send + 'static> Process<M> {
     pub fn kill(&self) {
         match &self.place {
             Place::Here(inner) => inner.actor().kill(),
-            Place::There(far) => far.order(&Order::Kill),
+            Place::There(far) => {
+                far.order(&Order::Kill);
+            }
         }
     }
 
@@ -437,7 +448,9 @@ impl<M: Send + 'static> Process<M> {
     pub fn drain(&self) {
         match &self.place {
             Place::Here(inner) => inner.queue.drain(),
-            Place::There(far) => far.order(&Order::Drain),
+            Place::There(far) => {
+                far.order(&Order::Drain);
+            }
         }
     }
 

@@ -2,9 +2,20 @@
 
 use super::handle::Node;
 
+/// After how many seconds a silent peer counts as dead. A busy machine must not do that where nobody is frozen.
+const PATIENT: u64 = 600;
+const IMPATIENT: u64 = 3;
+
+fn pair(silent_max: u64) -> (Node, Node) {
+    let start = |number| Node::start_with(number, 1, silent_max, 0);
+    let (mut one, mut other) = (start(1), start(2));
+    one.meet(&mut other, 1, 1);
+    (one, other)
+}
+
 /// Two nodes; the first watches the process of the second and is linked with it.
-fn watching() -> (Node, Node) {
-    let (mut one, other) = Node::pair();
+fn watching(silent_max: u64) -> (Node, Node) {
+    let (mut one, other) = pair(silent_max);
     assert_eq!(one.tell("find 1"), "ok");
     for command in ["watch", "link"] {
         assert_eq!(one.tell(command), "ok");
@@ -22,7 +33,7 @@ fn heard(node: &mut Node, count: usize) -> Vec<String> {
 
 #[test]
 fn the_reason_of_an_end_crosses_the_wire() {
-    let (mut one, mut other) = watching();
+    let (mut one, mut other) = watching(PATIENT);
     assert_eq!(other.tell("end"), "shutdown");
     assert_eq!(heard(&mut one, 2), ["down:shutdown", "exit:shutdown"]);
     assert_eq!(one.tell("call"), "the process does not run (noproc)");
@@ -33,7 +44,7 @@ fn the_reason_of_an_end_crosses_the_wire() {
 
 #[test]
 fn a_node_that_is_killed_takes_its_processes_along() {
-    let (mut one, mut other) = watching();
+    let (mut one, mut other) = watching(PATIENT);
     one.tell("hang");
     other.kill();
     assert_eq!(heard(&mut one, 2), ["down:noconnection", "exit:noconnection"]);
@@ -45,7 +56,7 @@ fn a_node_that_is_killed_takes_its_processes_along() {
 
 #[test]
 fn a_node_that_is_frozen_counts_as_gone_and_its_processes_are_found_again() {
-    let (mut one, mut other) = watching();
+    let (mut one, mut other) = watching(IMPATIENT);
     one.tell("hang");
     other.freeze();
     assert_eq!(heard(&mut one, 2), ["down:noconnection", "exit:noconnection"]);
@@ -60,7 +71,7 @@ fn a_node_that_is_frozen_counts_as_gone_and_its_processes_are_found_again() {
 
 #[test]
 fn a_process_that_is_only_watched_survives_that_its_node_was_frozen() {
-    let (mut one, mut other) = Node::pair();
+    let (mut one, mut other) = pair(IMPATIENT);
     one.tell("find 1");
     one.tell("watch");
     assert_eq!(one.tell("call"), "here");
@@ -78,13 +89,13 @@ fn a_process_that_is_only_watched_survives_that_its_node_was_frozen() {
 #[test]
 fn processes_of_an_earlier_start_are_gone_when_the_next_one_is_there() {
     for is_frozen in [false, true] {
-        let (mut one, mut other) = watching();
+        let (mut one, mut other) = watching(IMPATIENT);
         if is_frozen {
             other.freeze();
         } else {
             other.kill();
         }
-        let mut again = Node::start(2, 2);
+        let mut again = Node::start_with(2, 2, IMPATIENT, 0);
         one.meet(&mut again, 1, 2);
         assert_eq!(heard(&mut one, 2), ["down:noconnection", "exit:noconnection"]);
         assert_eq!(one.tell("call"), "the process does not run (noproc)");

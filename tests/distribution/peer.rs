@@ -23,14 +23,13 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Set for a child: its number, its incarnation, and two numbers that mean nothing here.
+/// Set for a child: its number, its incarnation, after how many seconds a silent peer counts as dead, and a number that means
+/// nothing here.
 pub const ROLE: &str = "PLAYHOUSE_DISTRIBUTION_PEER";
 /// What stands before each answer, as the test harness prints, too.
 pub const ANSWER: &str = "peer: ";
 /// Longer than anything takes that is waited for.
 const LONG: Duration = Duration::from_secs(30);
-/// When a silent peer counts as dead, here.
-pub const CLOSE_AFTER: Duration = Duration::from_millis(1500);
 /// The group of the processes that others are to find.
 const FOUND: &str = "found";
 
@@ -140,7 +139,7 @@ impl Peer {
             mail: true,
             ping_every: Duration::from_millis(200),
             suspect_after: Duration::from_millis(800),
-            close_after: CLOSE_AFTER,
+            close_after: Duration::from_secs(words[2]),
             redial_max: Duration::from_millis(500),
             ..peering::Config::default()
         };

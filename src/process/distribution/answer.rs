@@ -7,7 +7,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
 };
 
@@ -129,7 +132,38 @@ pub(super) struct Awaited {
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        self.connection.calls().forget(&self.calls);
+        for call in &self.calls {
+            // Whoever has it by now may keep it, or have passed it on.
+            if self.connection.calls().take(*call).is_some() {
+                self.connection.signal(&Frame::Forget { call: *call });
+            }
+        }
+    }
+}
+
+/// The places for answers of the peer's calls that are on this node, or were passed on by it. As many as there are.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// Whether nobody waits any more.
+    abandoned: Mutex<Map<u64, Arc<AtomicBool>>>,
+}
+
+impl Asked {
+    fn begin(&self, call: u64) -> Arc<AtomicBool> {
+        let abandoned = Arc::new(AtomicBool::new(false));
+        self.abandoned.lock().insert(call, Arc::clone(&abandoned));
+        abandoned
+    }
+
+    /// The peer says that nobody waits for this one.
+    pub(super) fn abandon(&self, call: u64) {
+        if let Some(abandoned) = self.abandoned.lock().get(&call) {
+            abandoned.store(true, SeqCst);
+        }
+    }
+
+    fn end(&self, call: u64) {
+        self.abandoned.lock().remove(&call);
     }
 }
 
@@ -141,6 +175,7 @@ pub(super) struct Back {
     target: Weak<dyn Peer>,
     transit: Arc<Transit>,
     is_answered: bool,
+    is_abandoned: Arc<AtomicBool>,
 }
 
 impl Back {
@@ -150,25 +185,34 @@ impl Back {
         target: &Weak<dyn Peer>,
         transit: &Arc<Transit>,
     ) -> Self {
+        let is_abandoned = connection.asked().begin(call);
         let (connection, target) = (Arc::downgrade(connection), Weak::clone(target));
-        Self { connection, call, target, transit: Arc::clone(transit), is_answered: false }
+        Self { connection, call, target, transit: Arc::clone(transit), is_answered: false, is_abandoned }
     }
 }
 
 impl<T: Serialize> Return<T> for Back {
     fn send(mut self: Box<Self>, answer: T) -> bool {
         self.is_answered = true;
+        // An answer that nobody waits for need not travel.
+        if self.is_abandoned.load(SeqCst) {
+            return false;
+        }
         self.connection.upgrade().is_some_and(|connection| connection.answer(self.call, &answer))
     }
 
     fn is_abandoned(&self) -> bool {
-        self.connection.upgrade().is_none_or(|connection| !connection.is_open())
+        self.is_abandoned.load(SeqCst)
+            || self.connection.upgrade().is_none_or(|connection| !connection.is_open())
     }
 }
 
 impl Drop for Back {
     fn drop(&mut self) {
-        if !self.is_answered && self.transit.is_over(self.call) {
+        if let Some(connection) = self.connection.upgrade() {
+            connection.asked().end(self.call);
+        }
+        if !self.is_answered && !self.is_abandoned.load(SeqCst) && self.transit.is_over(self.call) {
             no_answer(self.connection.clone(), self.call, self.target.clone());
         }
     }

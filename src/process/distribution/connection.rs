@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     Config, Shared,
-    answer::Calls,
+    answer::{Asked, Calls},
     exports::{Arrived, Exported},
     frame::{Frame, Order, Refusal},
     line::{Line, LineError},
@@ -42,6 +42,7 @@ pub(in crate::process) struct Connection {
     wire: Box<dyn Wire>,
     line: Line,
     calls: Calls,
+    asked: Asked,
     /// `None`: it is closed.
     watched: Mutex<Option<Watched>>,
     is_open: AtomicBool,
@@ -67,6 +68,7 @@ impl Connection {
             wire,
             line: Line::new(config.waiting_bytes_max, config.signals_bytes_max),
             calls: Calls::new(config.calls_max),
+            asked: Asked::default(),
             watched: Mutex::new(Some(Watched::new())),
             is_open: AtomicBool::new(true),
             hearing: ReentrantMutex::new(()),
@@ -95,6 +97,10 @@ impl Connection {
 
     pub(super) fn calls(&self) -> &Calls {
         &self.calls
+    }
+
+    pub(super) fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     pub(super) fn environment(&self) -> &Environment {
@@ -178,8 +184,9 @@ impl Connection {
         }
     }
 
-    pub(super) fn order(&self, yours: u64, order: &Order) {
-        let Some(shared) = self.shared() else { return };
+    /// Whether the connection is open.
+    pub(super) fn order(&self, yours: u64, order: &Order) -> bool {
+        let Some(shared) = self.shared() else { return false };
         let order = match order {
             Order::Stop(reason) => Order::Stop(reason.for_the_way()),
             Order::Kill => Order::Kill,
@@ -187,7 +194,7 @@ impl Connection {
             Order::Link(other) => Order::Link(shared.with_home(*other)),
             Order::Unlink(other) => Order::Unlink(shared.with_home(*other)),
         };
-        self.signal(&Frame::Order { yours, order });
+        self.signal(&Frame::Order { yours, order })
     }
 
     /// What is known here of a process of the peer; it is watched from now on. `None`: the connection is closed.
@@ -282,6 +289,7 @@ impl Connection {
             Frame::Message { yours, name, calls, body } => self.deliver(shared, yours, name, &calls, body),
             Frame::Refused { call, why } => self.fail(call, why.into()),
             Frame::Answer { call, body } => self.answered(shared, call, body),
+            Frame::Forget { call } => self.asked.abandon(call),
             Frame::NoAnswer { call, reason } => {
                 self.fail(call, reason.map_or(CallError::NoReply, CallError::Died));
             }
@@ -301,12 +309,11 @@ impl Connection {
                 let own = own(shared, yours);
                 own.into_iter().for_each(|own| self.unlink_here(&*own, mine));
             }
-            Frame::Order { yours, order } => {
-                let own = shared.exports.find(yours);
-                if let Some(own) = own {
-                    own.obey(order, shared);
-                }
-            }
+            Frame::Order { yours, order } => match (shared.exports.find(yours), order) {
+                (Some(own), order) => own.obey(order, shared),
+                (None, Order::Link(other)) => shared.link_with_nobody(yours, other),
+                (None, _) => {}
+            },
             Frame::IsAlive { call, yours } => {
                 self.answer(call, &own(shared, yours).is_some());
             }

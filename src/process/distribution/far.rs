@@ -83,11 +83,10 @@ impl<M> Far<M> {
         }
     }
 
-    /// Lets it do something; nothing, if its node is not connected.
-    pub(in crate::process) fn order(&self, order: &Order) {
-        if let Ok(connection) = self.shared.connection(self.id) {
-            connection.order(self.id.number(), order);
-        }
+    /// Lets it do something. Whether its node is connected.
+    pub(in crate::process) fn order(&self, order: &Order) -> bool {
+        let connection = self.shared.connection(self.id);
+        connection.is_ok_and(|connection| connection.order(self.id.number(), order))
     }
 
     pub(in crate::process) fn link(&self, one: &Arc<dyn Peer>) {

@@ -21,6 +21,8 @@ pub(super) enum Frame<'a> {
     Refused { call: u64, why: Refusal },
     /// The answer to a call.
     Answer { call: u64, body: &'a [u8] },
+    /// Nobody waits for the answer any more.
+    Forget { call: u64 },
     /// There will be no answer: the place for it was dropped, by a process that lives on or ended for this reason.
     NoAnswer { call: u64, reason: Option<ExitReason> },
     /// Say so when it ends; at once if it has ended.

@@ -79,6 +79,23 @@ async fn calls_that_ended_make_room_for_others() {
     assert_eq!(far.call(Say::Answer, SECOND).await, Ok(listener.id().to_string()));
 }
 
+/// They once counted as waiting until the lane ended, when another node had passed them on.
+#[tokio::test(start_paused = true)]
+async fn calls_that_were_passed_on_and_ended_make_room_for_others() {
+    let config = super::super::Config { calls_max: 4, ..Default::default() };
+    let (one, other, third) = (node(1), start(2, 1, config), node(3));
+    let _lanes = [Lane::open(&one, &other), Lane::open(&other, &third)];
+    let (middle, last) = (listener().await, listener().await);
+    let (near, beyond) = (seen(&middle, &other, &one), seen(&last, &third, &other));
+    last.cast(Say::Work(PATIENCE * 10)).await.unwrap();
+    for _ in 0..20 {
+        let passed = near.call(|reply| Say::Pass(beyond.clone(), reply), SECOND).await;
+        assert_eq!(passed, Err(CallError::Timeout));
+        settle(&one, &other).await;
+    }
+    assert!(middle.is_alive(), "it could pass on all of them");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_call_too_many_is_refused() {
     let config = super::super::Config { calls_max: 2, ..Default::default() };

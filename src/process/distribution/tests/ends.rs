@@ -237,6 +237,31 @@ async fn who_holds_both_references_can_link_processes_of_other_nodes() {
     assert_eq!(second.ended().await, boom());
 }
 
+/// Whichever of the two has ended, or cannot be reached: the other one hears so.
+#[tokio::test]
+async fn a_third_who_links_a_process_with_one_that_is_gone_lets_it_know() {
+    let (one, other, third) = (node(1), node(2), node(3));
+    let _lanes = [Lane::open(&one, &other), Lane::open(&other, &third)];
+    let lane = Lane::open(&one, &third);
+    let (gone, first, second) = (listener().await, listener().await, listener().await);
+    let dead = seen(&gone, &one, &third);
+    gone.stop(ExitReason::Normal);
+    gone.ended().await;
+    dead.link(&seen(&first, &other, &third));
+    assert_eq!(first.ended().await, ExitReason::NoProc);
+    seen(&second, &other, &third).link(&dead);
+    assert_eq!(second.ended().await, ExitReason::NoProc);
+
+    let (lives, last) = (listener().await, listener().await);
+    let (a, b) = (seen(&lives, &one, &third), seen(&last, &other, &third));
+    lane.cut().await;
+    a.link(&b);
+    settle(&third, &other).await;
+    settle(&other, &one).await;
+    lives.cast(Say::End(boom())).await.unwrap();
+    assert_eq!(last.ended().await, boom(), "their nodes reach each other");
+}
+
 /// Mirrors that nobody needs are forgotten: a node that monitors many short-lived things does not grow.
 #[tokio::test]
 async fn monitors_that_were_taken_back_leave_nothing_behind() {
