@@ -72,6 +72,11 @@ impl<M: Send + 'static> Inner<M> {
         &self.life
     }
 
+    /// Puts a message of at least so many bytes in the mailbox, if there is room now.
+    pub(super) fn try_take(&self, message: M, bytes: usize) -> Result<(), CastError> {
+        self.queue.try_push_heavy(message, bytes).map_err(CastError::from)
+    }
+
     /// What is to be done about a token.
     pub(super) fn take(&self) -> Taken<M> {
         self.queue.take()

@@ -12,7 +12,8 @@ pub struct Config {
     pub signals_bytes_max: usize,
     /// How many calls to one node may be unanswered. Past this a call is refused with `Full`.
     pub calls_max: usize,
-    /// How many processes of one node may be watched by monitors, links and calls. Past this the connection is closed.
+    /// How many processes of one node may be watched by monitors, links and calls, and how many of this one by that one. Past this the
+    /// connection is closed.
     pub watched_max: usize,
     /// How many processes of this node may be known to others. Past this a reference to one more cannot be sent.
     pub exported_max: usize,

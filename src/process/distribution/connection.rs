@@ -31,6 +31,15 @@ use crate::process::{
 /// What a frame with an answer has beside that, at most: which frame it is, two numbers.
 const ANSWER_BYTES: usize = 1 + 10 + 10;
 
+/// Why a frame of a peer was not taken. The connection must end, since the two do not understand each other.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HearError {
+    #[error("it cannot be decoded")]
+    Decode(#[from] codec::DecodeError),
+    #[error("it tells of more members of groups, or of longer names, than there may be")]
+    Groups,
+}
+
 pub(in crate::process) struct Connection {
     session: u64,
     /// Who is at the other end.
@@ -207,8 +216,8 @@ impl Connection {
         for yours in watched.sweep() {
             self.signal(&Frame::Unwatch { yours });
         }
-        if watched.len() >= self.config.watched_max {
-            self.give_up("too many processes are watched");
+        if watched.mirrors_len() >= self.config.watched_max {
+            self.give_up("too many processes of the peer are watched");
             return None;
         }
         self.signal(&Frame::Watch { yours: id.number() });
@@ -246,7 +255,15 @@ impl Connection {
 
     /// The peer will be told when this process of ours ends.
     fn be_watched(self: &Arc<Self>, number: u64, peer: &Arc<dyn Peer>) {
-        let is_new = self.watched.lock().as_mut().is_some_and(|watched| watched.begin(number, peer));
+        let is_new = {
+            let mut locked = self.watched.lock();
+            let Some(watched) = locked.as_mut() else { return };
+            let is_new = watched.begin(number, peer);
+            if is_new && watched.own_len() > self.config.watched_max {
+                return self.give_up("the peer watches too many processes");
+            }
+            is_new
+        };
         if !is_new {
             return;
         }
@@ -277,14 +294,14 @@ impl Connection {
     }
 
     /// Takes a frame of the peer, unless the connection is over.
-    pub(super) fn hear(self: &Arc<Self>, frame: &[u8]) -> Result<(), codec::DecodeError> {
+    pub(super) fn hear(self: &Arc<Self>, frame: &[u8]) -> Result<(), HearError> {
         // Dropped after the lock: what is last of its node closes the connections.
         let Some(shared) = self.shared() else { return Ok(()) };
         let _hearing = self.hearing.lock();
         if self.is_open() { self.take(&shared, frame) } else { Ok(()) }
     }
 
-    fn take(self: &Arc<Self>, shared: &Arc<Shared>, frame: &[u8]) -> Result<(), codec::DecodeError> {
+    fn take(self: &Arc<Self>, shared: &Arc<Shared>, frame: &[u8]) -> Result<(), HearError> {
         match codec::decode::<Frame<'_>>(frame)? {
             Frame::Message { yours, name, calls, body } => self.deliver(shared, yours, name, &calls, body),
             Frame::Refused { call, why } => self.fail(call, why.into()),
@@ -318,7 +335,11 @@ impl Connection {
                 self.answer(call, &own(shared, yours).is_some());
             }
             Frame::Spawn { call, kind, arguments } => shared.spawners.spawn(self, call, kind, arguments),
-            Frame::Joined { group, mine } => shared.groups.peer_joined(self, group, &mine),
+            Frame::Joined { group, mine } => {
+                if !shared.groups.peer_joined(self, group, &mine) {
+                    return Err(HearError::Groups);
+                }
+            }
             Frame::Left { group, mine } => shared.groups.peer_left(self, group, &mine),
         }
         Ok(())

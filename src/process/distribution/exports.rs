@@ -183,7 +183,9 @@ fn deliver<M: Portable>(process: AnyProcess, trip: Trip, body: &[u8]) -> Result<
     // What people wrote to decode and to weigh their messages runs here, in a task of the link.
     let taken = catch_unwind(AssertUnwindSafe(|| {
         let message = trip.unpack::<M>(body).map_err(|_| Refusal::NotPortable)?;
-        process.try_cast(message).map_err(|error| match error {
+        let inner = process.here().ok_or(Refusal::NoProc)?;
+        // What it takes on the way it takes here, at least.
+        inner.try_take(message, body.len()).map_err(|error| match error {
             CastError::Full => Refusal::Full,
             CastError::TooLarge => Refusal::TooLarge,
             CastError::NoProc | CastError::NoConnection | CastError::NotPortable => Refusal::NoProc,

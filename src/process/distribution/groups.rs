@@ -97,7 +97,8 @@ impl Groups {
         let peer = process.peer_here().ok_or(GroupError::Elsewhere)?;
         let number = self.shared.id_of(process)?.number();
         let table = &self.shared.groups;
-        if table.begin_to_watch(number)? {
+        // Half of what may wait, so that all of it can be told when a connection opens.
+        if table.begin_to_watch(number, self.shared.config.signals_bytes_max / 2)? {
             let home = Arc::downgrade(&self.shared);
             let end = move |_: &_| {
                 if let Some(shared) = home.upgrade() {
@@ -169,8 +170,10 @@ impl Groups {
         }
         let number = state.monitors_given;
         state.monitors_given += 1;
-        state.monitors.insert(number, Monitor { group: group.into(), tell, until: None });
-        let members = state.members.all_of(group).into_iter().map(|member| member.id).collect();
+        let (group, since): (Arc<str>, _) = (group.into(), state.changes_given);
+        state.of_group.entry(Arc::clone(&group)).or_default().insert(number);
+        state.monitors.insert(number, Monitor { group: Arc::clone(&group), since, tell, until: None });
+        let members = state.members.all_of(&group).into_iter().map(|member| member.id).collect();
         drop(state);
         self.end_with(&as_peer(inner), number);
         Ok((GroupMonitor { shared: Arc::downgrade(&self.shared), number }, members))
@@ -215,6 +218,8 @@ type Tell = Arc<dyn Fn(Change) -> bool + Send + Sync>;
 
 struct Monitor {
     group: Arc<str>,
+    /// The first change that it tells of; those before are in what it began with.
+    since: u64,
     tell: Tell,
     /// Whose end is its end.
     until: Option<(Weak<dyn Peer>, NoticeId)>,
@@ -236,7 +241,11 @@ struct State {
     peers: BTreeMap<u64, Arc<Connection>>,
     monitors: BTreeMap<u64, Monitor>,
     monitors_given: u64,
-    changes: VecDeque<(Arc<str>, Change)>,
+    /// The numbers in `monitors` of each group.
+    of_group: BTreeMap<Arc<str>, BTreeSet<u64>>,
+    /// What was not told yet, oldest first, by number.
+    changes: VecDeque<(u64, Arc<str>, Change)>,
+    changes_given: u64,
 }
 
 impl Table {
@@ -267,12 +276,20 @@ impl Table {
         self.tell();
     }
 
-    pub(super) fn peer_joined(&self, connection: &Connection, group: &str, joined: &[(u64, u64)]) {
+    /// Whether it is what a peer may tell.
+    pub(super) fn peer_joined(&self, connection: &Connection, group: &str, joined: &[(u64, u64)]) -> bool {
+        if group.is_empty() || group.len() > NAME_BYTES_MAX {
+            return false;
+        }
         let mut state = self.state.lock();
-        let processes = state.members.peer_joined(connection.session(), group, joined);
+        let session = connection.session();
+        let Ok(processes) = state.members.peer_joined(session, group, joined, MEMBERSHIPS_MAX) else {
+            return false;
+        };
         state.joined(group, processes);
         drop(state);
         self.tell();
+        true
     }
 
     pub(super) fn peer_left(&self, connection: &Connection, group: &str, left: &[u64]) {
@@ -284,9 +301,9 @@ impl Table {
     }
 
     /// Whether the end of this process of ours is not waited for yet.
-    fn begin_to_watch(&self, number: u64) -> Result<bool, GroupError> {
+    fn begin_to_watch(&self, number: u64, bytes_max: usize) -> Result<bool, GroupError> {
         let mut state = self.state.lock();
-        if state.members.own_len() >= MEMBERSHIPS_MAX {
+        if state.members.own_len() >= MEMBERSHIPS_MAX || state.members.own_bytes() >= bytes_max {
             return Err(GroupError::TooMany);
         }
         Ok(state.watched.insert(number))
@@ -332,7 +349,7 @@ impl Table {
     }
 
     fn demonitor(&self, number: u64) {
-        let removed = self.state.lock().monitors.remove(&number);
+        let removed = self.state.lock().forget_monitor(number);
         if let Some((observer, notice)) = removed.and_then(|monitor| monitor.until)
             && let Some(observer) = observer.upgrade()
         {
@@ -374,9 +391,11 @@ impl Table {
     #[allow(clippy::type_complexity)] // What, and to whom.
     fn next_change(&self) -> Option<(Change, Vec<(u64, Tell)>)> {
         let mut state = self.state.lock();
-        let (group, change) = state.changes.pop_front()?;
-        let to = state.monitors.iter().filter(|(_, monitor)| monitor.group == group);
-        let to = to.map(|(number, monitor)| (*number, Arc::clone(&monitor.tell))).collect();
+        let (number, group, change) = state.changes.pop_front()?;
+        let of_group = state.of_group.get(&group).into_iter().flatten();
+        let monitors = of_group.filter_map(|monitor| Some((*monitor, state.monitors.get(monitor)?)));
+        let to = monitors.filter(|(_, monitor)| monitor.since <= number);
+        let to = to.map(|(number, monitor)| (number, Arc::clone(&monitor.tell))).collect();
         Some((change, to))
     }
 }
@@ -403,10 +422,22 @@ impl State {
         processes: Vec<ProcessId>,
         change: fn(String, Vec<ProcessId>) -> Change,
     ) {
-        let is_monitored = self.monitors.values().any(|monitor| &*monitor.group == group);
-        if is_monitored && !processes.is_empty() {
-            self.changes.push_back((group.into(), change(group.to_owned(), processes)));
+        if self.of_group.contains_key(group) && !processes.is_empty() {
+            let number = self.changes_given;
+            self.changes_given += 1;
+            self.changes.push_back((number, group.into(), change(group.to_owned(), processes)));
         }
+    }
+
+    fn forget_monitor(&mut self, number: u64) -> Option<Monitor> {
+        let monitor = self.monitors.remove(&number)?;
+        if let Some(of_group) = self.of_group.get_mut(&monitor.group) {
+            of_group.remove(&number);
+            if of_group.is_empty() {
+                self.of_group.remove(&monitor.group);
+            }
+        }
+        Some(monitor)
     }
 }
 

@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+/// What a frame takes beside its bytes while it waits.
+const FRAME_BYTES: usize = 64;
+
 pub(super) struct Line {
     state: Mutex<State>,
     /// There is something to send, or never will be.
@@ -57,10 +60,10 @@ impl Line {
             return Err(LineError::Closed);
         }
         let (waiting, bytes_max) = state.counter(is_message, self);
-        if *waiting > 0 && *waiting + frame.len() > bytes_max {
+        if *waiting > 0 && *waiting + weight(&frame) > bytes_max {
             return Err(LineError::Full);
         }
-        *waiting += frame.len();
+        *waiting += weight(&frame);
         state.frames.push_back(Waiting { frame, is_message });
         drop(state);
         self.news.notify_one();
@@ -77,7 +80,7 @@ impl Line {
                     return None;
                 }
                 if let Some(Waiting { frame, is_message }) = state.frames.pop_front() {
-                    *state.counter(is_message, self).0 -= frame.len();
+                    *state.counter(is_message, self).0 -= weight(&frame);
                     return Some(frame);
                 }
             }
@@ -92,6 +95,10 @@ impl Line {
         drop(state);
         self.news.notify_one();
     }
+}
+
+fn weight(frame: &[u8]) -> usize {
+    FRAME_BYTES + frame.len()
 }
 
 impl State {
@@ -112,7 +119,7 @@ mod tests {
 
     #[test]
     fn messages_are_refused_when_too_much_waits_and_signals_still_go() {
-        let line = Line::new(10, 10);
+        let line = Line::new(FRAME_BYTES + 10, FRAME_BYTES + 10);
         line.message(vec![1; 6]).unwrap();
         assert_eq!(line.message(vec![2; 6]), Err(LineError::Full));
         line.signal(vec![3; 6]).unwrap();
@@ -126,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_sends_is_told_of_the_end() {
-        let line = Line::new(10, 10);
+        let line = Line::new(FRAME_BYTES + 10, FRAME_BYTES + 10);
         line.message(vec![1]).unwrap();
         let (next, ()) = tokio::join!(
             async {

@@ -29,9 +29,14 @@ impl Watched {
         Self { mirrors: BTreeMap::new(), sweep_at: SWEEP_FROM, own: BTreeMap::new() }
     }
 
-    /// How many processes are watched, at both ends.
-    pub(super) fn len(&self) -> usize {
-        self.mirrors.len() + self.own.len()
+    /// How many processes of the peer are watched here.
+    pub(super) fn mirrors_len(&self) -> usize {
+        self.mirrors.len()
+    }
+
+    /// How many processes of this node the peer watches.
+    pub(super) fn own_len(&self) -> usize {
+        self.own.len()
     }
 
     pub(super) fn mirror(&self, number: u64) -> Option<Arc<Mirror>> {

@@ -3,7 +3,10 @@
 //! A peer tells all of its own processes when a connection opens, and each change after that, in order; what it told is forgotten
 //! with the connection. So two nodes that are connected agree, whatever happened before.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::process::{Home, ProcessId};
 
@@ -13,11 +16,32 @@ type OnNode = BTreeMap<Arc<str>, BTreeMap<u64, u64>>;
 #[derive(Debug, Default)]
 pub(super) struct Members {
     own: OnNode,
+    /// The groups of each process in `own`.
+    groups: BTreeMap<u64, BTreeSet<Arc<str>>>,
     /// How many memberships `own` has.
     own_len: usize,
+    /// How many bytes it takes to tell them.
+    own_bytes: usize,
     /// By session.
-    peers: BTreeMap<u64, (Home, OnNode)>,
+    peers: BTreeMap<u64, Told>,
 }
+
+/// What a peer told.
+#[derive(Debug)]
+struct Told {
+    home: Home,
+    groups: OnNode,
+    /// How many memberships that are.
+    len: usize,
+}
+
+/// More than what a group, beside its name, and what one of its members take on their way.
+const GROUP_BYTES: usize = 128;
+const MEMBER_BYTES: usize = 24;
+
+/// A peer told of more members than there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooMany;
 
 /// A member of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,22 +54,41 @@ pub(super) struct Member {
 impl Members {
     /// Whether the process was not in the group before.
     pub(super) fn join(&mut self, group: &Arc<str>, number: u64, name: u64) -> bool {
-        let is_new = self.own.entry(Arc::clone(group)).or_default().insert(number, name).is_none();
-        self.own_len += usize::from(is_new);
+        let members = self.own.entry(Arc::clone(group)).or_default();
+        if members.is_empty() {
+            self.own_bytes += GROUP_BYTES + group.len();
+        }
+        let is_new = members.insert(number, name).is_none();
+        if is_new {
+            self.groups.entry(number).or_default().insert(Arc::clone(group));
+            self.own_len += 1;
+            self.own_bytes += MEMBER_BYTES;
+        }
         is_new
     }
 
     /// Whether the process was in the group.
     pub(super) fn leave(&mut self, group: &str, number: u64) -> bool {
         let was_there = leave(&mut self.own, group, number);
-        self.own_len -= usize::from(was_there);
+        if was_there {
+            self.own_len -= 1;
+            self.own_bytes -= MEMBER_BYTES;
+            if !self.own.contains_key(group) {
+                self.own_bytes -= GROUP_BYTES + group.len();
+            }
+            if let Some(groups) = self.groups.get_mut(&number) {
+                groups.remove(group);
+                if groups.is_empty() {
+                    self.groups.remove(&number);
+                }
+            }
+        }
         was_there
     }
 
     /// A process of this node has ended. Returns the groups that it was in.
     pub(super) fn ended(&mut self, number: u64) -> Vec<Arc<str>> {
-        let of = self.own.iter().filter(|(_, members)| members.contains_key(&number));
-        let groups: Vec<_> = of.map(|(group, _)| Arc::clone(group)).collect();
+        let groups: Vec<_> = self.groups.get(&number).into_iter().flatten().cloned().collect();
         for group in &groups {
             self.leave(group, number);
         }
@@ -57,6 +100,11 @@ impl Members {
         self.own_len
     }
 
+    /// How many bytes it takes to tell a peer of them, at most.
+    pub(super) fn own_bytes(&self) -> usize {
+        self.own_bytes
+    }
+
     /// What this node tells its peers.
     pub(super) fn own(&self) -> impl Iterator<Item = (&Arc<str>, Vec<(u64, u64)>)> {
         self.own.iter().map(|(group, members)| (group, members.iter().map(|(a, b)| (*a, *b)).collect()))
@@ -64,27 +112,44 @@ impl Members {
 
     /// A connection is open; nothing was told on it yet.
     pub(super) fn peer_up(&mut self, session: u64, home: Home) {
-        self.peers.insert(session, (home, OnNode::new()));
+        self.peers.insert(session, Told { home, groups: OnNode::new(), len: 0 });
     }
 
     /// Returns who was not in the group before.
-    pub(super) fn peer_joined(&mut self, session: u64, group: &str, joined: &[(u64, u64)]) -> Vec<ProcessId> {
-        let Some((home, groups)) = self.peers.get_mut(&session) else { return Vec::new() };
-        let members = groups.entry(group.into()).or_default();
+    pub(super) fn peer_joined(
+        &mut self,
+        session: u64,
+        group: &str,
+        joined: &[(u64, u64)],
+        memberships_max: usize,
+    ) -> Result<Vec<ProcessId>, TooMany> {
+        let Some(told) = self.peers.get_mut(&session) else { return Ok(Vec::new()) };
+        // A group without members is none.
+        if joined.is_empty() {
+            return Ok(Vec::new());
+        }
+        if told.len + joined.len() > memberships_max {
+            return Err(TooMany);
+        }
+        let members = told.groups.entry(group.into()).or_default();
         let new = joined.iter().filter(|(number, name)| members.insert(*number, *name).is_none());
-        new.map(|(number, _)| ProcessId::there(*home, *number)).collect()
+        let new: Vec<_> = new.map(|(number, _)| ProcessId::there(told.home, *number)).collect();
+        told.len += new.len();
+        Ok(new)
     }
 
     /// Returns who was in the group.
     pub(super) fn peer_left(&mut self, session: u64, group: &str, left: &[u64]) -> Vec<ProcessId> {
-        let Some((home, groups)) = self.peers.get_mut(&session) else { return Vec::new() };
-        let gone = left.iter().filter(|number| leave(groups, group, **number));
-        gone.map(|number| ProcessId::there(*home, *number)).collect()
+        let Some(told) = self.peers.get_mut(&session) else { return Vec::new() };
+        let gone = left.iter().filter(|number| leave(&mut told.groups, group, **number));
+        let gone: Vec<_> = gone.map(|number| ProcessId::there(told.home, *number)).collect();
+        told.len -= gone.len();
+        gone
     }
 
     /// A connection has closed. Returns who was in which group.
     pub(super) fn peer_down(&mut self, session: u64) -> Vec<(Arc<str>, Vec<ProcessId>)> {
-        let Some((home, groups)) = self.peers.remove(&session) else { return Vec::new() };
+        let Some(Told { home, groups, .. }) = self.peers.remove(&session) else { return Vec::new() };
         let gone = |members: BTreeMap<u64, u64>| {
             members.into_keys().map(|number| ProcessId::there(home, number)).collect()
         };
@@ -100,7 +165,7 @@ impl Members {
     /// All members, those on this node first.
     pub(super) fn all_of(&self, group: &str) -> Vec<Member> {
         let mut all = self.own_of(group);
-        for (home, groups) in self.peers.values() {
+        for Told { home, groups, .. } in self.peers.values() {
             let members = groups.get(group).into_iter().flatten();
             let there =
                 |(number, name): (&u64, &u64)| Member { id: ProcessId::there(*home, *number), name: *name };
@@ -111,7 +176,7 @@ impl Members {
 
     /// All groups that have a member anywhere.
     pub(super) fn groups(&self) -> Vec<Arc<str>> {
-        let peers = self.peers.values().flat_map(|(_, groups)| groups.keys());
+        let peers = self.peers.values().flat_map(|told| told.groups.keys());
         let mut groups: Vec<_> = self.own.keys().chain(peers).cloned().collect();
         groups.sort();
         groups.dedup();
@@ -130,7 +195,7 @@ fn leave(groups: &mut OnNode, group: &str, number: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeSet, VecDeque};
+    use std::collections::VecDeque;
 
     use playhouse_cluster::{consensus::RaftId, identity::Incarnation};
     use proptest::prelude::*;
@@ -140,7 +205,7 @@ mod tests {
     const GROUPS: [&str; 2] = ["a", "b"];
 
     /// What one node tells another.
-    enum Told {
+    enum News {
         Joined(Arc<str>, Vec<(u64, u64)>),
         Left(Arc<str>, u64),
     }
@@ -149,7 +214,7 @@ mod tests {
     struct World {
         nodes: Vec<Members>,
         /// From, to: the session, and what waits. Both ends open and close at once; what waits is lost then.
-        lanes: BTreeMap<(usize, usize), (u64, VecDeque<Told>)>,
+        lanes: BTreeMap<(usize, usize), (u64, VecDeque<News>)>,
         sessions: u64,
         /// What a listener at each node has made of the changes.
         heard: Vec<BTreeSet<(Arc<str>, ProcessId)>>,
@@ -166,7 +231,7 @@ mod tests {
             Self { nodes, lanes: BTreeMap::new(), sessions: 0, heard }
         }
 
-        fn tell(&mut self, from: usize, told: impl Fn() -> Told) {
+        fn tell(&mut self, from: usize, told: impl Fn() -> News) {
             for ((source, _), (_, waiting)) in &mut self.lanes {
                 if *source == from {
                     waiting.push_back(told());
@@ -177,19 +242,19 @@ mod tests {
         fn join(&mut self, node: usize, group: &str, number: u64) {
             let group: Arc<str> = group.into();
             if self.nodes[node].join(&group, number, 7) {
-                self.tell(node, || Told::Joined(group.clone(), vec![(number, 7)]));
+                self.tell(node, || News::Joined(group.clone(), vec![(number, 7)]));
             }
         }
 
         fn leave(&mut self, node: usize, group: &str, number: u64) {
             if self.nodes[node].leave(group, number) {
-                self.tell(node, || Told::Left(group.into(), number));
+                self.tell(node, || News::Left(group.into(), number));
             }
         }
 
         fn end(&mut self, node: usize, number: u64) {
             for group in self.nodes[node].ended(number) {
-                self.tell(node, || Told::Left(group.clone(), number));
+                self.tell(node, || News::Left(group.clone(), number));
             }
         }
 
@@ -200,7 +265,7 @@ mod tests {
             for (from, to) in [(one, other), (other, one)] {
                 self.sessions += 1;
                 self.nodes[to].peer_up(self.sessions, home(from));
-                let all = self.nodes[from].own().map(|(group, all)| Told::Joined(group.clone(), all));
+                let all = self.nodes[from].own().map(|(group, all)| News::Joined(group.clone(), all));
                 let waiting = all.collect();
                 self.lanes.insert((from, to), (self.sessions, waiting));
             }
@@ -221,12 +286,12 @@ mod tests {
             let Some((session, waiting)) = self.lanes.get_mut(&(from, to)) else { return false };
             let Some(told) = waiting.pop_front() else { return false };
             match told {
-                Told::Joined(group, joined) => {
-                    for id in self.nodes[to].peer_joined(*session, &group, &joined) {
+                News::Joined(group, joined) => {
+                    for id in self.nodes[to].peer_joined(*session, &group, &joined, 100).unwrap() {
                         assert!(self.heard[to].insert((group.clone(), id)), "joined once");
                     }
                 }
-                Told::Left(group, number) => {
+                News::Left(group, number) => {
                     for id in self.nodes[to].peer_left(*session, &group, &[number]) {
                         assert!(self.heard[to].remove(&(group.clone(), id)), "left once");
                     }
@@ -278,6 +343,18 @@ mod tests {
         prop::collection::vec(step, 0..120)
     }
 
+    #[test]
+    fn a_peer_tells_of_so_many_members_and_of_no_empty_group() {
+        let mut members = Members::default();
+        members.peer_up(1, home(1));
+        assert_eq!(members.peer_joined(1, "a", &[], 2), Ok(Vec::new()));
+        assert!(members.groups().is_empty());
+        assert_eq!(members.peer_joined(1, "a", &[(1, 7), (2, 7)], 2).map(|new| new.len()), Ok(2));
+        assert_eq!(members.peer_joined(1, "b", &[(1, 7)], 2), Err(TooMany));
+        assert_eq!(members.peer_left(1, "a", &[1]).len(), 1);
+        assert_eq!(members.peer_joined(1, "b", &[(1, 7)], 2).map(|new| new.len()), Ok(1));
+    }
+
     proptest! {
         /// Whatever joined, left and was cut off: once all are connected and all was delivered, everybody knows the same, and who
         /// listened to the changes has heard of each exactly once.
@@ -309,6 +386,14 @@ mod tests {
                 }
                 let own: usize = GROUPS.iter().map(|group| world.nodes[node].own_of(group).len()).sum();
                 prop_assert_eq!(own, world.nodes[node].own_len());
+                let groups = world.nodes[node].own().count();
+                let bytes = own * MEMBER_BYTES + groups * (GROUP_BYTES + GROUPS[0].len());
+                prop_assert_eq!(bytes, world.nodes[node].own_bytes());
+                let indexed: usize = world.nodes[node].groups.values().map(BTreeSet::len).sum();
+                prop_assert_eq!(own, indexed);
+                for told in world.nodes[node].peers.values() {
+                    prop_assert_eq!(told.len, told.groups.values().map(BTreeMap::len).sum::<usize>());
+                }
             }
         }
     }

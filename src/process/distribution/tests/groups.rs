@@ -158,3 +158,61 @@ async fn a_group_larger_than_a_frame_is_told_in_parts() {
     let _lane = Lane::open(&one, &other);
     eventually_members(&other, "crowd", 2_500).await;
 }
+
+/// What happened before a monitor was set is in what it began with. It once was told again, if another one was being told of it.
+#[tokio::test]
+async fn a_monitor_is_not_told_of_what_it_began_with() {
+    let one = node(1);
+    let (first, second, early) = (listener().await, listener().await, listener().await);
+    let late = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let (groups, told, observer) = (one.groups(), std::sync::Arc::clone(&late), listener().await);
+    let joins = (one.groups(), second.clone());
+    // While it is told of the first, the second joins and another monitor is set.
+    let make = move |change| {
+        if told.lock().is_empty() {
+            joins.0.join("g", &joins.1).unwrap();
+            let (_, now) = groups.monitor("g", &observer, Say::Change).unwrap();
+            told.lock().push((observer.clone(), now));
+        }
+        Say::Change(change)
+    };
+    one.groups().monitor("g", &early, make).unwrap();
+    one.groups().join("g", &first).unwrap();
+    assert_eq!(hears(&early, 2).await, ["joined 1", "joined 1"]);
+    let (observer, now) = late.lock().pop().unwrap();
+    assert_eq!(now, [first.id(), second.id()]);
+    assert_eq!(heard(&observer).await, Vec::<String>::new());
+    one.groups().leave("g", &first);
+    assert_eq!(hears(&observer, 1).await, ["left 1"]);
+}
+
+/// A peer that tells what nobody may is not listened to any more.
+#[tokio::test]
+async fn a_name_of_a_group_that_is_too_long_ends_the_connection() {
+    use super::super::frame::Frame;
+    let (one, other, _lane) = pair();
+    let connection = one.shared.connection_to(other.home().node).unwrap();
+    let group = "g".repeat(256);
+    connection.signal(&Frame::Joined { group: &group, mine: vec![(1, 1)] });
+    let mut peers = other.peers();
+    let parted = tokio::time::timeout(PATIENCE, peers.wait_for(|peers| peers.is_empty())).await;
+    drop(parted.expect("they part"));
+    assert!(other.groups().which_groups().is_empty());
+}
+
+/// All of it has to go to a peer at once.
+#[tokio::test]
+async fn what_would_be_too_much_to_tell_a_peer_is_refused() {
+    let config = super::super::Config { signals_bytes_max: 20_000, ..Default::default() };
+    let (one, other) = (start(1, 1, config), node(2));
+    let listener = listener().await;
+    let mut groups = 0;
+    while one.groups().join(&format!("{groups:0>200}"), &listener).is_ok() {
+        groups += 1;
+        assert!(groups < 1_000, "it is bounded");
+    }
+    assert_eq!(one.groups().join("g", &listener), Err(GroupError::TooMany));
+    let _lane = Lane::open(&one, &other);
+    settle(&one, &other).await;
+    assert_eq!(other.groups().which_groups().len(), groups);
+}

@@ -95,6 +95,23 @@ async fn a_message_is_refused_where_its_process_has_no_room() {
     }
 }
 
+/// What it points to was not counted, so that 10,000 messages of any size found room.
+#[tokio::test(start_paused = true)]
+async fn a_message_weighs_in_a_mailbox_what_it_took_on_its_way() {
+    let (one, other, _lane) = pair();
+    let listener = with_mailbox(Mailbox::new(Policy::Refuse).bytes_max(10_000)).await;
+    let far = seen(&listener, &one, &other);
+    listener.cast(Say::Work(PATIENCE)).await.unwrap();
+    while listener.mailbox().messages > 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..5 {
+        far.cast(Say::Word("x".repeat(4_000))).await.unwrap();
+    }
+    settle(&other, &one).await;
+    assert_eq!((listener.mailbox().messages, one.undelivered()), (2, 3));
+}
+
 #[tokio::test]
 async fn what_waits_for_a_node_is_bounded_and_refused() {
     let config = super::super::Config { waiting_bytes_max: 10_000, ..Default::default() };
