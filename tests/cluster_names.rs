@@ -76,6 +76,41 @@ async fn a_name_is_free_when_its_process_has_ended_or_somebody_takes_it_away() {
     eventually("it is free again", is_free).await;
 }
 
+/// Once nobody freed it then, as long as its process lived, and it was taken by that process itself.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_nobody_waited_for_is_taken_back() {
+    let cluster = Cluster::start().await;
+    let (process, names) = (listener().await, cluster.names(1));
+    let entries = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for (polls, name) in entries.iter().enumerate() {
+        let mut register = Box::pin(names.register(name, &process));
+        for _ in 0..polls {
+            if futures_util::poll!(&mut register).is_ready() {
+                assert_eq!(names.unregister(name).await, Ok(true));
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+    for name in entries {
+        let other = cluster.names(0);
+        eventually("it is free", async || other.whereis::<Say>(name).await == Ok(None)).await;
+        names.register(name, &process).await.unwrap();
+    }
+    // Whoever asks again at once does not meet himself.
+    for name in entries {
+        assert_eq!(names.unregister(name).await, Ok(true));
+        drop(
+            tokio::time::timeout(std::time::Duration::from_micros(10), names.register(name, &process)).await,
+        );
+        names.register(name, &process).await.unwrap();
+    }
+    tokio::time::sleep(LONG).await;
+    for name in entries {
+        assert_eq!(cluster.names(0).call(name, Say::Answer, LONG).await, Ok(process.id().to_string()));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_name_of_a_node_that_is_gone_is_kept_until_the_cluster_gives_the_node_up() {
     let mut cluster = Cluster::start().await;

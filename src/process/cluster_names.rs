@@ -103,7 +103,7 @@ impl ClusterNames {
     /// # Errors
     ///
     /// When the name is taken, by this process or another; when the process has ended or lives elsewhere; when the shard of the name has
-    /// no leader.
+    /// no leader. If the future is dropped, the name is taken back.
     pub async fn register<M: Portable>(&self, name: &str, process: &Process<M>) -> Result<(), NameError> {
         self.register_as(name, process).await.map(drop)
     }
@@ -143,14 +143,20 @@ impl ClusterNames {
             messages: self.inner.distribution.name_of::<M>(),
             claim: self.environment().random_u64(),
         };
-        if let Err(error) = self.claim(&entity, holder).await {
-            if matches!(error, NameError::Unavailable(_)) {
-                self.release(entity, holder);
+        self.release_at_end(&peer, entity.clone(), holder)?;
+        let mut claim = Claim { names: self, entity: &entity, holder, may_exist: true };
+        let claimed = self.claim(&entity, holder).await;
+        match &claimed {
+            // It ended meanwhile: its name may have been freed before it was given.
+            Ok(()) if !self.is_held(holder) => return Err(NameError::NoProc),
+            Ok(()) => claim.may_exist = false,
+            Err(NameError::Unavailable(_)) => {}
+            Err(_) => {
+                claim.may_exist = false;
+                self.forget(holder);
             }
-            return Err(error);
         }
-        self.release_at_end(&peer, entity, holder)?;
-        Ok(holder)
+        claimed.map(|()| holder)
     }
 
     /// The process of this name. `None` if there is none, if its node is gone, or if it takes other messages.
@@ -174,12 +180,7 @@ impl ClusterNames {
         let entity = self.entity(name)?;
         let Some(holder) = entity.call(&Command::Whereis).await?.holder else { return Ok(false) };
         let after = entity.call(&Command::Unregister { holder }).await?.holder;
-        let held = self.inner.held.lock().remove(&holder.claim);
-        if let Some((peer, notice)) = held
-            && let Some(peer) = peer.upgrade()
-        {
-            peer.life().unwatch(notice);
-        }
+        self.forget(holder);
         Ok(after != Some(holder))
     }
 
@@ -224,7 +225,7 @@ impl ClusterNames {
             let after = entity.call(&Command::Register { holder, instead_of }).await?.holder;
             match after {
                 Some(other) if other != holder => {
-                    if !self.is_gone(other).await {
+                    if !self.is_left_over(other) && !self.is_gone(other).await {
                         return Err(self.taken(other));
                     }
                     instead_of = Some(other);
@@ -262,20 +263,36 @@ impl ClusterNames {
         entity: EntityRef<Registration>,
         holder: Holder,
     ) -> Result<(), NameError> {
-        let (names, released) = (self.clone(), entity.clone());
+        let names = self.clone();
         let mut held = self.inner.held.lock();
-        let Some(notice) = peer.life().watch(Box::new(move |_| names.release(released, holder))) else {
-            drop(held);
-            self.release(entity, holder);
-            return Err(NameError::NoProc);
-        };
-        held.insert(holder.claim, (Arc::downgrade(peer), notice));
+        let notice = peer.life().watch(Box::new(move |_| names.release(entity, holder)));
+        held.insert(holder.claim, (Arc::downgrade(peer), notice.ok_or(NameError::NoProc)?));
         Ok(())
+    }
+
+    /// Whether the name is to be freed when its process ends.
+    fn is_held(&self, holder: Holder) -> bool {
+        self.inner.held.lock().contains_key(&holder.claim)
+    }
+
+    /// Whether it is a claim of this start of this node that nobody stands by any more: it is being taken back.
+    fn is_left_over(&self, holder: Holder) -> bool {
+        holder.home == self.inner.distribution.home() && !self.is_held(holder)
+    }
+
+    /// The end of the process is nothing to this name any more.
+    fn forget(&self, holder: Holder) {
+        let held = self.inner.held.lock().remove(&holder.claim);
+        if let Some((peer, notice)) = held
+            && let Some(peer) = peer.upgrade()
+        {
+            peer.life().unwatch(notice);
+        }
     }
 
     /// Frees a name, in a task of its own.
     fn release(&self, entity: EntityRef<Registration>, holder: Holder) {
-        self.inner.held.lock().remove(&holder.claim);
+        self.forget(holder);
         let environment = self.environment().clone();
         self.environment().spawn(async move {
             let (mut pause, pause_max) = RELEASE_AGAIN;
@@ -297,6 +314,22 @@ impl ClusterNames {
 
     fn environment(&self) -> &Environment {
         self.inner.router.environment()
+    }
+}
+
+/// A name that was asked for. If nobody waits for the outcome any more, it is taken back.
+struct Claim<'a> {
+    names: &'a ClusterNames,
+    entity: &'a EntityRef<Registration>,
+    holder: Holder,
+    may_exist: bool,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if self.may_exist {
+            self.names.release(self.entity.clone(), self.holder);
+        }
     }
 }
 

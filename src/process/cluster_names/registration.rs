@@ -73,8 +73,11 @@ impl Entity for Registration {
             Command::Unregister { holder } if self.holder == Some(holder) => Self { holder: None },
             Command::Unregister { .. } | Command::Whereis => *self,
         };
-        if next != *self {
-            context.save(next);
+        match next.holder {
+            _ if next == *self => {}
+            Some(_) => context.save(next),
+            // A name that nobody has leaves nothing behind.
+            None => context.remove(),
         }
         Ok(next)
     }

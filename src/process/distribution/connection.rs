@@ -34,7 +34,7 @@ const ANSWER_BYTES: usize = 1 + 10 + 10;
 /// Why a frame of a peer was not taken. The connection must end, since the two do not understand each other.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HearError {
-    #[error("it cannot be decoded")]
+    #[error("it cannot be decoded: {0}")]
     Decode(#[from] codec::DecodeError),
     #[error("it tells of more members of groups, or of longer names, than there may be")]
     Groups,
