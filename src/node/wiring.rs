@@ -121,8 +121,8 @@ pub(super) fn cluster_names(
     router: &Router,
     council: &Council,
 ) -> Option<ClusterNames> {
-    let known = council.system.known();
-    let is_over = move |home: Home| cluster::starts::is_over(&known, home);
+    let (known, environment) = (council.system.known(), council.environment.clone());
+    let is_over = move |home: Home| cluster::starts::is_over(&known, &environment, home);
     Some(ClusterNames::new(distribution?.clone(), router.clone(), is_over))
 }
 
