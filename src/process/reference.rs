@@ -357,7 +357,7 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// # Errors
     ///
-    /// When as many timers run for this process as [may](Mailbox::timers_max).
+    /// When as many timers run for this process as [may](Mailbox::timers_max), and when it lives on another node.
     pub fn send_after(&self, after: Duration, message: M) -> Result<Timer, TimerError> {
         timer::send_after(self, after, message)
     }
