@@ -12,7 +12,7 @@ pub mod limiter;
 pub mod queue;
 pub mod room;
 #[cfg(test)]
-mod scene;
+pub(crate) mod scene;
 
 pub use counter::Counter;
 pub use document::Document;

@@ -9,7 +9,7 @@
 //! | `shard` | the executor of one led shard, with its output gate | `entity`, `protocol`, `telemetry`, `cluster` |
 //! | [`router`] | entity → shard → leader | `shard`, `entity`, `protocol`, `cluster` |
 //! | [`gateway`] | HTTP, WebSocket, problem+json, OpenAPI | `router`, `entity`, `protocol`, `telemetry` |
-//! | [`process`] | actors as in OTP: supervisors, bounded mailboxes, monitors, links | `protocol`, `cluster` |
+//! | [`process`] | actors as in OTP: supervisors, bounded mailboxes, monitors, links, also between nodes | `router`, `entity`, `protocol`, `cluster` |
 //! | [`kinds`] | the kinds that ship with the node | `entity`, `protocol` |
 //! | [`telemetry`] | metrics, traces, logs, each declared once | – |
 //! | [`backup`] | a copy of all shards as files, checked | `cluster` |

@@ -65,6 +65,7 @@ use self::{
 };
 use crate::{
     entity::{Entity, KindRegistry},
+    process::{ClusterNames, Distribution},
     protocol::Key,
     router::{EntityRef, Router},
     shard::{ResidentBudget, ShardServices, ShardStatistics},
@@ -85,6 +86,8 @@ pub struct Node {
     operator: Operator,
     groups: Groups,
     processes: Option<Processes>,
+    distribution: Option<Distribution>,
+    cluster_names: Option<ClusterNames>,
     tasks: Vec<JoinHandle<()>>,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
     draining: watch::Sender<bool>,
@@ -168,7 +171,7 @@ impl Node {
         environment: Environment,
     ) -> Result<Self, StartError> {
         environment.spawn(disk::give_up_when_hanging(store.probe(), settings.hangs_after));
-        let kinds = Arc::new(kinds);
+        let kinds = Arc::new(wiring::with_internal_kinds(kinds, settings)?);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
         let (groups, control) = (Groups::default(), Control::default());
         let copies = copies::Desk::new(
@@ -187,7 +190,7 @@ impl Node {
             track: settings.place.track.clone(),
             shards: identity.shards().get(),
         };
-        let (peering, processes) = match &settings.links {
+        let (peering, processes, distribution) = match &settings.links {
             Some(links) => {
                 let services = over.services();
                 let way = open_peering(
@@ -200,11 +203,11 @@ impl Node {
                     &services,
                     &environment,
                 );
-                let Way { peering, processes } = way.await?;
+                let Way { peering, processes, distribution } = way.await?;
                 control.set_peering(peering.clone());
-                (Some(peering), processes)
+                (Some(peering), processes, distribution)
             }
-            None => (None, None),
+            None => (None, None, None),
         };
         let transport: Arc<dyn Transport> = match &peering {
             Some(peering) => Arc::new(ConsensusTransport::new(peering.clone())),
@@ -247,6 +250,7 @@ impl Node {
             council,
             groups,
             processes,
+            distribution,
             &control,
             over,
         );
@@ -270,6 +274,7 @@ impl Node {
         council: Council,
         groups: Groups,
         processes: Option<Processes>,
+        distribution: Option<Distribution>,
         control: &Control,
         over: Over,
     ) -> Self {
@@ -346,6 +351,7 @@ impl Node {
             copies: over.copies.clone(),
             report,
         });
+        let cluster_names = wiring::cluster_names(distribution.as_ref(), &router, &council, &operator);
         Self {
             environment,
             identity,
@@ -356,6 +362,8 @@ impl Node {
             operator,
             groups,
             processes,
+            distribution,
+            cluster_names,
             tasks,
             statistics,
             draining,
@@ -445,7 +453,7 @@ impl Node {
             self.store.probe(),
             self.router.clone(),
             self.operator(),
-            self.processes.clone(),
+            (self.processes.clone(), self.distribution.clone()),
             self.statistics.clone(),
         )
     }
@@ -476,6 +484,18 @@ impl Node {
     #[must_use]
     pub fn processes(&self) -> Option<&Processes> {
         self.processes.as_ref()
+    }
+
+    /// The processes of this node as others see them, and those of others; `None`: this node has none, or is alone.
+    #[must_use]
+    pub fn distribution(&self) -> Option<&Distribution> {
+        self.distribution.as_ref()
+    }
+
+    /// Names of processes in the whole cluster; `None` where there is no [`distribution`](Self::distribution).
+    #[must_use]
+    pub fn cluster_names(&self) -> Option<ClusterNames> {
+        self.cluster_names.clone()
     }
 
     /// What operators ask of the cluster.

@@ -5,7 +5,9 @@
 //! * [`Supervisor`], whose children are started in order, restarted by rules, and stopped in the opposite order;
 //! * [`Process`], a reference with a bounded mailbox: `call`, `cast`, `send_after`, `stop`, `kill`, `drain`;
 //! * monitors and links: who ended, and why ([`ExitReason`]);
-//! * [`Names`]: which process has which name on this node.
+//! * [`Names`]: which process has which name on this node;
+//! * [`Distribution`]: all of this between nodes: references that travel in messages, groups, spawning on another node;
+//! * [`ClusterNames`]: names in the whole cluster, and processes of which there is one.
 //!
 //! A process lives on the node that started it and dies with it; what must survive its node is an entity.
 //! `docs/for-erlangers.md` has a table from OTP's calls to these.
@@ -13,8 +15,11 @@
 //! Nothing here has a name in `ractor`'s registry or is in one of its groups: both are process-wide.
 
 mod call;
+mod cluster_names;
+pub mod distribution;
 mod exit;
 mod host;
+mod id;
 mod life;
 mod link;
 mod mailbox;
@@ -26,13 +31,16 @@ mod tidy;
 mod timer;
 
 pub use call::{CallError, CastError, Reply};
+pub use cluster_names::{ClusterNames, NameError, Registration, Singleton, Starts};
+pub use distribution::{Distribution, Portable};
 pub use exit::ExitReason;
 pub use host::{SpawnError, spawn, spawn_linked};
+pub use id::{Home, ProcessId};
 pub use link::Exit;
 pub use mailbox::{Mailbox, MailboxStats, Policy};
 pub use monitor::{Down, Monitor, MonitorError, MonitorId};
 pub use names::{Names, RegisterError};
-pub use reference::{Process, ProcessId};
+pub use reference::Process;
 pub use supervisor::{
     AutoShutdown, Backoff, ChildRules, ChildSpec, ChildStatus, ChildType, ChildView, Counts,
     DeleteChildError, FindChildError, Flags, RequestError, Restart, RestartChildError, RunningChild,

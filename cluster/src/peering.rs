@@ -4,7 +4,7 @@
 //! Leaves: who is there ([`Peering::peers`]), answers, and bytes that peers pushed.
 //!
 //! * **Each node dials its own connections for what it asks or sends**; answers return on the same connection. So there are
-//!   two connections per pair of nodes and [`Lane`] (one for [`Lane::Processes`]), and no lane blocks another.
+//!   two connections per pair of nodes and [`Lane`] (one for [`Lane::Processes`] and for [`Lane::Mail`]), and no lane blocks another.
 //! * **Nobody speaks before both ends proved the cookie** (Noise `NNpsk0`), and nothing happens for a recorded handshake
 //!   that is played again.
 //! * **The newest incarnation of a node wins.** An older one is refused, and told so.

@@ -61,7 +61,7 @@ pub struct UpcastError {
 /// Commands, replies and events travel both as JSON and in a binary format that does not describe itself: use plain
 /// (externally tagged) enums and structs; not `#[serde(untagged)]`, `flatten`, `tag`, `skip_serializing_if`.
 pub trait Entity: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
-    /// The name in URLs and in storage. Never changes.
+    /// The name in URLs and in storage. Never changes. One that begins with `internal-` is hidden from clients.
     const KIND: &'static str;
     /// One sentence for `playhouse kinds`.
     const SUMMARY: &'static str = "";

@@ -6,7 +6,7 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::BoxS
 
 use crate::{
     entity::KindDescription,
-    protocol::{CallError, EntityId, EntityView, ListQuery, Page, Published, Reply, Request},
+    protocol::{CallError, EntityId, EntityView, KindName, ListQuery, Page, Published, Reply, Request},
     router::Router,
 };
 
@@ -47,17 +47,26 @@ pub trait Entities: Send + Sync + 'static {
 
 impl Entities for Router {
     fn start(&self, request: Request) -> Result<Pending, CallError> {
+        check(&request.target.kind)?;
         Self::start(self, request).map(FutureExt::boxed)
     }
 
     fn view(&self, id: EntityId, timeout: Duration) -> BoxFuture<'static, Result<EntityView, CallError>> {
         let router = self.clone();
-        async move { router.view(id, timeout).await }.boxed()
+        async move {
+            check(&id.kind)?;
+            router.view(id, timeout).await
+        }
+        .boxed()
     }
 
     fn list(&self, query: ListQuery, timeout: Duration) -> BoxFuture<'static, Result<Page, CallError>> {
         let router = self.clone();
-        async move { router.list(query, timeout).await }.boxed()
+        async move {
+            check(&query.kind)?;
+            router.list(query, timeout).await
+        }
+        .boxed()
     }
 
     fn subscribe(
@@ -67,6 +76,7 @@ impl Entities for Router {
     ) -> BoxFuture<'static, Result<(u64, Items), CallError>> {
         let router = self.clone();
         async move {
+            check(&id.kind)?;
             let subscription = router.subscribe(id, after).await?;
             let revision = subscription.revision();
             let items = stream::unfold(subscription, async |mut subscription| {
@@ -78,6 +88,11 @@ impl Entities for Router {
     }
 
     fn kinds(&self) -> Vec<KindDescription> {
-        Self::kinds(self)
+        Self::kinds(self).into_iter().filter(|kind| !kind.kind.is_internal()).collect()
     }
+}
+
+/// A kind of the node's own is none for those outside.
+fn check(kind: &KindName) -> Result<(), CallError> {
+    if kind.is_internal() { Err(CallError::UnknownKind { kind: kind.to_string() }) } else { Ok(()) }
 }

@@ -18,5 +18,6 @@ pub(super) mod mover;
 mod planned_move;
 pub(super) mod reaching;
 pub(super) mod shards;
+pub(super) mod starts;
 pub(super) mod steward;
 pub(super) mod system;

@@ -123,6 +123,9 @@ impl Node {
         if let Some(processes) = &self.processes {
             processes.stop().await;
         }
+        if let Some(distribution) = &self.distribution {
+            distribution.stop();
+        }
         drop((self.groups, self.council, self.over));
         // Executors that were asked to end may hold the store a moment longer.
         let released = tokio::time::timeout(RELEASED_WITHIN, self.store.release()).await;

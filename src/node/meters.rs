@@ -16,6 +16,7 @@ use self::cluster::ClusterMeters;
 use super::Operator;
 use crate::{
     entity::{KindDescription, KindIndex, KindRegistry},
+    process::Distribution,
     router::{AnswerObserver, Router},
     shard::ShardStatistics,
     telemetry::{KindMetrics, Metrics, UNKNOWN_KIND},
@@ -63,13 +64,14 @@ impl Meters {
         store: Probe,
         router: Router,
         operator: Operator,
-        processes: Option<Processes>,
+        (processes, distribution): (Option<Processes>, Option<Distribution>),
         statistics: Vec<watch::Receiver<ShardStatistics>>,
     ) -> Self {
         let cluster = ClusterMeters {
             metrics: metrics.clone(),
             operator,
             processes,
+            distribution,
             router: router.clone(),
             turn: Arc::default(),
         };

@@ -50,6 +50,9 @@ pub(super) struct Rooms {
     pub(super) report: Report,
 }
 
+/// Gives the way to the leader of the system group, as long as the node runs.
+pub(super) type WayToCouncil = Box<dyn Fn() -> Option<Council> + Send + Sync>;
+
 /// Why an operator's command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -106,6 +109,12 @@ impl Operator {
 
     pub(super) fn rooms(&self) -> Option<Rooms> {
         self.rooms.lock().clone()
+    }
+
+    /// The way to the leader of the system group, for those who outlive the node: `None` then.
+    pub(super) fn way_to_council(&self) -> WayToCouncil {
+        let rooms = Arc::downgrade(&self.rooms);
+        Box::new(move || rooms.upgrade()?.lock().as_ref().map(|rooms| rooms.council.clone()))
     }
 
     /// Asks all members at once how they are.

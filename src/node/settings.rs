@@ -19,6 +19,7 @@ pub use links::Links;
 
 use crate::{
     config::{Config, Engine, Switch},
+    process::distribution,
     shard::{self, MailboxConfig},
     telemetry::traces::Traces,
 };
@@ -48,6 +49,8 @@ pub struct Settings {
     /// References to processes of other nodes; `None`: there are none. Not for several nodes in one operating system
     /// process.
     pub processes: Option<processes::Config>,
+    /// References to bounded processes of other nodes, groups, spawning there; `None`: there are none.
+    pub distribution: Option<distribution::Config>,
     /// How long a request waits for a leader to be known before it fails.
     pub wait_for_leader: Duration,
     /// Which store engine. Fixed when the volume is first used.
@@ -79,6 +82,7 @@ impl Settings {
             peers: Peers::default(),
             links: None,
             processes: None,
+            distribution: None,
             wait_for_leader: Duration::from_secs(5),
             name,
             data_dir: data_dir.into(),
@@ -105,6 +109,7 @@ impl Settings {
         settings.bootstrap = Bootstrap::of(config);
         settings.peers = Peers::of(config);
         settings.processes = remote_processes(config);
+        settings.distribution = distribution(config);
         settings.engine = match config.store.engine {
             Engine::Fjall => EngineKind::Fjall,
             Engine::Sled => EngineKind::Sled,
@@ -134,6 +139,19 @@ fn remote_processes(config: &Config) -> Option<processes::Config> {
         waiting_bytes_max: size(told.waiting_bytes_max.0),
         answers_bytes_max: size(told.answers_bytes_max.0),
         ..processes::Config::default()
+    })
+}
+
+/// A message between processes is one frame of the link, and those have 16 MiB at most.
+const MESSAGE_BYTES_MAX: usize = 15 << 20;
+
+fn distribution(config: &Config) -> Option<distribution::Config> {
+    let told = &config.processes;
+    (told.remote == Switch::On).then(|| distribution::Config {
+        message_bytes_max: size(told.message_bytes_max.0).min(MESSAGE_BYTES_MAX),
+        waiting_bytes_max: size(told.waiting_bytes_max.0),
+        signals_bytes_max: size(told.answers_bytes_max.0),
+        ..distribution::Config::default()
     })
 }
 

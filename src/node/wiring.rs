@@ -12,14 +12,15 @@ use playhouse_cluster::{
 };
 
 use super::{
-    Links, NodeReport, Settings, StartError,
-    cluster::{self, council::Council, links::PushedFrames, shards::Groups},
+    Links, NodeReport, Operator, Settings, StartError,
+    cluster::{self, council::Council, links::PushedFrames, shards::Groups, starts::Books},
     meters,
     offline::Audit,
     report,
 };
 use crate::{
-    entity::KindRegistry,
+    entity::{KindRegistry, RegisterError},
+    process::{ClusterNames, Distribution, Home, Registration, distribution},
     router::{Router, RouterIdentity},
     telemetry::Metrics,
 };
@@ -43,10 +44,26 @@ pub(super) fn open_router(
     Router::new(router_identity, settings.shards, Arc::clone(kinds), environment.clone(), answers)
 }
 
+/// The kinds that the node itself needs come behind those of people.
+pub(super) fn with_internal_kinds(
+    mut kinds: KindRegistry,
+    settings: &Settings,
+) -> Result<KindRegistry, StartError> {
+    if settings.distribution.is_some() {
+        match kinds.register::<Registration>() {
+            // Whoever made the registry took care of it.
+            Ok(()) | Err(RegisterError::Twice(_)) => {}
+            Err(error) => return Err(StartError::Fatal { reason: error.to_string() }),
+        }
+    }
+    Ok(kinds)
+}
+
 /// The way to other nodes.
 pub(super) struct Way {
     pub(super) peering: Peering,
     pub(super) processes: Option<Processes>,
+    pub(super) distribution: Option<Distribution>,
 }
 
 #[allow(clippy::too_many_arguments)] // One place calls it, and each is another matter.
@@ -77,9 +94,14 @@ pub(super) async fn open_peering(
         Some(config) => Some(Processes::start(config.clone(), &local, environment).await?),
         None => None,
     };
+    let home = Home { node: local.raft_id, incarnation: local.incarnation };
+    let start = |config: &distribution::Config| Distribution::new(home, config.clone(), environment.clone());
+    let distribution = settings.distribution.as_ref().map(start);
     let lanes = links.config.shard_lanes.get();
-    let frames = Arc::new(PushedFrames::new(router.clone(), lanes, processes.clone()));
-    let config = peering::Config { processes: processes.is_some(), ..links.config.clone() };
+    let frames = PushedFrames::new(router.clone(), lanes, processes.clone(), distribution.clone());
+    let frames = Arc::new(frames);
+    let (has_processes, mail) = (processes.is_some(), distribution.is_some());
+    let config = peering::Config { processes: has_processes, mail, ..links.config.clone() };
     let peering = Peering::start(
         config,
         local,
@@ -90,7 +112,18 @@ pub(super) async fn open_peering(
         frames,
         environment.clone(),
     );
-    Ok(Way { peering: peering.await?, processes })
+    Ok(Way { peering: peering.await?, processes, distribution })
+}
+
+/// Names in the cluster, for the processes of this node.
+pub(super) fn cluster_names(
+    distribution: Option<&Distribution>,
+    router: &Router,
+    council: &Council,
+    operator: &Operator,
+) -> Option<ClusterNames> {
+    let books = Books { known: council.system.known(), council: operator.way_to_council() };
+    Some(ClusterNames::new(distribution?.clone(), router.clone(), books))
 }
 
 /// Makes reports of a node.

@@ -2,30 +2,84 @@
 
 use std::fmt;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::ExitReason;
 
 /// Where the answer to a call goes. A handler that drops it without an answer fails the call.
+///
+/// It travels in messages to processes of other nodes, if the answer is one that can be sent back.
 pub struct Reply<T> {
-    answer: oneshot::Sender<T>,
+    /// `None` when it has travelled to another node. A message is only lent to what encodes it, so this is behind a lock.
+    place: Mutex<Option<Place<T>>>,
+}
+
+/// Where the caller waits.
+enum Place<T> {
+    Here(Waiting<T>),
+    There(Box<dyn Return<T>>),
+}
+
+/// The end of a call on this node: an answer, or why there will be none.
+pub(super) type Waiting<T> = oneshot::Sender<Result<T, CallError>>;
+
+/// What a caller waits at.
+pub(super) type Answered<T> = oneshot::Receiver<Result<T, CallError>>;
+
+/// The way back to a caller on another node. Dropping it tells the caller that there is no answer.
+pub(super) trait Return<T>: Send {
+    /// Whether the caller can still be reached.
+    fn send(self: Box<Self>, answer: T) -> bool;
+
+    fn is_abandoned(&self) -> bool;
 }
 
 impl<T> Reply<T> {
-    pub(super) fn new() -> (Self, oneshot::Receiver<T>) {
-        let (answer, answered) = oneshot::channel();
-        (Self { answer }, answered)
+    pub(super) fn new() -> (Self, Answered<T>) {
+        let (waiting, answered) = oneshot::channel();
+        (Self::to(Place::Here(waiting)), answered)
     }
 
-    /// Answers. Whether the caller still waits.
+    pub(super) fn there(way: Box<dyn Return<T>>) -> Self {
+        Self::to(Place::There(way))
+    }
+
+    fn to(place: Place<T>) -> Self {
+        Self { place: Mutex::new(Some(place)) }
+    }
+
+    /// It leaves this node, or is to be failed: what is left behind does nothing any more. `None` if it has left before.
+    pub(super) fn leave(&self) -> Option<Self> {
+        self.place.lock().take().map(Self::to)
+    }
+
+    /// Answers. Whether the caller still waits, as far as is known here: one on another node may have given up.
     pub fn send(self, answer: T) -> bool {
-        self.answer.send(answer).is_ok()
+        match self.place.into_inner() {
+            Some(Place::Here(waiting)) => waiting.send(Ok(answer)).is_ok(),
+            Some(Place::There(way)) => way.send(answer),
+            None => false,
+        }
     }
 
-    /// Whether nobody waits any more, so that an answer is not worth its work.
+    /// There will be no answer, and this is why.
+    pub(super) fn fail(self, why: CallError) {
+        if let Some(Place::Here(waiting)) = self.place.into_inner() {
+            // A caller that gave up does not want to know.
+            let _ = waiting.send(Err(why));
+        }
+    }
+
+    /// Whether nobody waits any more, so that an answer is not worth its work. That a caller on another node gave up is known a little
+    /// later; if the place for the answer was passed on from there to a third node, it is known when those two part.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
-        self.answer.is_closed()
+        match &*self.place.lock() {
+            Some(Place::Here(waiting)) => waiting.is_closed(),
+            Some(Place::There(way)) => way.is_abandoned(),
+            None => true,
+        }
     }
 }
 
@@ -42,12 +96,18 @@ pub enum CastError {
     /// There is no such process any more, or it is about to end.
     #[error("the process does not run (noproc)")]
     NoProc,
-    /// Its mailbox is full. Send less, or later.
+    /// Its mailbox is full, or what waits to be sent to its node. Send less, or later.
     #[error("the mailbox is full; try again later")]
     Full,
-    /// The message is heavier than the whole mailbox may be.
+    /// The message is heavier than the whole mailbox may be, or than what may travel between nodes.
     #[error("the message is heavier than the mailbox may ever hold")]
     TooLarge,
+    /// Its node is not connected. The process may run on.
+    #[error("the node of the process is not connected (noconnection)")]
+    NoConnection,
+    /// The message cannot be encoded for another node. Change its type.
+    #[error("the message cannot be sent to another node")]
+    NotPortable,
 }
 
 /// Why a call has no answer.
@@ -70,12 +130,28 @@ pub enum CallError {
     /// The process called itself, and would wait for its own answer. The message was not sent.
     #[error("a process cannot wait for its own answer")]
     CallingSelf,
-    /// Its mailbox is full. The message was not sent.
+    /// Its mailbox is full, or what waits to be sent to its node. It will not do what was asked.
     #[error("the mailbox is full; try again later")]
     Full,
-    /// The message is heavier than the whole mailbox may be. It was not sent.
+    /// The message is heavier than the whole mailbox may be, or than what may travel between nodes. It will not do what was asked.
     #[error("the message is heavier than the mailbox may ever hold")]
     TooLarge,
+    /// Its node is not connected, or was lost before the answer came. It may still do what was asked.
+    #[error("the node of the process is not connected (noconnection); it may still do what was asked")]
+    NoConnection,
+    /// The message or its answer cannot be encoded for another node, or the process there takes other messages.
+    #[error("the message or its answer cannot be sent to another node")]
+    NotPortable,
+}
+
+impl CallError {
+    /// There is no way to the process, for this reason: nothing was sent.
+    pub(super) fn of_no_way(reason: &ExitReason) -> Self {
+        match reason {
+            ExitReason::NoProc => Self::NoProc,
+            _ => Self::NoConnection,
+        }
+    }
 }
 
 impl From<CastError> for CallError {
@@ -84,6 +160,8 @@ impl From<CastError> for CallError {
             CastError::NoProc => Self::NoProc,
             CastError::Full => Self::Full,
             CastError::TooLarge => Self::TooLarge,
+            CastError::NoConnection => Self::NoConnection,
+            CastError::NotPortable => Self::NotPortable,
         }
     }
 }

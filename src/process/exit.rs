@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 /// What is kept of the message of a panic or an error; the rest is cut off. Reasons travel to other nodes.
 const TEXT_BYTES_MAX: usize = 4096;
+/// What is left of a text on its way to another node: many may end at once, and none of the news may be lost.
+const TEXT_BYTES_TOLD_MAX: usize = 512;
 
 const NORMAL: &str = "normal";
 const SHUTDOWN: &str = "shutdown";
@@ -70,11 +72,17 @@ impl ExitReason {
     #[must_use]
     pub fn crashed(text: impl Into<String>) -> Self {
         let mut text = text.into();
-        if text.len() > TEXT_BYTES_MAX {
-            let end = (0..=TEXT_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at));
-            text.truncate(end.unwrap_or(0));
-        }
+        text.truncate(cut(&text, TEXT_BYTES_MAX).len());
         Self::Crashed(text)
+    }
+
+    /// As it is told to another node: cut to a bounded length, whoever made it.
+    pub(crate) fn for_the_way(&self) -> Self {
+        match self {
+            Self::Crashed(text) => Self::Crashed(cut(text, TEXT_BYTES_TOLD_MAX).to_owned()),
+            Self::ShutdownWith(text) => Self::ShutdownWith(cut(text, TEXT_BYTES_TOLD_MAX).to_owned()),
+            other => other.clone(),
+        }
     }
 
     /// The reason in the text that `ractor` carries with a graceful stop.
@@ -130,6 +138,12 @@ impl ExitReason {
     }
 }
 
+/// The beginning of a text, with whole letters.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    let end = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,5 +186,15 @@ mod tests {
             panic!("it is a crash");
         };
         assert_eq!(text, "ü".repeat(TEXT_BYTES_MAX / 2));
+    }
+
+    #[test]
+    fn every_text_is_cut_for_the_way_to_another_node() {
+        let (long, short) = ("ü".repeat(TEXT_BYTES_MAX), "ü".repeat(TEXT_BYTES_TOLD_MAX / 2));
+        for reason in [ExitReason::ShutdownWith, ExitReason::Crashed] {
+            assert_eq!(reason(long.clone()).for_the_way(), reason(short.clone()));
+            assert_eq!(reason("moved".to_owned()).for_the_way(), reason("moved".to_owned()));
+        }
+        assert_eq!(ExitReason::Killed.for_the_way(), ExitReason::Killed);
     }
 }

@@ -56,7 +56,10 @@ pub(super) async fn start<A: Actor>(
     match started {
         Ok((_, task)) => Ok((process, task)),
         // `ractor` does not know who killed it, or why.
-        Err(error) => Err(process.inner().life().exit().map_or(error, ExitReason::into_start)),
+        Err(error) => {
+            let exit = process.here().and_then(|inner| inner.life().exit());
+            Err(exit.map_or(error, ExitReason::into_start))
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    ExitReason, ProcessId,
+    CallError, ExitReason, ProcessId,
     link::{self, Peer},
 };
 
@@ -42,7 +42,19 @@ pub(super) struct Life {
 
 enum State {
     Alive(Alive),
-    Dead(ExitReason),
+    Dead(ExitReason, End),
+}
+
+/// What is known of an end. A process may well die *of* `noproc` or `noconnection`, if it was linked; that is another thing than
+/// that nobody knows what it died of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It ended, for its reason.
+    Died,
+    /// There was no such process when its node was asked.
+    Missing,
+    /// Its node cannot be reached.
+    Unreachable,
 }
 
 #[derive(Default)]
@@ -74,13 +86,13 @@ impl Life {
     pub(super) fn exit(&self) -> Option<ExitReason> {
         match &*self.state.lock() {
             State::Alive(_) => None,
-            State::Dead(reason) => Some(reason.clone()),
+            State::Dead(reason, _) => Some(reason.clone()),
         }
     }
 
     /// Whether it has ended. Those who asked for a notice of that may not have it yet.
     pub(super) fn has_ended(&self) -> bool {
-        matches!(&*self.state.lock(), State::Dead(_))
+        matches!(&*self.state.lock(), State::Dead(..))
     }
 
     /// It will end for this reason.
@@ -99,22 +111,41 @@ impl Life {
 
     /// It has ended in good order.
     pub(super) fn end_well(&self) -> Option<Mourners> {
-        self.end(|alive| alive.verdict.or(alive.asked).unwrap_or(ExitReason::Normal))
+        self.end(End::Died, |alive| alive.verdict.or(alive.asked).unwrap_or(ExitReason::Normal))
     }
 
     /// It has ended, and if nobody said why, it was killed.
     pub(super) fn end_anyhow(&self) -> Option<Mourners> {
-        self.end(|alive| alive.verdict.unwrap_or(ExitReason::Killed))
+        self.end(End::Died, |alive| alive.verdict.unwrap_or(ExitReason::Killed))
+    }
+
+    /// It has ended on its own node, for this reason; `None`: there is no such process there.
+    pub(super) fn end_elsewhere(&self, reason: Option<ExitReason>) -> Option<Mourners> {
+        let end = if reason.is_some() { End::Died } else { End::Missing };
+        self.end(end, |_| reason.unwrap_or(ExitReason::NoProc))
+    }
+
+    /// Its node cannot be reached any more.
+    pub(super) fn lose(&self) -> Option<Mourners> {
+        self.end(End::Unreachable, |_| ExitReason::NoConnection)
+    }
+
+    /// Whether nobody has asked to be told.
+    pub(super) fn is_unwatched(&self) -> bool {
+        match &*self.state.lock() {
+            State::Alive(alive) => alive.notices.is_empty() && alive.links.is_empty(),
+            State::Dead(..) => true,
+        }
     }
 
     /// Only the first end counts.
-    fn end(&self, reason: impl FnOnce(Alive) -> ExitReason) -> Option<Mourners> {
+    fn end(&self, end: End, reason: impl FnOnce(Alive) -> ExitReason) -> Option<Mourners> {
         let mut state = self.state.lock();
         let State::Alive(alive) = &mut *state else { return None };
         let mut alive = std::mem::take(alive);
         let (notices, links) = (std::mem::take(&mut alive.notices), std::mem::take(&mut alive.links));
         let reason = reason(alive);
-        *state = State::Dead(reason.clone());
+        *state = State::Dead(reason.clone(), end);
         drop(state);
         self.over.notify_waiters();
         self.turned.notify_waiters();
@@ -135,7 +166,7 @@ impl Life {
     pub(super) fn unwatch(&self, id: NoticeId) -> bool {
         let notice = match &mut *self.state.lock() {
             State::Alive(alive) => alive.notices.remove(&id),
-            State::Dead(_) => None,
+            State::Dead(..) => None,
         };
         // It holds references to another process, so it is not dropped under the lock.
         notice.is_some()
@@ -145,10 +176,27 @@ impl Life {
     pub(super) fn link(&self, peer: Arc<dyn Peer>) -> Result<(), ExitReason> {
         let replaced = match &mut *self.state.lock() {
             State::Alive(alive) => alive.links.insert(peer.id(), peer),
-            State::Dead(reason) => return Err(reason.clone()),
+            State::Dead(reason, _) => return Err(reason.clone()),
         };
         drop(replaced);
         Ok(())
+    }
+
+    /// What somebody hears who asks after the end.
+    pub(super) fn afterwards(&self) -> ExitReason {
+        match &*self.state.lock() {
+            State::Dead(_, End::Unreachable) => ExitReason::NoConnection,
+            _ => ExitReason::NoProc,
+        }
+    }
+
+    /// What a caller hears that waited for an answer when it ended for this reason.
+    pub(super) fn without_answer(&self, reason: ExitReason) -> CallError {
+        match &*self.state.lock() {
+            State::Dead(_, End::Missing) => CallError::NoProc,
+            State::Dead(_, End::Unreachable) => CallError::NoConnection,
+            _ => CallError::Died(reason),
+        }
     }
 
     /// The end of that peer is no signal to it any more. Whether it would have been: whoever takes a link away because the peer has
@@ -156,7 +204,7 @@ impl Life {
     pub(super) fn unlink(&self, peer: ProcessId) -> bool {
         let removed = match &mut *self.state.lock() {
             State::Alive(alive) => alive.links.remove(&peer),
-            State::Dead(_) => None,
+            State::Dead(..) => None,
         };
         removed.is_some()
     }

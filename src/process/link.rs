@@ -33,7 +33,7 @@ pub(super) fn link(one: &Arc<dyn Peer>, other: &Arc<dyn Peer>) {
     if other.life().link(Arc::clone(one)).is_err() {
         // A link from before: its signal is on its way.
         if !one.life().is_linked(other.id()) {
-            one.exit_signal(other.id(), &ExitReason::NoProc);
+            one.exit_signal(other.id(), &other.life().afterwards());
         }
         return;
     }

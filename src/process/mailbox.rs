@@ -194,7 +194,12 @@ impl<M> Queue<M> {
 
     /// Takes a message if there is room, or if older ones may be dropped for it.
     pub(super) fn try_push(&self, message: M) -> Result<(), Rejected<M>> {
-        let weight = (self.rules.weigh)(&message);
+        self.try_push_heavy(message, 0)
+    }
+
+    /// As `try_push`, with a message that weighs so much at least.
+    pub(super) fn try_push_heavy(&self, message: M, bytes: usize) -> Result<(), Rejected<M>> {
+        let weight = (self.rules.weigh)(&message).max(bytes);
         self.count_refused(self.push_now(message, weight))
     }
 

@@ -39,6 +39,9 @@ pub enum MonitorError {
     /// There are as many as the process may have. End one of them, or handle the messages of those that told.
     #[error("the process has as many monitors as it may have")]
     TooMany,
+    /// A process watches others from its own node: send it the reference.
+    #[error("the process that is to be told lives on another node")]
+    Elsewhere,
 }
 
 /// A monitor that was set. Dropping it changes nothing: the message still comes.
@@ -85,13 +88,15 @@ where
     M: Send + 'static,
     N: Send + 'static,
 {
-    let permit = observer.inner().permit_monitor().ok_or(MonitorError::TooMany)?;
-    let id = observer.inner().next_monitor();
+    let observer = observer.here().ok_or(MonitorError::Elsewhere)?;
+    let permit = observer.permit_monitor().ok_or(MonitorError::TooMany)?;
+    let (id, peer) = (observer.next_monitor(), target.peer());
+    let nobody: Weak<dyn Peer> = Weak::<Inner<N>>::new();
     let vigil = Arc::new(Vigil {
         id,
         process: target.id(),
-        target: Arc::downgrade(&target.peer()),
-        observer: Arc::downgrade(observer.inner()),
+        target: peer.as_ref().map_or(nobody, Arc::downgrade),
+        observer: Arc::downgrade(observer),
         state: Mutex::new(State {
             stage: Stage::Waiting(message),
             permit: Some(permit),
@@ -100,9 +105,13 @@ where
         }),
     });
     let tells = Arc::clone(&vigil);
-    match target.inner().life().watch(Box::new(move |reason| tells.tell(reason))) {
-        Some(notice) => vigil.end_with_observer(notice),
-        None => vigil.tell(&ExitReason::NoProc),
+    match peer {
+        Ok(target) => match target.life().watch(Box::new(move |reason| tells.tell(reason))) {
+            Some(notice) => vigil.end_with_observer(notice),
+            None => vigil.tell(&target.life().afterwards()),
+        },
+        // Of a process of another node that is known to be gone, or whose node is.
+        Err(reason) => vigil.tell(&reason),
     }
     Ok(Monitor { id, watch: vigil })
 }

@@ -10,7 +10,12 @@ use std::{any::Any, fmt, hash::BuildHasher, sync::Arc};
 use parking_lot::RwLock;
 use playhouse_cluster::collections::{Hasher, Map};
 
-use super::{Process, ProcessId, life::NoticeId, link::Peer, reference::Inner};
+use super::{
+    Process, ProcessId,
+    life::NoticeId,
+    link::Peer,
+    reference::{Inner, as_peer},
+};
 
 /// How many tables share the names, so that those who look do not wait for each other.
 const PARTS: usize = 32;
@@ -84,6 +89,9 @@ pub enum RegisterError {
     /// The process has ended.
     #[error("the process does not run (noproc)")]
     NoProc,
+    /// The process lives on another node. Register it there, or give it a name in the whole cluster.
+    #[error("the process lives on another node")]
+    Elsewhere,
     /// There are as many names as there may be.
     #[error("there are as many names as there may be")]
     TooMany,
@@ -115,6 +123,7 @@ impl Names {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
             return Err(RegisterError::Length);
         }
+        let process = process.here().ok_or(RegisterError::Elsewhere)?;
         let name: Arc<str> = name.into();
         let mut part = self.table.part(&name).write();
         match part.get(&name) {
@@ -159,16 +168,17 @@ impl Names {
     }
 
     /// What is kept for a name; `None` if the process has ended.
-    fn named<M: Send + 'static>(&self, name: &Arc<str>, process: &Process<M>) -> Option<Named> {
-        let (table, id, freed) = (Arc::downgrade(&self.table), process.id(), Arc::clone(name));
+    fn named<M: Send + 'static>(&self, name: &Arc<str>, process: &Arc<Inner<M>>) -> Option<Named> {
+        let peer = as_peer(process);
+        let (table, id, freed) = (Arc::downgrade(&self.table), peer.id(), Arc::clone(name));
         let free = move |_: &_| {
             if let Some(table) = table.upgrade() {
                 table.free(&freed, id);
             }
         };
-        let notice = process.inner().life().watch(Box::new(free))?;
-        let inner: Arc<Inner<M>> = Arc::clone(process.inner());
-        Some(Named { id, process: inner, peer: process.peer(), notice })
+        let notice = peer.life().watch(Box::new(free))?;
+        let inner: Arc<Inner<M>> = Arc::clone(process);
+        Some(Named { id, process: inner, peer, notice })
     }
 }
 

@@ -1,4 +1,4 @@
-//! References to processes: what one sends to, watches and ends.
+//! References to processes: what one sends to, watches and ends, on this node or another.
 
 use std::{
     any::Any,
@@ -13,27 +13,18 @@ use std::{
 
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRef};
-use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     CallError, CastError, Down, Exit, ExitReason, Mailbox, MailboxStats, Monitor, MonitorError, MonitorId,
-    Policy, Reply, Timer, TimerError,
+    Policy, ProcessId, Reply, Timer, TimerError,
+    call::Answered,
+    distribution::far::{Far, Order},
     life::{Life, Mourners, contain},
     link::{self, Peer},
     mailbox::{Asked, Queue, Rejected, Taken},
     monitor, timer,
 };
-
-/// Names a process on its node, for as long as the node runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ProcessId(u64);
-
-impl fmt::Display for ProcessId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What `ractor` is told for each message: there is one.
 pub(super) struct Token;
@@ -81,6 +72,11 @@ impl<M: Send + 'static> Inner<M> {
         &self.life
     }
 
+    /// Puts a message of at least so many bytes in the mailbox, if there is room now.
+    pub(super) fn try_take(&self, message: M, bytes: usize) -> Result<(), CastError> {
+        self.queue.try_push_heavy(message, bytes).map_err(CastError::from)
+    }
+
     /// What is to be done about a token.
     pub(super) fn take(&self) -> Taken<M> {
         self.queue.take()
@@ -111,6 +107,14 @@ impl<M: Send + 'static> Inner<M> {
         let trap = self.trap.lock().take();
         // It may hold a reference to anything, so it is not dropped under the lock.
         drop(trap);
+    }
+
+    fn trap_exit(&self, trap: Trap<M>) {
+        let replaced = self.trap.lock().replace(trap);
+        drop(replaced);
+        if self.life.has_ended() {
+            self.forget_trap();
+        }
     }
 
     /// Ends it at once, for this reason.
@@ -147,7 +151,7 @@ impl<M: Send + 'static> Inner<M> {
     }
 
     fn id(&self) -> ProcessId {
-        self.actor.get().map_or(ProcessId(0), |actor| ProcessId(actor.get_id().pid()))
+        ProcessId::here(self.actor.get().map_or(0, |actor| actor.get_id().pid()))
     }
 }
 
@@ -173,6 +177,9 @@ impl<M: Send + 'static> Peer for Inner<M> {
 }
 
 /// A reference to a process with a bounded mailbox. Cheap to clone; it does not keep the process alive.
+///
+/// The process may live on another node: then the reference came in a message, or from a group, a cluster-wide name or a remote
+/// spawn, and everything here means the same. What differs stands with each function.
 ///
 /// ```
 /// use std::time::Duration;
@@ -221,16 +228,39 @@ impl<M: Send + 'static> Peer for Inner<M> {
 /// # }
 /// ```
 pub struct Process<M> {
-    inner: Arc<Inner<M>>,
+    place: Place<M>,
+}
+
+/// Where it lives.
+pub(super) enum Place<M> {
+    Here(Arc<Inner<M>>),
+    There(Arc<Far<M>>),
 }
 
 impl<M: Send + 'static> Process<M> {
     pub(super) fn new(inner: Arc<Inner<M>>) -> Self {
-        Self { inner }
+        Self { place: Place::Here(inner) }
     }
 
-    pub(super) fn inner(&self) -> &Arc<Inner<M>> {
-        &self.inner
+    pub(super) fn there(far: Far<M>) -> Self {
+        Self { place: Place::There(Arc::new(far)) }
+    }
+
+    /// The process itself, if it lives on this node.
+    pub(super) fn here(&self) -> Option<&Arc<Inner<M>>> {
+        match &self.place {
+            Place::Here(inner) => Some(inner),
+            Place::There(_) => None,
+        }
+    }
+
+    /// As [`here`](Self::here), to be watched.
+    pub(super) fn peer_here(&self) -> Option<Arc<dyn Peer>> {
+        self.here().map(as_peer)
+    }
+
+    pub(super) fn place(&self) -> &Place<M> {
+        &self.place
     }
 
     /// The process whose handler runs here, given what `ractor` hands to its handlers.
@@ -240,14 +270,17 @@ impl<M: Send + 'static> Process<M> {
     #[must_use]
     pub fn of(myself: &ActorRef<M>) -> Option<Self> {
         let current = CURRENT.try_with(Arc::clone).ok()?;
-        let process = Self { inner: current.downcast::<Inner<M>>().ok()? };
-        (process.id() == ProcessId(myself.get_id().pid())).then_some(process)
+        let process = Self::new(current.downcast::<Inner<M>>().ok()?);
+        (process.id() == ProcessId::here(myself.get_id().pid())).then_some(process)
     }
 
     /// Which process this is.
     #[must_use]
     pub fn id(&self) -> ProcessId {
-        self.inner.id()
+        match &self.place {
+            Place::Here(inner) => inner.id(),
+            Place::There(far) => far.id(),
+        }
     }
 
     /// Sends a message. If the mailbox is full, what happens is its [`Policy`](super::Policy).
@@ -255,14 +288,19 @@ impl<M: Send + 'static> Process<M> {
     /// Messages of one sender are handled in the order in which they were sent. A process never waits for room in its own mailbox,
     /// which only itself could make: it is refused.
     ///
+    /// To another node, `Ok` says that the message waits to be sent, nothing more: a mailbox there that is full refuses it, whatever
+    /// its policy, and counts that.
+    ///
     /// # Errors
     ///
-    /// When the process has ended, and when the message was refused.
+    /// When the process has ended or its node is not connected, and when the message was refused.
     pub async fn cast(&self, message: M) -> Result<(), CastError> {
-        if self.inner.queue.policy() == Policy::Wait && self.is_current() {
-            return self.try_cast(message);
+        match &self.place {
+            Place::Here(inner) if inner.queue.policy() != Policy::Wait || !self.is_current() => {
+                inner.queue.push(message).await.map_err(CastError::from)
+            }
+            _ => self.try_cast(message),
         }
-        self.inner.queue.push(message).await.map_err(CastError::from)
     }
 
     /// Sends a message without waiting for room, whatever the policy.
@@ -271,14 +309,18 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// When the process has ended, and when there is no room.
     pub fn try_cast(&self, message: M) -> Result<(), CastError> {
-        self.inner.queue.try_push(message).map_err(CastError::from)
+        match &self.place {
+            Place::Here(inner) => inner.queue.try_push(message).map_err(CastError::from),
+            Place::There(far) => far.cast(&message),
+        }
     }
 
     /// Sends a message and waits for its answer, all within `timeout`.
     ///
     /// # Errors
     ///
-    /// At once when the process has ended or ends; when a handler returns without having kept the reply; otherwise at the deadline.
+    /// At once when the process has ended or ends, or the connection to its node; when a handler returns without having kept the
+    /// reply; otherwise at the deadline.
     pub async fn call<T>(
         &self,
         message: impl FnOnce(Reply<T>) -> M,
@@ -289,8 +331,13 @@ impl<M: Send + 'static> Process<M> {
         }
         let asked = async {
             let (reply, answered) = Reply::new();
-            self.cast(message(reply)).await?;
-            self.answer(answered).await
+            match &self.place {
+                Place::Here(inner) => {
+                    self.cast(message(reply)).await?;
+                    answer(&inner.life, answered).await
+                }
+                Place::There(far) => far.call(&message(reply), answered).await,
+            }
         };
         tokio::time::timeout(timeout, asked).await.unwrap_or(Err(CallError::Timeout))
     }
@@ -298,21 +345,10 @@ impl<M: Send + 'static> Process<M> {
     /// Whether this runs in one of its own handlers.
     fn is_current(&self) -> bool {
         let is_self = |current: &Arc<dyn Any + Send + Sync>| {
-            current.downcast_ref::<Inner<M>>().is_some_and(|inner| std::ptr::eq(inner, &*self.inner))
+            let current = current.downcast_ref::<Inner<M>>();
+            current.zip(self.here()).is_some_and(|(current, inner)| std::ptr::eq(current, &**inner))
         };
         CURRENT.try_with(is_self).unwrap_or(false)
-    }
-
-    async fn answer<T>(&self, mut answered: oneshot::Receiver<T>) -> Result<T, CallError> {
-        tokio::select! {
-            biased;
-            answer = &mut answered => match answer {
-                Ok(answer) => Ok(answer),
-                // Dropped: by a handler that goes on, or because the process ends.
-                Err(_) => Err(self.inner.life.after_turn().await.map_or(CallError::NoReply, CallError::Died)),
-            },
-            reason = self.ended() => answered.try_recv().map_err(|_| CallError::Died(reason)),
-        }
     }
 
     /// Sends a message after a time.
@@ -321,7 +357,7 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// # Errors
     ///
-    /// When as many timers run for this process as [may](Mailbox::timers_max).
+    /// When as many timers run for this process as [may](Mailbox::timers_max), and when it lives on another node.
     pub fn send_after(&self, after: Duration, message: M) -> Result<Timer, TimerError> {
         timer::send_after(self, after, message)
     }
@@ -330,9 +366,12 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// It is not counted as a message in the mailbox. If `message` panics, this process ends with that reason, as if its handler had.
     ///
+    /// When the other one lives on another node, the end of the connection to that node is its end, with the reason `noconnection`,
+    /// though it may run on.
+    ///
     /// # Errors
     ///
-    /// When this process has as many monitors as it [may](Mailbox::monitors_max).
+    /// When this process has as many monitors as it [may](Mailbox::monitors_max), and when *this* one lives on another node.
     pub fn monitor<N: Send + 'static>(
         &self,
         target: &Process<N>,
@@ -344,69 +383,139 @@ impl<M: Send + 'static> Process<M> {
     /// Links this process and another one: when one ends, for a reason other than `normal`, the other one is killed with
     /// the same reason, unless it [traps exits](Self::trap_exit).
     ///
-    /// If one of them has ended already, the other one gets `noproc`.
+    /// If one of them has ended already, the other one gets `noproc`. Between two nodes, the end of their connection ends both, with
+    /// `noconnection`. Two processes of other nodes are linked there: nothing happens if this node reaches neither of them.
     pub fn link<N: Send + 'static>(&self, other: &Process<N>) {
-        link::link(&self.peer(), &other.peer());
+        match (&self.place, &other.place) {
+            (Place::Here(one), Place::Here(other)) => link::link(&as_peer(one), &as_peer(other)),
+            (Place::Here(one), Place::There(far)) => far.link(&as_peer(one)),
+            (Place::There(far), Place::Here(other)) => far.link(&as_peer(other)),
+            (Place::There(one), Place::There(far)) => {
+                // The other one finds out whether its node reaches the first.
+                if !one.order(&Order::Link(far.id())) {
+                    far.order(&Order::Link(one.id()));
+                }
+            }
+        }
     }
 
     /// Takes the link back.
     pub fn unlink<N: Send + 'static>(&self, other: &Process<N>) {
-        link::unlink(&*self.inner, &*other.inner);
+        match (&self.place, &other.place) {
+            (Place::Here(one), Place::Here(other)) => link::unlink(&**one, &**other),
+            (Place::Here(one), Place::There(far)) => far.unlink(&**one),
+            (Place::There(far), Place::Here(other)) => far.unlink(&**other),
+            (Place::There(one), Place::There(other)) => {
+                one.order(&Order::Unlink(other.id()));
+            }
+        }
     }
 
     /// From now on, the end of a linked process is a message to this one, whatever the reason. It is not counted.
     ///
     /// If `message` panics, this process ends with that reason, as if its handler had.
+    ///
+    /// A process decides this on its own node: asked of a process of another node, it changes nothing, which the log says.
     pub fn trap_exit(&self, message: impl Fn(Exit) -> M + Send + Sync + 'static) {
-        let replaced = self.inner.trap.lock().replace(Arc::new(message));
-        drop(replaced);
-        if self.inner.life.has_ended() {
-            self.inner.forget_trap();
+        match &self.place {
+            Place::Here(inner) => inner.trap_exit(Arc::new(message)),
+            Place::There(far) => {
+                tracing::error!(process = %far.id(), "a process of another node cannot be made to trap exits");
+            }
         }
     }
 
     /// Asks it to stop with this reason, after the message that it is handling. Messages that wait are lost.
     pub fn stop(&self, reason: ExitReason) {
-        self.inner.life.ask(reason.clone());
-        self.inner.actor().stop(reason.stop_text());
+        match &self.place {
+            Place::Here(inner) => {
+                inner.life.ask(reason.clone());
+                inner.actor().stop(reason.stop_text());
+            }
+            Place::There(far) => {
+                far.order(&Order::Stop(reason));
+            }
+        }
     }
 
     /// Ends it at once, at the next point where it waits. `post_stop` does not run.
     pub fn kill(&self) {
-        self.inner.actor().kill();
+        match &self.place {
+            Place::Here(inner) => inner.actor().kill(),
+            Place::There(far) => {
+                far.order(&Order::Kill);
+            }
+        }
     }
 
     /// Lets it handle the messages that wait, and then stop with `normal`. New ones are refused; notices of monitors and links come
     /// in until the last message is handled.
     pub fn drain(&self) {
-        self.inner.queue.drain();
+        match &self.place {
+            Place::Here(inner) => inner.queue.drain(),
+            Place::There(far) => {
+                far.order(&Order::Drain);
+            }
+        }
     }
 
-    /// Waits until its handlers have ended, and says why.
+    /// Waits until its handlers have ended, and says why. Of a process of another node that had ended before, `noproc` is all that
+    /// is known.
     pub async fn ended(&self) -> ExitReason {
-        self.inner.life.ended().await
+        match &self.place {
+            Place::Here(inner) => inner.life.ended().await,
+            Place::There(far) => far.ended().await,
+        }
     }
 
-    /// Whether it has not ended.
+    /// Whether it has not ended. Of a process of another node: whether that start of the node is connected and nobody here has heard
+    /// of its end; [`ended`](Self::ended) asks.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.inner.life.exit().is_none()
+        match &self.place {
+            Place::Here(inner) => inner.life.exit().is_none(),
+            Place::There(far) => far.is_reachable(),
+        }
     }
 
-    /// How full its mailbox is, and what became of messages that it could not keep.
+    /// How full its mailbox is, and what became of messages that it could not keep. Only its own node knows: all zero elsewhere.
     #[must_use]
     pub fn mailbox(&self) -> MailboxStats {
-        self.inner.queue.stats()
+        self.here().map(|inner| inner.queue.stats()).unwrap_or_default()
     }
 
-    /// The actor behind it, for `ractor`'s supervision.
+    /// The actor behind it, for `ractor`'s supervision; `None` if it lives on another node.
     #[must_use]
-    pub fn cell(&self) -> ActorCell {
-        self.inner.actor().get_cell()
+    pub fn cell(&self) -> Option<ActorCell> {
+        self.here().map(|inner| inner.actor().get_cell())
     }
 
-    pub(super) fn peer(&self) -> Arc<dyn Peer> {
-        Arc::<Inner<M>>::clone(&self.inner)
+    /// Where its end can be watched; why not, if that is known.
+    pub(super) fn peer(&self) -> Result<Arc<dyn Peer>, ExitReason> {
+        match &self.place {
+            Place::Here(inner) => Ok(as_peer(inner)),
+            Place::There(far) => far.peer(),
+        }
+    }
+}
+
+pub(super) fn as_peer<M: Send + 'static>(inner: &Arc<Inner<M>>) -> Arc<dyn Peer> {
+    Arc::<Inner<M>>::clone(inner)
+}
+
+/// Waits for an answer, or for the end of the process that would give it.
+pub(super) async fn answer<T>(life: &Life, mut answered: Answered<T>) -> Result<T, CallError> {
+    tokio::select! {
+        biased;
+        answer = &mut answered => match answer {
+            Ok(answer) => answer,
+            // Dropped: by a handler that goes on, or because the process ends.
+            Err(_) => {
+                let reason = life.after_turn().await;
+                Err(reason.map_or(CallError::NoReply, |reason| life.without_answer(reason)))
+            }
+        },
+        reason = life.ended() => answered.try_recv().unwrap_or_else(|_| Err(life.without_answer(reason))),
     }
 }
 
@@ -420,7 +529,11 @@ pub(super) fn run_as<M: Send + 'static, F: Future>(
 
 impl<M> Clone for Process<M> {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        let place = match &self.place {
+            Place::Here(inner) => Place::Here(Arc::clone(inner)),
+            Place::There(far) => Place::There(Arc::clone(far)),
+        };
+        Self { place }
     }
 }
 
@@ -434,7 +547,7 @@ impl<M: Send + 'static> Eq for Process<M> {}
 
 impl<M: Send + 'static> fmt::Debug for Process<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Process").field(&self.id().0).finish()
+        write!(f, "Process({})", self.id())
     }
 }
 

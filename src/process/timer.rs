@@ -15,6 +15,9 @@ pub enum TimerError {
     /// As many run for the process as may. Cancel one of them, or wait.
     #[error("the process has as many timers as it may have")]
     TooMany,
+    /// The process lives on another node, which has its timers.
+    #[error("the process lives on another node")]
+    Elsewhere,
 }
 
 /// A message that will be sent. Dropping this changes nothing.
@@ -42,7 +45,8 @@ pub(super) fn send_after<M: Send + 'static>(
     after: Duration,
     message: M,
 ) -> Result<Timer, TimerError> {
-    let permit = process.inner().permit_timer().ok_or(TimerError::TooMany)?;
+    let process_here = process.here().ok_or(TimerError::Elsewhere)?;
+    let permit = process_here.permit_timer().ok_or(TimerError::TooMany)?;
     let pending: Pending = Arc::new(Mutex::new(Some(permit)));
     let (process, fires) = (process.clone(), Arc::clone(&pending));
     let task = spawn_here(async move {

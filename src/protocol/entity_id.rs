@@ -57,6 +57,12 @@ impl KindName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is a kind of the node's own, which nobody outside can see or call: its name begins with `internal-`.
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.0.starts_with("internal-")
+    }
 }
 
 impl TryFrom<CompactString> for KindName {

@@ -79,6 +79,8 @@ families! {
     link_bytes: IntCounterVec = "playhouse_link_bytes_total", Count, ["direction", "lane"], "Bytes on links, encryption included: `in` or `out`, by class of lane.";
     process_peers: IntGauge = "playhouse_process_peers", Count, [], "Peers whose remotable processes can be reached.";
     process_messages_dropped: IntCounter = "playhouse_process_messages_dropped_total", Count, [], "Replies and messages to processes of other nodes that were dropped because they are larger than `processes.message_bytes_max`.";
+    mail_peers: IntGauge = "playhouse_mail_peers", Count, [], "Peers whose bounded processes can be reached.";
+    mail_undelivered: IntCounter = "playhouse_mail_undelivered_total", Count, [], "Messages from other nodes that found no process, no room in its mailbox, or a process that takes other messages.";
     process_overflows: IntCounter = "playhouse_process_overflows_total", Count, [], "Sessions of processes that were closed because far more than `processes.answers_bytes_max` waited to be sent, or because the peer read nothing for 10 s.";
 
     // Store.

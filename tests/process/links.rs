@@ -128,7 +128,7 @@ async fn a_link_that_was_taken_back_while_the_other_one_dies_has_no_effect() {
         })
         .unwrap();
     crash(&one).await;
-    one.cell().wait(None).await.unwrap();
+    one.cell().unwrap().wait(None).await.unwrap();
     assert_eq!(heard(&observer).await, ["down boom"]);
     tokio::time::sleep(SECOND).await;
     assert!(other.is_alive());
@@ -148,7 +148,7 @@ async fn linking_once_more_while_the_other_one_dies_changes_nothing() {
         })
         .unwrap();
     crash(&one).await;
-    one.cell().wait(None).await.unwrap();
+    one.cell().unwrap().wait(None).await.unwrap();
     assert_eq!(heard(&other).await, ["exit boom"]);
 }
 
@@ -179,7 +179,7 @@ async fn a_trap_goes_with_its_process() {
     let process = listener().await;
     trap(&process);
     process.kill();
-    process.cell().wait(None).await.unwrap();
+    process.cell().unwrap().wait(None).await.unwrap();
     assert_eq!(Arc::strong_count(&kept), 1);
     trap(&process);
     assert_eq!(Arc::strong_count(&kept), 1, "it is too late for a trap");

@@ -145,7 +145,7 @@ async fn a_full_mailbox_that_drains_says_noproc_because_waiting_is_of_no_use() {
 async fn a_message_to_a_process_that_ractor_drains_is_taken_back() {
     let process = listener().await;
     let _go = busy(&process).await;
-    process.cell().drain().unwrap();
+    process.cell().unwrap().drain().unwrap();
     assert_eq!(process.cast(Say::Word("late")).await, Err(CastError::NoProc));
     assert_eq!(process.mailbox(), MailboxStats::default());
 }

@@ -163,7 +163,7 @@ async fn a_monitor_goes_with_its_observer() {
         })
         .unwrap();
     observer.kill();
-    observer.cell().wait(None).await.unwrap();
+    observer.cell().unwrap().wait(None).await.unwrap();
     assert_eq!(Arc::strong_count(&kept), 1, "the target keeps what nobody will hear");
     assert!(target.is_alive());
 }
@@ -197,7 +197,7 @@ async fn ended_while_the_target_dies(end: fn(&Monitor) -> bool) {
         .unwrap();
     monitor.set(observer.monitor(&target, Say::Down).unwrap()).unwrap();
     crash(&target).await;
-    target.cell().wait(None).await.unwrap();
+    target.cell().unwrap().wait(None).await.unwrap();
     assert!(ended.load(SeqCst), "its message was not sent");
     assert_eq!(heard(&observer).await, ["down boom"], "only the first one told");
 }
@@ -224,7 +224,7 @@ async fn a_monitor_can_be_ended_by_the_making_of_its_own_message() {
     };
     monitor.set(observer.monitor(&target, message).unwrap()).unwrap();
     crash(&target).await;
-    target.cell().wait(None).await.unwrap();
+    target.cell().unwrap().wait(None).await.unwrap();
     assert!(heard(&observer).await.is_empty());
 }
 

@@ -139,7 +139,7 @@ async fn a_child_that_registers_itself_has_its_name_again_after_each_restart() {
             }
             _ => clerk.stop(ExitReason::Normal),
         }
-        clerk.cell().wait(Some(Duration::from_secs(60))).await.unwrap();
+        clerk.cell().unwrap().wait(Some(Duration::from_secs(60))).await.unwrap();
         // A request can arrive when the supervisor has just looked for ends; the next one finds them handled.
         supervisor.count_children().await.unwrap();
     }
@@ -163,7 +163,7 @@ async fn a_name_is_free_when_a_monitor_tells_of_the_end() {
         .unwrap();
     names.register("a", &first).unwrap();
     crash(&first).await;
-    first.cell().wait(None).await.unwrap();
+    first.cell().unwrap().wait(None).await.unwrap();
     assert_eq!(*found.lock().unwrap(), Some(((None, 0, false), Ok(()))));
     assert_eq!(names.whereis("a"), Some(second), "and the end of the first one does not take it away");
     assert_eq!(heard(&observer).await, ["down boom"]);
@@ -191,7 +191,7 @@ async fn a_name_is_free_although_a_monitor_panicked() {
     observer.monitor(&first, |_| -> Say { panic!("boom") }).unwrap();
     names.register("a", &first).unwrap();
     crash(&first).await;
-    first.cell().wait(None).await.unwrap();
+    first.cell().unwrap().wait(None).await.unwrap();
     assert!(names.registered().is_empty());
     names.register("a", &second).unwrap();
 }

@@ -22,7 +22,7 @@ async fn process(supervisor: &SupervisorRef) -> Process<Say> {
 
 /// Waits until the actor is gone, so that its supervisor knows.
 async fn gone(process: &Process<Say>) {
-    process.cell().wait(None).await.unwrap();
+    process.cell().unwrap().wait(None).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

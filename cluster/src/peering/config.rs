@@ -27,6 +27,8 @@ pub struct Config {
     /// Whether there is a [`Lane::Processes`](super::Lane::Processes) to each peer that has it, too. Not for several nodes in
     /// one process: see [`processes`](super::processes).
     pub processes: bool,
+    /// Whether there is a [`Lane::Mail`](super::Lane::Mail) to each peer that has it, too.
+    pub mail: bool,
 
     /// How long a connection may take to be opened and to prove itself.
     pub handshake_timeout: Duration,
@@ -79,6 +81,7 @@ impl Default for Config {
             encryption: Encryption::On,
             shard_lanes: NonZeroU8::new(2).expect("two is not zero"),
             processes: false,
+            mail: false,
             handshake_timeout: Duration::from_secs(5),
             hello_bytes_max: 1024,
             half_open_max: 128,

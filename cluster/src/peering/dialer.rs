@@ -141,8 +141,8 @@ impl<'a> Target<'a> {
             () = control.closed() => return false,
             () = control.pulse.answered() => {}
         }
-        let has_processes = self.link.dials_processes_to(control.peer().raft_id);
-        let lanes = Lane::others(self.link.config.shard_lanes.get(), has_processes);
+        let shared = self.link.shared_lanes_to(control.peer().raft_id);
+        let lanes = Lane::others(self.link.config.shard_lanes.get(), shared);
         let kept = join_all(lanes.map(|lane| self.keep(lane, control)));
         tokio::select! {
             biased;
@@ -181,7 +181,7 @@ impl<'a> Target<'a> {
             () = session.pulse.answered() => session.closed().await,
         }
         let lived = self.link.environment.now() - opened;
-        session.lane() != Lane::Processes || lived >= self.link.config.redial_max
+        !session.lane().is_shared() || lived >= self.link.config.redial_max
     }
 
     async fn dial(&self, lane: Lane, control: Option<&Session>) -> Result<Arc<Session>, HandshakeError> {

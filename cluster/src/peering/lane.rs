@@ -16,6 +16,9 @@ pub enum Lane {
     /// What processes say to each other. One connection per pair of nodes, in use in both directions: the node with the
     /// smaller Raft id dials it.
     Processes,
+    /// Messages, monitors and links between bounded processes. One connection per pair, dialed as that of
+    /// [`Processes`](Self::Processes).
+    Mail,
 }
 
 /// Lanes of one purpose, as they are counted.
@@ -31,11 +34,14 @@ pub enum LaneClass {
     Bulk,
     /// [`Lane::Processes`].
     Processes,
+    /// [`Lane::Mail`].
+    Mail,
 }
 
 impl LaneClass {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Control, Self::Consensus, Self::Shard, Self::Bulk, Self::Processes];
+    pub const ALL: [Self; 6] =
+        [Self::Control, Self::Consensus, Self::Shard, Self::Bulk, Self::Processes, Self::Mail];
 
     /// As it is written in metrics.
     #[must_use]
@@ -46,6 +52,7 @@ impl LaneClass {
             Self::Shard => "shard",
             Self::Bulk => "bulk",
             Self::Processes => "processes",
+            Self::Mail => "mail",
         }
     }
 }
@@ -60,17 +67,22 @@ impl Lane {
             Self::Shard(_) => LaneClass::Shard,
             Self::Bulk => LaneClass::Bulk,
             Self::Processes => LaneClass::Processes,
+            Self::Mail => LaneClass::Mail,
         }
     }
 
     /// Frames are pushed on it; on the others only requests go.
     pub(super) fn is_pushed(self) -> bool {
-        matches!(self, Self::Shard(_) | Self::Processes)
+        matches!(self, Self::Shard(_) | Self::Processes | Self::Mail)
+    }
+
+    /// One connection carries both directions, and what is said on it can end it again and again.
+    pub(super) fn is_shared(self) -> bool {
+        matches!(self, Self::Processes | Self::Mail)
     }
 
     /// Lanes that are dialed once the control lane is up.
-    pub(super) fn others(shard_lanes: u8, has_processes: bool) -> impl Iterator<Item = Self> {
-        let processes = has_processes.then_some(Self::Processes);
-        [Self::Consensus, Self::Bulk].into_iter().chain((0..shard_lanes).map(Self::Shard)).chain(processes)
+    pub(super) fn others(shard_lanes: u8, shared: impl Iterator<Item = Self>) -> impl Iterator<Item = Self> {
+        [Self::Consensus, Self::Bulk].into_iter().chain((0..shard_lanes).map(Self::Shard)).chain(shared)
     }
 }

@@ -147,7 +147,7 @@ impl Link {
             return Err(Refusal::OtherShards { here: self.local.shards, there: hello.shards });
         }
         let is_accepted = address.is_empty();
-        if lane == Lane::Processes && is_accepted && !self.takes_processes_from(hello.raft_id) {
+        if lane.is_shared() && is_accepted && !self.takes_from(lane, hello.raft_id) {
             return Err(Refusal::NoSuchLane);
         }
         self.table.admit(&Wish {
@@ -160,14 +160,23 @@ impl Link {
         })
     }
 
-    /// One end of each pair dials the lane of processes, so that there are never two.
-    fn takes_processes_from(&self, peer: RaftId) -> bool {
-        self.config.processes && peer < self.local.raft_id
+    /// One end of each pair dials a lane that both share, so that there are never two.
+    fn takes_from(&self, lane: Lane, peer: RaftId) -> bool {
+        self.has(lane) && peer < self.local.raft_id
     }
 
-    /// Whether this node dials the lane of processes to `peer`.
-    pub(super) fn dials_processes_to(&self, peer: RaftId) -> bool {
-        self.config.processes && self.local.raft_id < peer
+    /// Which lanes this node dials for itself and `peer`.
+    pub(super) fn shared_lanes_to(&self, peer: RaftId) -> impl Iterator<Item = Lane> {
+        let is_dialed = move |lane: &Lane| self.has(*lane) && self.local.raft_id < peer;
+        [Lane::Processes, Lane::Mail].into_iter().filter(is_dialed)
+    }
+
+    fn has(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Processes => self.config.processes,
+            Lane::Mail => self.config.mail,
+            Lane::Control | Lane::Consensus | Lane::Shard(_) | Lane::Bulk => true,
+        }
     }
 
     fn refuse(&self, refusal: Refusal) -> HandshakeError {

@@ -59,6 +59,10 @@ impl Outbox {
         }
     }
 
+    pub(super) fn body_bytes_max(&self) -> usize {
+        self.body_bytes_max
+    }
+
     /// Appends one frame, whose body `encode` appends to the buffer.
     pub(super) fn push(&self, kind: Kind, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), PushError> {
         let mut state = self.state.lock();

@@ -68,7 +68,7 @@ fn usual_bytes(lane: Lane) -> usize {
     match lane {
         Lane::Control => 8 << 10,
         Lane::Processes => 16 << 10,
-        Lane::Consensus | Lane::Shard(_) | Lane::Bulk => 128 << 10,
+        Lane::Consensus | Lane::Shard(_) | Lane::Bulk | Lane::Mail => 128 << 10,
     }
 }
 

@@ -18,7 +18,7 @@ pub trait Service: Send + Sync + 'static {
     fn receive(&self, from: &Arc<Peer>, request: Bytes) -> BoxFuture<'static, Result<Bytes, String>>;
 }
 
-/// Takes what was pushed on the shard lanes and on the lane of processes, at both ends: the dialer gets what the acceptor
+/// Takes what was pushed on the shard lanes and on the lanes of processes and of mail, at both ends: the dialer gets what the acceptor
 /// pushed and the other way round.
 ///
 /// For each session: `opened` once, then `frames` any number of times, then `closed` once. All are called from the tasks

@@ -116,6 +116,12 @@ impl Session {
         self.outbox.is_open()
     }
 
+    /// The largest frame that both ends take.
+    #[must_use]
+    pub fn frame_bytes_max(&self) -> usize {
+        self.outbox.body_bytes_max()
+    }
+
     /// Sends one frame, which `encode` appends to the send buffer (and does nothing else to it: other frames stand
     /// before). Frames of a session arrive in order and at most once.
     ///
@@ -127,6 +133,15 @@ impl Session {
     /// of the frame is sent then.
     pub fn push(&self, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), PushError> {
         self.outbox.push(Kind::Pushed, encode)
+    }
+
+    /// As [`push`](Self::push), but waits while the buffer is full: for one sender at a time, or their order is not known.
+    ///
+    /// # Errors
+    ///
+    /// When the session is closed, or the frame is larger than `frame_bytes_max` here or there.
+    pub async fn push_when_room(&self, encode: impl Fn(&mut Vec<u8>)) -> Result<(), PushError> {
+        self.outbox.push_when_room(Kind::Pushed, encode).await
     }
 
     /// Sends a request now; the future is the answer.

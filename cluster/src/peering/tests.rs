@@ -163,7 +163,8 @@ impl Node {
     /// Our sessions to `other`, if all lanes are up, at both ends.
     fn lanes_to(&self, other: RaftId) -> Option<Vec<u64>> {
         let link = self.peering.link();
-        let lanes = std::iter::once(Lane::Control).chain(Lane::others(link.config.shard_lanes.get(), false));
+        let lanes = std::iter::once(Lane::Control)
+            .chain(Lane::others(link.config.shard_lanes.get(), std::iter::empty()));
         let answered = |session: &Arc<Session>| session.pulse.silent_ms(link.now_ms()).is_some();
         lanes
             .map(|lane| link.table.dialed(other, lane).filter(answered).map(|session| session.id()))

@@ -8,7 +8,10 @@ use playhouse_cluster::{
     peering::{Lane, PushError, Session, ShardFrames, processes::Processes},
 };
 
-use crate::router::{Carrier, CarrierError, EntityLane, Remote, Router, Serving};
+use crate::{
+    process::Distribution,
+    router::{Carrier, CarrierError, EntityLane, Remote, Router, Serving},
+};
 
 /// What goes over one session.
 #[derive(Clone)]
@@ -17,10 +20,11 @@ enum End {
     Answering(Serving),
 }
 
-/// Hands frames of shard lanes to the router, and those of the lane of processes to it.
+/// Hands frames of shard lanes to the router, and those of the lanes of processes and of mail to them.
 pub(in crate::node) struct PushedFrames {
     router: Router,
     processes: Option<Processes>,
+    distribution: Option<Distribution>,
     /// How many shard lanes this node dials to each peer.
     lanes: u16,
     ends: Mutex<Map<u64, End>>,
@@ -43,13 +47,22 @@ impl Carrier for SessionCarrier {
 }
 
 impl PushedFrames {
-    pub(in crate::node) fn new(router: Router, lanes: u8, processes: Option<Processes>) -> Self {
-        Self { router, processes, lanes: u16::from(lanes), ends: Mutex::default() }
+    pub(in crate::node) fn new(
+        router: Router,
+        lanes: u8,
+        processes: Option<Processes>,
+        distribution: Option<Distribution>,
+    ) -> Self {
+        Self { router, processes, distribution, lanes: u16::from(lanes), ends: Mutex::default() }
     }
 
     /// Who takes what is pushed on that lane, if not the router.
-    fn processes_of(&self, session: &Session) -> Option<&Processes> {
-        self.processes.as_ref().filter(|_| session.lane() == Lane::Processes)
+    fn other(&self, session: &Session) -> Option<&dyn ShardFrames> {
+        match session.lane() {
+            Lane::Processes => self.processes.as_ref().map(|processes| processes as &dyn ShardFrames),
+            Lane::Mail => self.distribution.as_ref().map(|distribution| distribution as &dyn ShardFrames),
+            _ => None,
+        }
     }
 
     fn hear(&self, end: &End, frames: &mut dyn Iterator<Item = &[u8]>) -> Result<(), String> {
@@ -68,8 +81,8 @@ impl PushedFrames {
 
 impl ShardFrames for PushedFrames {
     fn opened(&self, session: &Arc<Session>) {
-        if let Some(processes) = self.processes_of(session) {
-            return processes.opened(session);
+        if let Some(other) = self.other(session) {
+            return other.opened(session);
         }
         let carrier = Arc::new(SessionCarrier(Arc::clone(session)));
         let end = match (session.is_dialer(), session.lane()) {
@@ -85,8 +98,8 @@ impl ShardFrames for PushedFrames {
     }
 
     fn frames(&self, session: &Arc<Session>, frames: &mut dyn Iterator<Item = &[u8]>) {
-        if let Some(processes) = self.processes_of(session) {
-            return processes.frames(session, frames);
+        if let Some(other) = self.other(session) {
+            return other.frames(session, frames);
         }
         let Some(end) = self.ends.lock().get(&session.id()).cloned() else { return };
         if let Err(error) = self.hear(&end, frames) {
@@ -96,8 +109,8 @@ impl ShardFrames for PushedFrames {
     }
 
     fn closed(&self, session: &Arc<Session>) {
-        if let Some(processes) = self.processes_of(session) {
-            return processes.closed(session);
+        if let Some(other) = self.other(session) {
+            return other.closed(session);
         }
         match self.ends.lock().remove(&session.id()) {
             Some(End::Asking { remote, .. }) => self.router.lane_closed(&remote),

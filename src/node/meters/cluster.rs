@@ -11,6 +11,7 @@ use prometheus::{IntCounter, IntGauge};
 
 use crate::{
     node::{NodeReport, Operator},
+    process::Distribution,
     router::Router,
     telemetry::Metrics,
 };
@@ -25,6 +26,7 @@ pub(super) struct ClusterMeters {
     /// It knows nothing any more when the node has stopped, so that this keeps no files open.
     pub(super) operator: Operator,
     pub(super) processes: Option<Processes>,
+    pub(super) distribution: Option<Distribution>,
     pub(super) router: Router,
     /// Two scrapes at once must not count twice.
     pub(super) turn: Arc<Mutex<()>>,
@@ -39,6 +41,10 @@ impl ClusterMeters {
             set(&self.metrics.process_peers, processes.peers().borrow().len());
             raise(&self.metrics.process_messages_dropped, processes.frames_dropped());
             raise(&self.metrics.process_overflows, processes.overflows());
+        }
+        if let Some(distribution) = &self.distribution {
+            set(&self.metrics.mail_peers, distribution.peers().borrow().len());
+            raise(&self.metrics.mail_undelivered, distribution.undelivered());
         }
         let Some(rooms) = self.operator.rooms() else { return };
         self.metrics.quorum_heard.set(i64::from(rooms.standing.hears_quorum()));

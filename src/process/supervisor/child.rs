@@ -235,8 +235,9 @@ where
         Box::pin(async move {
             let (actor, arguments) = make();
             let (process, task) = host::start(actor, arguments, mailbox, Some(supervisor)).await?;
-            let peer = Some(process.peer());
-            Ok((RunningChild { peer, ..RunningChild::new(process.cell(), process) }, task))
+            let (peer, cell) = (process.peer_here(), process.cell());
+            let cell = cell.expect("what is started here lives here");
+            Ok((RunningChild { peer, ..RunningChild::new(cell, process) }, task))
         })
     })
 }

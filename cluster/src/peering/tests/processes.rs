@@ -137,3 +137,26 @@ async fn a_lane_of_processes_that_ends_at_once_is_opened_less_and_less_often() {
 fn dialed_again(first: &Node, second: &Node) -> bool {
     dialed(first, second).is_some() && opened(second).is_some()
 }
+
+/// The lane of mail is shared as that of processes is, and neither needs the other.
+#[tokio::test]
+async fn one_end_dials_the_lane_of_mail_and_both_push_on_it() {
+    let with_mail = |raft_id| node(raft_id).with(|config| config.mail = true);
+    let (first, second) = pair(with_mail(1), with_mail(2)).await;
+    let dialed = |from: &Node, to: &Node| from.peering.link().table.dialed(to.id(), Lane::Mail);
+    let opened =
+        |at: &Node| at.pushed.opened.lock().iter().find(|session| session.lane() == Lane::Mail).cloned();
+    eventually("the smaller id dials", || dialed(&first, &second).is_some() && opened(&second).is_some())
+        .await;
+    assert!(dialed(&second, &first).is_none());
+    for (from, to) in [(&first, &second), (&second, &first)] {
+        opened(from).unwrap().push_when_room(|buffer| buffer.extend(b"hello")).await.unwrap();
+        eventually("it arrives", || to.pushed.frames.lock().iter().any(|frame| frame == b"hello")).await;
+    }
+    assert!(super::processes::opened(&first).is_none(), "nobody asked for the lane of processes");
+    let third = node(3).start().await;
+    let _control =
+        raw::enter(third.peering.address(), &cookie(1), &raw::hello_of(&node(1), Lane::Control)).await;
+    let hello = raw::hello_of(&node(1), Lane::Mail);
+    assert_eq!(raw::refusal(third.peering.address(), &cookie(1), &hello).await, Refusal::NoSuchLane);
+}
