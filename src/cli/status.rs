@@ -26,6 +26,9 @@ pub(super) struct Arguments {
     operators: Operators,
 }
 
+/// How long a gateway is tried before it counts as one that does not answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
 /// What is known of one gateway.
 #[derive(Debug, Serialize)]
 struct Gateway {
@@ -108,7 +111,8 @@ fn exit(status: &Status, cluster: Option<&StatusView>) -> Exit {
 }
 
 async fn gateway(address: &Address, config: &Config) -> Result<Gateway, Failure> {
-    let client = Client::new(Config { addresses: vec![address.clone()], ..config.clone() })?;
+    let timeout = config.timeout.min(ANSWERS_WITHIN);
+    let client = Client::new(Config { addresses: vec![address.clone()], timeout, ..config.clone() })?;
     let start = Instant::now();
     let kinds = client.kinds().await;
     let took = start.elapsed();
