@@ -94,5 +94,5 @@ impl Entities for Router {
 
 /// A kind of the node's own is none for those outside.
 fn check(kind: &KindName) -> Result<(), CallError> {
-    if kind.is_internal() { Err(CallError::UnknownKind { kind: kind.to_string() }) } else { Ok(()) }
+    if kind.is_internal() { Err(CallError::unknown_kind(kind)) } else { Ok(()) }
 }

@@ -227,7 +227,7 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
         if has_store {
             let _ = gateway.await;
         } else {
-            drop(tokio::time::timeout(budget.mul_f64(0.2), gateway).await);
+            drop(tokio::time::timeout(budget.mul_f64(CLIENTS_SHARE), gateway).await);
         }
         node.stop(budget.mul_f64(STOP_SHARE)).await;
         traces.flush().await;

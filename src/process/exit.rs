@@ -72,15 +72,16 @@ impl ExitReason {
     #[must_use]
     pub fn crashed(text: impl Into<String>) -> Self {
         let mut text = text.into();
-        text.truncate(cut(&text, TEXT_BYTES_MAX).len());
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
         Self::Crashed(text)
     }
 
     /// As it is told to another node: cut to a bounded length, whoever made it.
     pub(crate) fn for_the_way(&self) -> Self {
+        let told = |text: &str| text[..text.floor_char_boundary(TEXT_BYTES_TOLD_MAX)].to_owned();
         match self {
-            Self::Crashed(text) => Self::Crashed(cut(text, TEXT_BYTES_TOLD_MAX).to_owned()),
-            Self::ShutdownWith(text) => Self::ShutdownWith(cut(text, TEXT_BYTES_TOLD_MAX).to_owned()),
+            Self::Crashed(text) => Self::Crashed(told(text)),
+            Self::ShutdownWith(text) => Self::ShutdownWith(told(text)),
             other => other.clone(),
         }
     }
@@ -136,12 +137,6 @@ impl ExitReason {
             _ => None,
         }
     }
-}
-
-/// The beginning of a text, with whole letters.
-fn cut(text: &str, bytes_max: usize) -> &str {
-    let end = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    &text[..end.unwrap_or(0)]
 }
 
 #[cfg(test)]

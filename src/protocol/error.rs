@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::KindName;
+
 /// Whether a refusal is about the state (409) or about the command (422).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RefusalClass {
@@ -121,6 +123,12 @@ pub enum CallError {
 pub type ErrorCode = &'static str;
 
 impl CallError {
+    /// Nobody here has that kind.
+    #[must_use]
+    pub fn unknown_kind(kind: &KindName) -> Self {
+        Self::UnknownKind { kind: kind.to_string() }
+    }
+
     /// The stable name.
     #[must_use]
     pub fn code(&self) -> ErrorCode {

@@ -45,7 +45,7 @@ pub struct Page {
 pub enum Published {
     /// An item, in order, at least once.
     Item {
-        /// Its number at this entity, counting from 1.
+        /// Its number at this entity, counting from 1; of a `Volatile` kind a number of the shard, which ascends and leaves some out.
         revision: u64,
         /// JSON, as the entity published it.
         item: Bytes,

@@ -106,7 +106,7 @@ impl Router {
         let pages = futures_util::future::try_join_all((0..self.shards().get()).map(ask)).await?;
         let pages: Vec<_> = pages.into_iter().flatten().collect();
         if pages.is_empty() {
-            return Err(CallError::UnknownKind { kind: query.kind.to_string() });
+            return Err(CallError::unknown_kind(&query.kind));
         }
         Ok(merge(pages, query.limit))
     }

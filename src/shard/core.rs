@@ -493,7 +493,7 @@ impl Core {
     /// A command that nobody waits for is lost. It counts at once, whatever becomes of its letter, if it has one.
     fn lose(&mut self, target: EntityId, body: &Payload, reason: &dyn fmt::Display) {
         self.count_dead_letters(self.index_of(&target.kind), 1);
-        if self.flood.takes(self.meta.clock_ms) {
+        if self.flood.takes(self.shard, self.meta.clock_ms) {
             self.write_letter(target, body.to_body(), reason.to_string());
         }
     }

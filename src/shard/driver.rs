@@ -254,11 +254,11 @@ impl Running {
         leadership: &mut watch::Receiver<Leadership>,
         handover: &mut watch::Receiver<bool>,
     ) {
-        if !self.news.may_wait(self.is_paused || !self.takes_messages()) {
+        let takes_messages = self.takes_messages();
+        if !self.news.may_wait(self.is_paused || !takes_messages) {
             return;
         }
         let wake_at = self.wake_at();
-        let takes_messages = self.takes_messages();
         let mut stopped = self.executor.stopped.clone();
         tokio::select! {
             biased;
@@ -292,7 +292,7 @@ impl Running {
     /// The next time at which something is due without a message.
     fn wake_at(&self) -> Instant {
         if self.is_paused || !self.core.may_propose() {
-            // Nothing that is due could be proposed; the next commit, or the end of the pause, wakes us.
+            // Nothing that is due could be proposed; that the store has the next one, or the end of the pause, wakes us.
             return self.next_tick;
         }
         let now = self.services.environment.now();

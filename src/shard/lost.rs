@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::envelope::Envelope;
 use crate::{
     entity::KindIndex,
-    protocol::{Key, KindName, Payload},
+    protocol::{Key, KindName, Payload, ShardId},
 };
 
 /// How many of them are kept each time the executor looks, and how many letters it writes of them in a second. More are only
@@ -57,7 +57,7 @@ pub(super) struct Flood {
 
 impl Flood {
     /// Whether a letter is kept of what came at that time of the shard's clock.
-    pub(super) fn takes(&mut self, now_ms: u64) -> bool {
+    pub(super) fn takes(&mut self, shard: ShardId, now_ms: u64) -> bool {
         let second = now_ms / 1_000;
         if second != self.second {
             *self = Self { second, came: 0 };
@@ -65,6 +65,7 @@ impl Flood {
         self.came += 1;
         if self.came == KEPT_MAX + 1 {
             tracing::warn!(
+                shard = shard.0,
                 "commands that nobody waits for are lost faster than letters are kept; they are counted"
             );
         }

@@ -77,7 +77,7 @@ impl DeadLetter {
     pub(super) fn new(target: EntityId, mut body: Body, mut reason: String, at_ms: u64) -> Self {
         let body_bytes = body.len() as u64;
         body.bytes.truncate(LETTER_BODY_BYTES_MAX);
-        cut(&mut reason, LETTER_REASON_BYTES_MAX);
+        reason.truncate(reason.floor_char_boundary(LETTER_REASON_BYTES_MAX));
         Self { target, body, body_bytes, reason, at_ms }
     }
 
@@ -99,11 +99,6 @@ impl DeadLetter {
     pub(super) fn encode(&self) -> Bytes {
         encode_version(DEAD_LETTER_VERSION, self)
     }
-}
-
-fn cut(text: &mut String, bytes_max: usize) {
-    let fits = (0..=bytes_max.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    text.truncate(fits.unwrap_or_default());
 }
 
 /// A record that cannot be read stops the shard: going on would lose what it says.

@@ -144,7 +144,7 @@ impl Core {
         position: Option<&Position>,
         reply: ReplyTo,
     ) {
-        let error = CallError::UnknownKind { kind: target.kind.to_string() };
+        let error = CallError::unknown_kind(&target.kind);
         if let Some(position) = position.filter(|position| position.is_of_outbox()) {
             self.bury_cast(target, body, &error, position, reply);
         } else if matches!(reply, ReplyTo::Nobody) {

@@ -25,7 +25,7 @@ impl Core {
         reply: oneshot::Sender<Result<EntityView, CallError>>,
     ) {
         let Some(kind) = self.kinds.find(&name) else {
-            let unknown = Effect::View(reply, Err(unknown(&name)));
+            let unknown = Effect::View(reply, Err(CallError::unknown_kind(&name)));
             return self.gate.hold_until(0, self.pending.open_number(), unknown);
         };
         let scope = Scope {
@@ -80,7 +80,8 @@ impl Core {
         entities.truncate(limit);
         let next_after = entities.last().filter(|_| has_more).map(|(key, _)| key.clone());
         let is_unknown = entities.is_empty() && self.kinds.find(name).is_none() && !self.is_stored(name)?;
-        let page = if is_unknown { Err(unknown(name)) } else { Ok(Page { entities, next_after }) };
+        let page =
+            if is_unknown { Err(CallError::unknown_kind(name)) } else { Ok(Page { entities, next_after }) };
         let open = self.pending.open_number();
         // Any proposal on its way may be part of what was seen.
         let saw = if self.pending.is_clean() { open - 1 } else { open };
@@ -121,15 +122,17 @@ impl Core {
             return Ok(());
         }
         let Some(kind) = self.kinds.find(name) else {
-            let unknown = Effect::NoSubscription(reply, unknown(name));
+            let unknown = Effect::NoSubscription(reply, CallError::unknown_kind(name));
             self.gate.hold_until(0, self.pending.open_number(), unknown);
             return Ok(());
         };
         let missed = if self.tables[usize::from(kind.0)].is_volatile() {
             let last = self.volatile_revision;
-            // Behind a revision that there is not yet nothing would be heard for a long time, so that is refused.
+            // Nothing is kept, so whoever asks for what is older is told that something may be missing. Behind a revision that there is
+            // not yet nothing would be heard for a long time, so that is refused.
+            let gap = after.filter(|after| *after < last).map(|_| last + 1);
             let after = after.map_or(last, |after| after.max(last));
-            Missed { after, gap: None, items: Vec::new(), last, proposal: 0 }
+            Missed { after, gap, items: Vec::new(), last, proposal: 0 }
         } else {
             history::missed(&self.pending, Of { kind: name.as_str(), key: &key }, after)?
         };
@@ -154,8 +157,4 @@ impl Core {
         self.gate.hold_until(saw, open, Effect::DeadLetters(reply, letters));
         Ok(())
     }
-}
-
-fn unknown(kind: &KindName) -> CallError {
-    CallError::UnknownKind { kind: kind.to_string() }
 }

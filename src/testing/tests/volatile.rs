@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Beacon, SECOND, beacon};
 use crate::{
     entity::Entity,
-    protocol::{CallError, Key, KindName},
+    protocol::{CallError, Key, KindName, Published},
     shard::Message,
     testing::Stage,
 };
@@ -46,6 +46,9 @@ fn what_is_in_memory_cannot_be_subscribed_to_behind_a_revision_that_there_is_not
     };
     let subscribed = [None, Some(0), Some(last)].map(&mut subscribe);
     assert!(subscribed.iter().all(|(begun, _)| *begun == Ok(last)));
+    let told = subscribed.map(|(_, mut items)| items.try_recv().ok());
+    let gap = Published::Gap { first: last + 1 };
+    assert_eq!(told, [None, Some(gap), None], "nothing is kept, and nothing is skipped in silence");
     let (refused, mut items) = subscribe(Some(last + 1));
     assert!(matches!(refused, Err(CallError::Subscription { .. })), "{refused:?}");
     assert!(items.try_recv().is_err());
