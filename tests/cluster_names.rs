@@ -5,6 +5,14 @@
 #[path = "cluster_names/cluster.rs"]
 mod cluster;
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
 use playhouse::{
     entity::Entity,
     gateway::Entities,
@@ -179,7 +187,8 @@ async fn a_singleton_moves_and_never_runs_twice() {
     let mut parts = Vec::new();
     for at in 0..3 {
         let stage = stage.clone();
-        let part = cluster.names(at).singleton("only", Mailbox::default(), move || (Only, stage.clone()));
+        let part =
+            cluster.names(at).singleton("only", Mailbox::default(), move || (Only::default(), stage.clone()));
         parts.push(part.unwrap());
     }
     let first = where_runs(&cluster, 0).await;
@@ -209,6 +218,43 @@ async fn a_singleton_moves_and_never_runs_twice() {
     for part in parts {
         part.stop().await;
     }
+    assert_eq!(stage.running(), 0);
+}
+
+/// The keeper stayed where it was, held its name, and started nothing: no other node could.
+#[tokio::test(start_paused = true)]
+async fn a_singleton_that_cannot_be_made_is_tried_again() {
+    let cluster = Cluster::start().await;
+    let (stage, tries) = (Stage::default(), Arc::new(AtomicUsize::new(0)));
+    let (to_make, tried) = (stage.clone(), Arc::clone(&tries));
+    let make = move || {
+        assert!(tried.fetch_add(1, SeqCst) > 0, "planned: the first try fails");
+        (Only::default(), to_make.clone())
+    };
+    let part = cluster.names(0).singleton("only", Mailbox::default(), make).unwrap();
+    assert_eq!(where_runs(&cluster, 1).await, 0);
+    assert_eq!((stage.running(), tries.load(SeqCst)), (1, 2));
+    part.stop().await;
+    assert_eq!(stage.running(), 0);
+}
+
+/// It went on for as long as it liked, while another node had every right to start it.
+#[tokio::test(start_paused = true)]
+async fn a_singleton_that_is_slow_to_stop_is_killed_when_its_node_is_cut_off() {
+    let cluster = Cluster::start().await;
+    let stage = Stage::default();
+    let slow = stage.clone();
+    let make = move || (Only { last_words: LONG * 10 }, slow.clone());
+    let part = cluster.names(0).singleton("only", Mailbox::default(), make).unwrap();
+    assert_eq!(where_runs(&cluster, 1).await, 0);
+    let stopped = tokio::time::timeout(LONG, part.stop());
+    let cut = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(stage.running(), 1, "nobody hurries it");
+        cluster.cut_off(0);
+    };
+    let (stopped, ()) = tokio::join!(stopped, cut);
+    assert!(stopped.is_ok(), "it is killed");
     assert_eq!(stage.running(), 0);
 }
 

@@ -49,7 +49,7 @@ impl<T> Reply<T> {
         Self { place: Mutex::new(Some(place)) }
     }
 
-    /// It leaves this node, or is to be failed: what is left behind does nothing any more. `None` if it has left before.
+    /// It leaves this node: what is left behind does nothing any more. `None` if it has left before.
     pub(super) fn leave(&self) -> Option<Self> {
         self.place.lock().take().map(Self::to)
     }
@@ -97,10 +97,10 @@ pub enum CastError {
     #[error("the process does not run (noproc)")]
     NoProc,
     /// Its mailbox is full, or what waits to be sent to its node. Send less, or later.
-    #[error("the mailbox is full; try again later")]
+    #[error("the mailbox, or what waits for its node, is full; try again later")]
     Full,
     /// The message is heavier than the whole mailbox may be, or than what may travel between nodes.
-    #[error("the message is heavier than the mailbox may ever hold")]
+    #[error("the message is heavier than the mailbox may ever hold, or than what may travel between nodes")]
     TooLarge,
     /// Its node is not connected. The process may run on.
     #[error("the node of the process is not connected (noconnection)")]
@@ -131,10 +131,10 @@ pub enum CallError {
     #[error("a process cannot wait for its own answer")]
     CallingSelf,
     /// Its mailbox is full, or what waits to be sent to its node. It will not do what was asked.
-    #[error("the mailbox is full; try again later")]
+    #[error("the mailbox, or what waits for its node, is full; try again later")]
     Full,
     /// The message is heavier than the whole mailbox may be, or than what may travel between nodes. It will not do what was asked.
-    #[error("the message is heavier than the mailbox may ever hold")]
+    #[error("the message is heavier than the mailbox may ever hold, or than what may travel between nodes")]
     TooLarge,
     /// Its node is not connected, or was lost before the answer came. It may still do what was asked.
     #[error("the node of the process is not connected (noconnection); it may still do what was asked")]
@@ -142,16 +142,6 @@ pub enum CallError {
     /// The message or its answer cannot be encoded for another node, or the process there takes other messages.
     #[error("the message or its answer cannot be sent to another node")]
     NotPortable,
-}
-
-impl CallError {
-    /// There is no way to the process, for this reason: nothing was sent.
-    pub(super) fn of_no_way(reason: &ExitReason) -> Self {
-        match reason {
-            ExitReason::NoProc => Self::NoProc,
-            _ => Self::NoConnection,
-        }
-    }
 }
 
 impl From<CastError> for CallError {

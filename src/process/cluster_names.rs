@@ -24,22 +24,23 @@ use ractor::Actor;
 use self::registration::{Command, Holder};
 pub use self::{registration::Registration, singleton::Singleton};
 use super::{
-    CallError, CastError, Distribution, Home, Mailbox, Portable, Process, ProcessId, Reply, life::NoticeId,
-    link::Peer,
+    Backoff, CallError, CastError, Distribution, Home, Mailbox, Portable, Process, ProcessId, Reply,
+    life::NoticeId, link::Peer,
 };
 use crate::{
     protocol::{self, Key},
     router::{EntityRef, Router},
 };
 
-/// How long a node may take to say whether a process lives.
-const ALIVE_WITHIN: Duration = Duration::from_secs(2);
+/// How long a node may take to say whether a process lives. Less than a keeper of a singleton may be unsure, or one that had to ask would
+/// have no time left.
+const ALIVE_WITHIN: Duration = Duration::from_secs(1);
 /// How often a name is tried again to be taken from one that is gone: each time another one was faster.
 const ROUNDS_MAX: usize = 4;
 /// How often a name of a process that has ended is tried to be freed. Whoever wants it later finds out by himself.
 const RELEASES_MAX: u32 = 16;
-/// The pauses between: the first, and the longest.
-const RELEASE_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// The pauses between.
+const RELEASE_AGAIN: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
 
 /// Which process has which name in the cluster. A cheap handle.
 #[derive(Clone)]
@@ -92,7 +93,7 @@ pub enum NameError {
 
 impl ClusterNames {
     /// Names for the processes of `distribution`, kept by entities that `router` reaches: all nodes have the kind
-    /// [`Registration`].
+    /// [`Registration`]. One for each `distribution`, which is cloned: another one would take the names of this one for left over.
     pub fn new(distribution: Distribution, router: Router, starts: impl Starts + 'static) -> Self {
         let inner = Inner { distribution, router, starts: Box::new(starts), held: Mutex::default() };
         Self { inner: Arc::new(inner) }
@@ -109,7 +110,8 @@ impl ClusterNames {
     }
 
     /// Takes part in keeping one process of this name in the cluster: of all nodes that do, one runs it, and when it goes, or the
-    /// process ends, it is started again, there or elsewhere. `make` is called for each start.
+    /// process ends, it is started again, there or elsewhere. `make` is called for each start. It has less than two seconds to start and to
+    /// get its name; what takes longer belongs into a message to itself.
     ///
     /// A node that is cut off kills it before another one starts it; so it also stands still, or is started again, while the
     /// shard of its name has no leader for two seconds. A node that was frozen may go on with it for a moment when it
@@ -295,13 +297,12 @@ impl ClusterNames {
         self.forget(holder);
         let environment = self.environment().clone();
         self.environment().spawn(async move {
-            let (mut pause, pause_max) = RELEASE_AGAIN;
-            for _ in 0..RELEASES_MAX {
+            for in_row in 0..RELEASES_MAX {
                 if entity.call(&Command::Unregister { holder }).await.is_ok() {
                     return;
                 }
-                tokio::time::sleep(environment.random_duration(pause / 2, pause)).await;
-                pause = (pause * 2).min(pause_max);
+                let jitter = environment.random_u64() as f64 / u64::MAX as f64;
+                tokio::time::sleep(RELEASE_AGAIN.delay(in_row, jitter)).await;
             }
             tracing::warn!(name = %entity.id(), "the name of a process that ended could not be freed");
         });

@@ -63,7 +63,7 @@ pub use groups::{Change, GroupError, GroupMonitor, Groups};
 pub use spawn::SpawnOnError;
 
 use self::{connection::Connection, exports::Exports, groups::Table, spawn::Spawners, wire::Wire};
-use super::{CallError, ExitReason, Home, Mailbox, Process, ProcessId, Reply, link, link::Peer};
+use super::{CallError, ExitReason, Home, Mailbox, Process, ProcessId, link, link::Peer};
 
 /// Messages that can be sent to a process of another node.
 ///
@@ -231,7 +231,8 @@ impl Distribution {
     ///
     /// # Errors
     ///
-    /// [`CallError::NoConnection`] and [`CallError::Timeout`]: that is not known.
+    /// [`CallError::NoConnection`], [`CallError::Timeout`], and [`CallError::Full`] with too many calls to that node: that is not
+    /// known.
     pub async fn is_alive(&self, id: ProcessId, timeout: Duration) -> Result<bool, CallError> {
         let asked = tokio::time::timeout(timeout, self.shared.ask_alive(id)).await;
         asked.unwrap_or(Err(CallError::Timeout))
@@ -403,7 +404,7 @@ impl Shared {
     fn link(self: &Arc<Self>, one: &Arc<dyn Peer>, other: ProcessId) {
         let other = self.without_home(other);
         if other.home().is_none() {
-            return match self.exports.find(other.number()).and_then(|own| own.peer()) {
+            return match self.exports.peer(other.number()) {
                 Some(other) => link::link(one, &other),
                 None => one.exit_signal(other, &ExitReason::NoProc),
             };
@@ -422,7 +423,7 @@ impl Shared {
                 // It asks for what it is linked with, and hears that there is no such process.
                 connection.signal(&frame::Frame::Link { mine: number, yours: other.number() });
             }
-        } else if let Some(other) = self.exports.find(other.number()).and_then(|own| own.peer()) {
+        } else if let Some(other) = self.exports.peer(other.number()) {
             other.exit_signal(ProcessId::here(number), &ExitReason::NoProc);
         }
     }
@@ -433,7 +434,7 @@ impl Shared {
             if let Ok(connection) = self.connection(other) {
                 connection.unlink(one, other);
             }
-        } else if let Some(other) = self.exports.find(other.number()).and_then(|own| own.peer()) {
+        } else if let Some(other) = self.exports.peer(other.number()) {
             link::unlink(one, &*other);
         }
     }
@@ -441,16 +442,14 @@ impl Shared {
     async fn ask_alive(self: &Arc<Self>, id: ProcessId) -> Result<bool, CallError> {
         let id = self.without_home(id);
         if id.home().is_none() {
-            return Ok(self.exports.find(id.number()).and_then(|own| own.peer()).is_some());
+            return Ok(self.exports.peer(id.number()).is_some());
         }
         let connection = match self.connection(id) {
             Ok(connection) => connection,
             Err(ExitReason::NoProc) => return Ok(false),
-            Err(reason) => return Err(CallError::of_no_way(&reason)),
+            Err(reason) => return Err(far::cast_error(&reason).into()),
         };
-        let (reply, answered) = Reply::new();
-        let call = connection.calls().open(answer::Slot::new(reply)).ok_or(CallError::Full)?;
-        let _awaited = answer::Awaited { connection: Arc::clone(&connection), calls: vec![call] };
+        let (call, _awaited, answered) = connection.ask()?;
         connection.signal(&frame::Frame::IsAlive { call, yours: id.number() });
         answered.await.unwrap_or(Err(CallError::NoReply))
     }

@@ -107,7 +107,8 @@ impl Names {
         Self::with_max(NAMES_MAX)
     }
 
-    /// An empty table, for at most so many names (in steps of 32).
+    /// An empty table, for at most so many names (in steps of 32). Each of its 32 parts holds its share, so a name may be refused before
+    /// there are so many.
     #[must_use]
     pub fn with_max(names_max: usize) -> Self {
         let parts = (0..PARTS).map(|_| RwLock::default()).collect();

@@ -473,7 +473,7 @@ impl<M: Send + 'static> Process<M> {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         match &self.place {
-            Place::Here(inner) => inner.life.exit().is_none(),
+            Place::Here(inner) => !inner.life.has_ended(),
             Place::There(far) => far.is_reachable(),
         }
     }

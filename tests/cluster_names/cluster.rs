@@ -277,8 +277,11 @@ impl Drop for OnStage {
     }
 }
 
-/// There is one of it.
-pub struct Only;
+/// There is one of it. It takes `last_words` to stop.
+#[derive(Default)]
+pub struct Only {
+    pub last_words: Duration,
+}
 
 impl Actor for Only {
     type Msg = Say;
@@ -296,5 +299,10 @@ impl Actor for Only {
         _: &mut OnStage,
     ) -> Result<(), ActorProcessingErr> {
         Listener.handle(myself, say, &mut ()).await
+    }
+
+    async fn post_stop(&self, _: ActorRef<Say>, _: &mut OnStage) -> Result<(), ActorProcessingErr> {
+        tokio::time::sleep(self.last_words).await;
+        Ok(())
     }
 }

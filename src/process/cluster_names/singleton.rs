@@ -6,7 +6,11 @@
 //! A keeper makes sure again and again that it still has its name. When it cannot, for less time than the cluster takes to count
 //! a silent node as down, it kills the singleton: whoever is cut off does not go on while another node starts.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use playhouse_cluster::environment::watch;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -21,15 +25,16 @@ use crate::process::{ExitReason, Mailbox, Portable, Process, host};
 
 /// What stands behind the name of a singleton in that of its keeper.
 const KEEPER: &str = "#keeper";
-/// How often a keeper makes sure that it has its name.
+/// How often a keeper makes sure that it has its name, and how long a singleton that ended waits.
 const CONFIRM_EVERY: Duration = Duration::from_millis(500);
 /// For how long it may not be sure. A silent node counts as down after three seconds at the earliest.
 const UNSURE_MAX: Duration = Duration::from_secs(2);
-/// How long others wait at most before they look again, and a singleton that ended before it is started again.
+/// How long others wait, at most, after a keeper ended; twice that if they hear of no end.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// This node takes part in keeping a singleton. Dropping it ends that; a singleton that runs here stops.
 #[derive(Debug)]
+#[must_use = "dropping it ends that this node takes part"]
 pub struct Singleton {
     _takes_part: watch::Sender<()>,
     task: JoinHandle<()>,
@@ -91,7 +96,8 @@ where
     names.entity(&keeper)?;
     let rules = Rules::<A, F> { names: names.clone(), name: name.to_owned(), keeper, mailbox, make };
     let (takes_part, over) = watch::channel(());
-    let task = names.environment().spawn(Arc::new(rules).run(over));
+    // The singleton runs where it is started, and what people wrote must not hold up consensus and links.
+    let task = names.environment().spawn_executor(Arc::new(rules).run(over));
     Ok(Singleton { _takes_part: takes_part, task })
 }
 
@@ -167,7 +173,7 @@ where
             };
             match standing {
                 Standing::Keeps => continue,
-                Standing::Over => process.stop(ExitReason::Shutdown),
+                Standing::Over => self.stop(&process, holder, sure).await,
                 Standing::Lost => process.kill(),
             }
             process.ended().await;
@@ -175,22 +181,48 @@ where
         }
     }
 
+    /// Lets it stop in its time, as long as this node keeps it.
+    async fn stop(&self, process: &Process<A::Msg>, holder: Holder, mut sure: Instant) {
+        process.stop(ExitReason::Shutdown);
+        let (_goes_on, mut never) = watch::channel(());
+        loop {
+            tokio::select! {
+                biased;
+                _ = process.ended() => return,
+                standing = self.confirm(holder, &mut sure, &mut never) => if standing != Standing::Keeps {
+                    return process.kill();
+                },
+            }
+        }
+    }
+
     /// Starts it and gives it its name, while it is certain who may. `None`: it does not run.
     async fn start(&self, sure: Instant) -> Option<Process<A::Msg>> {
         let until = sure + UNSURE_MAX;
-        let (actor, arguments) = (self.make)();
+        let made = catch_unwind(AssertUnwindSafe(|| (self.make)()));
+        let (actor, arguments) = match made {
+            Ok(made) => made,
+            Err(panic) => {
+                let reason = ExitReason::of_panic(panic.as_ref());
+                tracing::error!(name = self.name, %reason, "a singleton cannot be made");
+                return None;
+            }
+        };
         let process = match timeout_at(until, host::spawn(actor, arguments, self.mailbox.clone())).await {
             Ok(Ok(process)) => process,
             Ok(Err(error)) => {
                 tracing::error!(name = self.name, %error, "a singleton does not start");
                 return None;
             }
-            Err(_) => return None,
+            Err(_) => {
+                tracing::error!(name = self.name, "a singleton does not start in time");
+                return None;
+            }
         };
         match timeout_at(until, self.names.register(&self.name, &process)).await {
             Ok(Ok(())) => return Some(process),
             Ok(Err(error)) => tracing::error!(name = self.name, %error, "a singleton does not get its name"),
-            Err(_) => {}
+            Err(_) => tracing::error!(name = self.name, "a singleton does not get its name in time"),
         }
         process.kill();
         process.ended().await;

@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc, Weak,
         atomic::{
-            AtomicBool, AtomicU64,
+            AtomicBool, AtomicU64, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
     },
@@ -75,11 +75,18 @@ pub(super) struct Calls {
     /// `None`: the connection is closed.
     waiting: Mutex<Option<Map<u64, Slot>>>,
     calls_max: usize,
+    /// How many were refused since some were found that nobody waits for any more.
+    refused: AtomicUsize,
 }
+
+/// How many calls are refused between two looks for those that nobody waits for any more: a look goes through all of them, and answers
+/// wait meanwhile.
+const REFUSED_UNSEEN_MAX: usize = 1_024;
 
 impl Calls {
     pub(super) fn new(calls_max: usize) -> Self {
-        Self { given: AtomicU64::new(0), waiting: Mutex::new(Some(Map::default())), calls_max }
+        let (given, waiting) = (AtomicU64::new(0), Mutex::new(Some(Map::default())));
+        Self { given, waiting, calls_max, refused: AtomicUsize::new(0) }
     }
 
     /// A number for one more call; `None` if there are too many, or the connection is closed.
@@ -88,8 +95,13 @@ impl Calls {
         let waiting = locked.as_mut()?;
         // Declared here, dropped after the lock: what waits may hold anything.
         let mut abandoned = Vec::new();
-        if waiting.len() >= self.calls_max {
+        if waiting.len() >= self.calls_max
+            && self.refused.fetch_add(1, Relaxed).is_multiple_of(REFUSED_UNSEEN_MAX)
+        {
             abandoned.extend(waiting.extract_if(|_, slot| slot.0.is_abandoned()));
+            if !abandoned.is_empty() {
+                self.refused.store(0, Relaxed);
+            }
         }
         let call = self.given.fetch_add(1, Relaxed);
         let is_taken = waiting.len() < self.calls_max;

@@ -10,12 +10,12 @@ use std::sync::{
 
 use parking_lot::{Mutex, ReentrantMutex};
 use playhouse_cluster::{codec, environment::Environment, peering::PushError};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Config, Shared,
-    answer::{Asked, Calls},
-    exports::{Arrived, Exported},
+    answer::{Asked, Awaited, Calls, Slot},
+    exports::Arrived,
     frame::{Frame, Order, Refusal},
     line::{Line, LineError},
     mirror::Mirror,
@@ -24,7 +24,8 @@ use super::{
     wire::Wire,
 };
 use crate::process::{
-    CallError, CastError, ExitReason, Home, ProcessId,
+    CallError, CastError, ExitReason, Home, ProcessId, Reply,
+    call::Answered,
     link::{self, Peer},
 };
 
@@ -106,6 +107,20 @@ impl Connection {
 
     pub(super) fn calls(&self) -> &Calls {
         &self.calls
+    }
+
+    /// A place for an answer that is not in a message: its number, what gives it back when nobody waits any more, the answer.
+    pub(super) fn ask<T: DeserializeOwned + Send + 'static>(
+        self: &Arc<Self>,
+    ) -> Result<(u64, Awaited, Answered<T>), CastError> {
+        let (reply, answered) = Reply::new();
+        let call = self.calls.open(Slot::new(reply)).ok_or_else(|| self.no_call())?;
+        Ok((call, Awaited { connection: Arc::clone(self), calls: vec![call] }, answered))
+    }
+
+    /// Why there is no place for another call.
+    pub(super) fn no_call(&self) -> CastError {
+        if self.is_open() { CastError::Full } else { CastError::NoConnection }
     }
 
     pub(super) fn asked(&self) -> &Asked {
@@ -323,7 +338,7 @@ impl Connection {
             }
             Frame::Link { mine, yours } => self.be_linked(shared, mine, yours),
             Frame::Unlink { mine, yours } => {
-                let own = own(shared, yours);
+                let own = shared.exports.peer(yours);
                 own.into_iter().for_each(|own| self.unlink_here(&*own, mine));
             }
             Frame::Order { yours, order } => match (shared.exports.find(yours), order) {
@@ -332,7 +347,7 @@ impl Connection {
                 (None, _) => {}
             },
             Frame::IsAlive { call, yours } => {
-                self.answer(call, &own(shared, yours).is_some());
+                self.answer(call, &shared.exports.peer(yours).is_some());
             }
             Frame::Spawn { call, kind, arguments } => shared.spawners.spawn(self, call, kind, arguments),
             Frame::Joined { group, mine } => {
@@ -372,7 +387,7 @@ impl Connection {
     }
 
     fn watch(self: &Arc<Self>, shared: &Shared, yours: u64) {
-        match own(shared, yours) {
+        match shared.exports.peer(yours) {
             Some(own) => self.be_watched(yours, &own),
             None => {
                 self.signal(&Frame::Ended { mine: yours, reason: None });
@@ -382,17 +397,12 @@ impl Connection {
 
     fn be_linked(self: &Arc<Self>, shared: &Shared, mine: u64, yours: u64) {
         // If it has ended, the peer hears so, because it watches it.
-        let Some(own) = own(shared, yours) else { return };
+        let Some(own) = shared.exports.peer(yours) else { return };
         if let Some(mirror) = self.mirror(ProcessId::there(self.home, mine)) {
             let mirror: Arc<dyn Peer> = mirror;
             link::link(&own, &mirror);
         }
     }
-}
-
-/// A process of this node that has not ended.
-fn own(shared: &Shared, number: u64) -> Option<Arc<dyn Peer>> {
-    shared.exports.find(number).as_ref().and_then(Exported::peer)
 }
 
 /// The one task that sends.

@@ -117,6 +117,12 @@ impl Exports {
         self.table.read().get(&number).cloned()
     }
 
+    /// The process with this number, if it has not ended.
+    pub(super) fn peer(&self, number: u64) -> Option<Arc<dyn Peer>> {
+        let peer = self.table.read().get(&number)?.peer.upgrade()?;
+        (!peer.life().has_ended()).then_some(peer)
+    }
+
     /// The process with this id, if it is of this node and takes such messages.
     pub(super) fn process<M: Send + 'static>(&self, id: ProcessId) -> Option<Process<M>> {
         if id.home().is_some() {
@@ -141,11 +147,6 @@ impl Reached {
 }
 
 impl Exported {
-    /// The process, if it has not ended.
-    pub(super) fn peer(&self) -> Option<Arc<dyn Peer>> {
-        self.peer.upgrade().filter(|peer| peer.life().exit().is_none())
-    }
-
     /// Puts a message in its mailbox.
     pub(super) fn take(&self, connection: &Arc<Connection>, arrived: &Arrived<'_>) -> Result<(), Refusal> {
         let shared = connection.shared().ok_or(Refusal::NoProc)?;

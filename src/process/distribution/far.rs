@@ -48,7 +48,7 @@ impl<M> Far<M> {
 
     /// Sends a message.
     pub(in crate::process) fn cast(&self, message: &M) -> Result<(), CastError> {
-        let connection = self.shared.connection(self.id).map_err(cast_error)?;
+        let connection = self.shared.connection(self.id).map_err(|reason| cast_error(&reason))?;
         let calls = self.send(&connection, message)?;
         // Somebody else waits for the answers: whose calls these are.
         let _passed_on = calls;
@@ -61,7 +61,7 @@ impl<M> Far<M> {
         message: &M,
         answered: Answered<T>,
     ) -> Result<T, CallError> {
-        let connection = self.shared.connection(self.id).map_err(|reason| CallError::of_no_way(&reason))?;
+        let connection = self.shared.connection(self.id).map_err(|reason| cast_error(&reason))?;
         // Watched before the message is sent, so that an end is not missed.
         let mirror = connection.mirror(self.id).ok_or(CallError::NoConnection)?;
         let calls = self.send(&connection, message)?;
@@ -118,7 +118,8 @@ impl<M> Far<M> {
     }
 }
 
-pub(super) fn cast_error(reason: ExitReason) -> CastError {
+/// There is no way to the process, for this reason: nothing was sent.
+pub(super) fn cast_error(reason: &ExitReason) -> CastError {
     match reason {
         ExitReason::NoProc => CastError::NoProc,
         _ => CastError::NoConnection,

@@ -91,9 +91,7 @@ impl Groups {
     ///
     /// When the process lives elsewhere or has ended, when the name makes no sense, when there are too many.
     pub fn join<M: Portable>(&self, group: &str, process: &Process<M>) -> Result<(), GroupError> {
-        if group.is_empty() || group.len() > NAME_BYTES_MAX {
-            return Err(GroupError::Length);
-        }
+        check_name(group)?;
         let peer = process.peer_here().ok_or(GroupError::Elsewhere)?;
         let number = self.shared.id_of(process)?.number();
         let table = &self.shared.groups;
@@ -144,13 +142,14 @@ impl Groups {
     ///
     /// # Errors
     ///
-    /// When there are too many monitors, and when the observer lives on another node.
+    /// When there are too many monitors, when the observer lives on another node, when the name makes no sense.
     pub fn monitor<M: Send + 'static>(
         &self,
         group: &str,
         observer: &Process<M>,
         message: impl Fn(Change) -> M + Send + Sync + 'static,
     ) -> Result<(GroupMonitor, Vec<ProcessId>), GroupError> {
+        check_name(group)?;
         let inner = observer.here().ok_or(GroupError::Elsewhere)?;
         let told = Arc::clone(inner);
         let tell: Tell = Arc::new(move |change| {
@@ -278,7 +277,7 @@ impl Table {
 
     /// Whether it is what a peer may tell.
     pub(super) fn peer_joined(&self, connection: &Connection, group: &str, joined: &[(u64, u64)]) -> bool {
-        if group.is_empty() || group.len() > NAME_BYTES_MAX {
+        if check_name(group).is_err() {
             return false;
         }
         let mut state = self.state.lock();
@@ -439,6 +438,11 @@ impl State {
         }
         Some(monitor)
     }
+}
+
+/// Whether it can be the name of a group.
+fn check_name(group: &str) -> Result<(), GroupError> {
+    (1..=NAME_BYTES_MAX).contains(&group.len()).then_some(()).ok_or(GroupError::Length)
 }
 
 impl fmt::Debug for Groups {

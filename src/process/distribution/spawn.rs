@@ -13,14 +13,8 @@ use ractor::Actor;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 
-use super::{
-    Portable, Shared,
-    answer::{Awaited, Slot},
-    connection::Connection,
-    frame::Frame,
-    travel::Trip,
-};
-use crate::process::{CallError, CastError, ExitReason, Mailbox, ProcessId, Reply, host};
+use super::{Portable, Shared, connection::Connection, frame::Frame, travel::Trip};
+use crate::process::{CallError, CastError, ExitReason, Mailbox, ProcessId, host};
 
 /// How long a process that a peer asked for may take to start.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -38,7 +32,8 @@ pub enum SpawnOnError {
     /// It did not start.
     #[error("the process did not start: {0}")]
     Failed(ExitReason),
-    /// Too much waits to be sent to that node, or too many spawns are under way there. Nothing was started.
+    /// Too much waits to be sent to that node, or too many spawns are under way there, or other nodes know as many of its
+    /// processes as they may. Nothing runs.
     #[error("too many spawns are under way; try again later")]
     Full,
     /// That node is not connected. If it was until now, the process may run there.
@@ -77,7 +72,11 @@ impl Spawners {
                 let (actor, arguments) = make(arguments.map_err(|_| SpawnOnError::NotPortable)?);
                 let spawned = host::spawn(actor, arguments, mailbox).await;
                 let process = spawned.map_err(|error| SpawnOnError::Failed(error.0))?;
-                shared.id_of(&process).map_err(|_| SpawnOnError::Full)
+                shared.id_of(&process).map_err(|_| {
+                    // Nobody could reach it.
+                    process.kill();
+                    SpawnOnError::Full
+                })
             }
             .boxed()
         });
@@ -132,9 +131,7 @@ pub(super) async fn spawn_on<T: Serialize>(
         return spawned.await.unwrap_or(Err(SpawnOnError::Failed(ExitReason::Killed)));
     }
     let connection = shared.connection_to(node).ok_or(SpawnOnError::NoConnection)?;
-    let (reply, answered) = Reply::<Spawned>::new();
-    let call = connection.calls().open(Slot::new(reply)).ok_or(SpawnOnError::Full)?;
-    let _awaited = Awaited { connection: Arc::clone(&connection), calls: vec![call] };
+    let (call, _awaited, answered) = connection.ask::<Spawned>()?;
     connection.message(&Frame::Spawn { call, kind, arguments: &arguments })?;
     answered.await.unwrap_or(Err(CallError::NoReply))?
 }
