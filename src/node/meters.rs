@@ -105,6 +105,9 @@ impl Meters {
         if let Some(free) = self.store.free_bytes() {
             self.metrics.store_free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
         }
+        if let Some(size) = self.store.volume_bytes() {
+            self.metrics.store_volume_bytes.set(i64::try_from(size).unwrap_or(i64::MAX));
+        }
         let (statistics, mut told) = (self.store.statistics(), self.told.lock());
         let syncs = statistics.syncs.load(Relaxed);
         self.metrics.store_commits.inc_by(syncs.saturating_sub(told.syncs));

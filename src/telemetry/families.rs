@@ -87,6 +87,7 @@ families! {
     store_commits: IntCounter = "playhouse_store_commits_total", Count, [], "Durable commits of the store, each with one sync.";
     store_sync_seconds: Histogram = "playhouse_store_sync_seconds", Seconds, [], "Time that making one commit durable took, rounded up to a bucket of the store.";
     store_free_bytes: IntGauge = "playhouse_store_free_bytes", Bytes, [], "Free space on the volume of the store.";
+    store_volume_bytes: IntGauge = "playhouse_store_volume_bytes", Bytes, [], "Size of the volume of the store: what is free, and what is used.";
     store_waiting_seconds: IntGauge = "playhouse_store_waiting_seconds", Seconds, [], "For how long the disk has not answered a write or a sync that waits for it now, in whole seconds.";
     store_healthy: IntGauge = "playhouse_store_healthy", Count, [], "1 while the store makes commits durable, 0 when it does not.";
 

@@ -38,6 +38,8 @@ pub struct KindMetrics {
 impl KindMetrics {
     pub(super) fn new(families: &Families, kind: &str) -> Self {
         let label = &[kind];
+        // From the start, or the first one would be no increase to Prometheus.
+        families.calls.with_label_values(&[kind, "overloaded"]);
         Self {
             calls_ok: families.calls.with_label_values(&[kind, "ok"]),
             call_seconds: families.call_seconds.with_label_values(label),

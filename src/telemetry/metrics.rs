@@ -4,7 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use prometheus::{Registry, TextEncoder, process_collector::ProcessCollector};
 
-use super::{Families, KindMetrics};
+use super::{Families, KindMetrics, UNKNOWN_KIND};
 
 /// All metrics of one node. Cheap to clone; dereferences to [`Families`].
 ///
@@ -27,6 +27,7 @@ impl Metrics {
         let registry = Registry::new();
         let families = Families::register(&registry).expect("the table declares each name once");
         families.build_info.with_label_values(&[release]).set(1);
+        begin_at_zero(&families);
         Self { inner: Arc::new(Inner { registry, families }) }
     }
 
@@ -58,6 +59,18 @@ impl Metrics {
     }
 }
 
+/// A counter that comes to be with its first event goes from nothing to 1, which Prometheus does not see as an increase: an
+/// alert would miss the first one. Those of each kind begin in [`KindMetrics`].
+fn begin_at_zero(families: &Families) {
+    for change in ["gained", "lost"] {
+        families.leadership_changes.with_label_values(&[change]);
+    }
+    families.dead_letters.with_label_values(&[UNKNOWN_KIND]);
+    for port in ["gateway", "ops"] {
+        families.connections_refused.with_label_values(&[port]);
+    }
+}
+
 impl Deref for Metrics {
     type Target = Families;
 
@@ -77,6 +90,23 @@ mod tests {
         assert!(one.render().contains(r#"playhouse_calls_total{code="crashed",kind="counter"} 1"#));
         assert!(!other.render().contains(r#"code="crashed""#));
         assert!(other.render().contains(r#"playhouse_build_info{release="2.0.0"} 1"#));
+    }
+
+    /// Otherwise the first of them would not be an increase.
+    #[test]
+    fn what_alerts_count_is_there_before_it_happens() {
+        let metrics = Metrics::new("1");
+        let _kind = metrics.kind("counter");
+        let shown = metrics.render();
+        for line in [
+            r#"playhouse_leadership_changes_total{change="gained"} 0"#,
+            r#"playhouse_leadership_changes_total{change="lost"} 0"#,
+            r#"playhouse_http_connections_refused_total{port="gateway"} 0"#,
+            r#"playhouse_dead_letters_total{kind="unknown"} 0"#,
+            r#"playhouse_calls_total{code="overloaded",kind="counter"} 0"#,
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line} is missing in\n{shown}");
+        }
     }
 
     #[test]

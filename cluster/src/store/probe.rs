@@ -47,6 +47,12 @@ impl Probe {
         self.path.as_deref().and_then(|path| space::free_bytes(path).ok())
     }
 
+    /// How large the volume is, in bytes, as [`free_bytes`](Self::free_bytes) counts; `None` as there.
+    #[must_use]
+    pub fn volume_bytes(&self) -> Option<u64> {
+        self.path.as_deref().and_then(|path| space::size_bytes(path).ok())
+    }
+
     /// When the call into the engine began that has not returned yet. `None`: there is no such call now.
     #[must_use]
     pub fn begun(&self, call: DiskCall) -> Option<Instant> {

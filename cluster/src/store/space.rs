@@ -71,6 +71,14 @@ pub(super) fn free_bytes(path: &Path) -> Result<u64, StoreError> {
     Ok(volume.f_bavail.saturating_mul(volume.f_frsize))
 }
 
+/// What an ordinary process may have on the volume of `path` at all: what is free and what is used, as `df` counts it. What
+/// the file system keeps for root is neither.
+pub(super) fn size_bytes(path: &Path) -> Result<u64, StoreError> {
+    let volume = rustix::fs::statvfs(path).map_err(|error| StoreError::io(path, error.into()))?;
+    let kept = volume.f_bfree.saturating_sub(volume.f_bavail);
+    Ok(volume.f_blocks.saturating_sub(kept).saturating_mul(volume.f_frsize))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +118,14 @@ mod tests {
         space.free_bytes = |_| Ok(RESERVE);
         tokio::time::advance(SPACE_RETRY).await;
         assert!(space.take(1).is_err());
+    }
+
+    #[test]
+    fn a_volume_is_larger_than_what_is_free_on_it() {
+        let (folder, nowhere) = (tempfile::tempdir().unwrap(), Path::new("/no/such/volume"));
+        let (size, free) = (size_bytes(folder.path()).unwrap(), free_bytes(folder.path()).unwrap());
+        assert!(size > 0 && free <= size, "{free} of {size}");
+        assert!(size_bytes(nowhere).is_err());
     }
 
     #[tokio::test(start_paused = true)]
