@@ -110,7 +110,16 @@ const PITFALLS: &[(&str, &[Proof])] = &[
         "a Secret managed by GitOps with self-heal",
         &[Test("production_is_not_deleted_by_git"), Mutation("a Secret in git")],
     ),
+    ("a random cookie per node when unset", &[Test("whoever_expects_others_needs_a_cookie")]),
     // Probes.
+    (
+        "probes that are always 200, or that cannot fail",
+        &[
+            Test("readyz_fails_with_its_check_and_recovers_with_it"),
+            Test("readyz_fails_when_a_check_hangs"),
+            Test("livez_fails_when_a_runtime_does_not_turn"),
+        ],
+    ),
     ("liveness and readiness swapped", &[Mutation("liveness and readiness swapped")]),
     ("liveness that fails under load", &[Mutation("liveness that kills what is busy")]),
     ("probes on ports nobody opens", &[Mutation("a probe on a port that nobody opens")]),
@@ -133,6 +142,7 @@ const PITFALLS: &[(&str, &[Proof])] = &[
         "every environment on `main` and the latest image, whose name never matches",
         &[
             Test("every_application_is_pinned"),
+            Test("only_the_root_follows_a_branch"),
             Mutation("the latest image"),
             Mutation("an image whose name never matched"),
         ],
@@ -165,14 +175,18 @@ const PITFALLS: &[(&str, &[Proof])] = &[
     // Observability: metrics of rules and dashboards are tested beside them.
     ("an HPA by a metric that no code emits", &[Mutation("an autoscaler by a metric that nobody tells")]),
     // From users' issues.
+    ("a restart that is felt", &[Test("a_rolling_restart_is_not_felt")]),
+    ("a cookie that cannot be exchanged", &[Test("cookies_are_exchanged_while_the_cluster_works")]),
     ("CPU throttling read as death", &[Mutation("a limit of processor")]),
 ];
 
 #[test]
 fn each_mistake_of_others_is_noticed_here() {
     let mut sources = String::new();
-    for file in ["statefulset/tests/deployment", "tests"] {
-        for entry in fs::read_dir(repository().join(file)).unwrap() {
+    for folder in
+        ["statefulset/tests/deployment", "tests", "tests/cluster", "src/gateway/ops", "src/config/tests"]
+    {
+        for entry in fs::read_dir(repository().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|one| one == "rs") {
                 sources += &fs::read_to_string(path).unwrap();
@@ -186,7 +200,10 @@ fn each_mistake_of_others_is_noticed_here() {
                 Mutation(what) => MUTATIONS
                     .iter()
                     .any(|one| one.what == *what && ALL.iter().any(|(check, _)| *check == one.check)),
-                Test(name) => sources.contains(&format!("#[test]\nfn {name}()")),
+                Test(name) => {
+                    sources.contains(&format!("\nfn {name}() {{"))
+                        || sources.contains(&format!("\nasync fn {name}() {{"))
+                }
             };
             let (Mutation(name) | Test(name)) = proof;
             assert!(is_there, "{mistake}: there is no {name:?}");
