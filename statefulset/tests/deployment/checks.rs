@@ -17,12 +17,13 @@ use crate::support::objects::Objects;
 pub type Check = fn(&Objects) -> Vec<String>;
 
 /// All of them, by name.
-pub const ALL: [(&str, Check); 25] = [
+pub const ALL: [(&str, Check); 26] = [
     ("unique", wiring::unique),
     ("services", wiring::services),
     ("mounts", wiring::mounts),
     ("references", wiring::references),
     ("routes", wiring::routes),
+    ("monitors", wiring::monitors),
     ("secrets", wiring::secrets),
     ("images", pods::images),
     ("restricted", pods::restricted),

@@ -168,3 +168,37 @@ fn patches_never_replace_a_list() {
         }
     }
 }
+
+/// The pages of people who run a cluster lead to files and headings that are there.
+#[test]
+fn links_of_pages_lead_somewhere() {
+    let root = repository();
+    let mut pages: Vec<_> =
+        files("md").into_iter().map(|(name, content)| (root.join(name), content)).collect();
+    for entry in fs::read_dir(root.join("docs/operating")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            pages.push((path.clone(), fs::read_to_string(&path).unwrap()));
+        }
+    }
+    assert!(pages.len() >= 14, "{}", pages.len());
+    for (page, content) in pages {
+        let links = content.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://")) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            let there = fs::read_to_string(&target)
+                .unwrap_or_else(|error| panic!("{}: {link}: {error}", page.display()));
+            let leads = heading.is_empty()
+                || there.lines().any(|line| line.starts_with('#') && slug(line) == heading);
+            assert!(leads, "{}: {link}", page.display());
+        }
+    }
+}
+
+/// As a heading is named in links.
+fn slug(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = text.chars().filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter));
+    kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+}

@@ -31,6 +31,13 @@ fn push(value: &mut Value, one: Value) {
     value.as_array_mut().unwrap().push(one);
 }
 
+fn monitor(kind: &str, labels: Value, port: &str) -> Value {
+    let ends = json!([{ "port": port, "path": "/metrics" }]);
+    let spec =
+        json!({ "selector": { "matchLabels": labels }, "podMetricsEndpoints": ends, "endpoints": ends });
+    json!({ "kind": kind, "metadata": { "name": "broken", "namespace": "everything" }, "spec": spec })
+}
+
 const POD: &str = "/spec/template/spec";
 const NODE: &str = "/spec/template/spec/containers/0";
 const JOB: &str = "/spec/jobTemplate/spec/template/spec";
@@ -68,6 +75,10 @@ mutations! {
     "an ingress with TLS for another name", "routes": |o| *at(o, "Ingress", "playhouse", "/spec/tls/0/hosts/0") = json!("other.example.com");
     "a route to another Service", "routes": |o| *at(o, "HTTPRoute", "playhouse", "/spec/rules/0/backendRefs/0/name") = json!("playhouse-canary");
     "a route at no listener", "routes": |o| *at(o, "HTTPRoute", "playhouse", "/spec/parentRefs/0/sectionName") = json!("http");
+    "a monitor of a port that nobody opens", "monitors": |o| o.0.push(monitor("PodMonitor", json!({ "app.kubernetes.io/component": "node" }), "web"));
+    "a monitor of no pod", "monitors": |o| o.0.push(monitor("PodMonitor", json!({ "app": "playhouse" }), "ops"));
+    "a monitor of jobs", "monitors": |o| o.0.push(monitor("PodMonitor", json!({ "app.kubernetes.io/name": "playhouse" }), "ops"));
+    "a monitor of no Service", "monitors": |o| o.0.push(monitor("ServiceMonitor", json!({ "app": "playhouse" }), "ops"));
     "a Secret in git", "secrets": |o| o.0.push(json!({ "kind": "Secret", "metadata": { "name": "playhouse-cookie", "namespace": "everything" } }));
     "the cookie in a variable", "secrets": |o| push(set(o, "/spec/template/spec/containers/0/env"), json!({ "name": "PLAYHOUSE_COOKIE", "valueFrom": { "secretKeyRef": { "name": "a", "key": "b" } } }));
     "the cookie in settings", "secrets": |o| o.0.push(json!({ "kind": "ConfigMap", "metadata": { "name": "c", "namespace": "everything" }, "data": { "playhouse.toml": "cookie = \"x\"" } }));

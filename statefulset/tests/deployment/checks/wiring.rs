@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use playhouse_statefulset::object;
+use playhouse_statefulset::{object, probe};
 use serde_json::Value;
 
 use super::unless;
-use crate::support::objects::{Objects, Pod, id, list, map_selects, text};
+use crate::support::objects::{Objects, Pod, id, labels, list, map_selects, selects, text};
 
 /// Secrets that people make, and none other.
 const SECRETS: [&str; 4] =
@@ -174,6 +174,34 @@ fn missing_listener(objects: &Objects, route: &Value, parent: &Value) -> Option<
     let listener = listeners.iter().find(|one| one["name"] == parent["sectionName"]);
     let agrees = listener.is_some_and(|one| list(&route["spec"]["hostnames"]).contains(&one["hostname"]));
     unless(agrees, || format!("{} hangs at {}, which does not serve its names", id(route), parent["name"]))
+}
+
+/// What Prometheus is told to scrape is there: pods, or Services, with that port.
+pub fn monitors(objects: &Objects) -> Vec<String> {
+    let mut found = Vec::new();
+    for monitor in objects.of_kind("PodMonitor") {
+        let spec = &monitor["spec"];
+        let pods: Vec<_> =
+            objects.pods().into_iter().filter(|pod| selects(&spec["selector"], &pod.labels)).collect();
+        let are_nodes = pods.len() == 1 && pods[0].owner.starts_with("StatefulSet");
+        found.extend(unless(are_nodes, || format!("{} selects {} kinds of pods", id(monitor), pods.len())));
+        for end in list(&spec["podMetricsEndpoints"]) {
+            let leads =
+                end["path"] == probe::METRICS && pods.iter().all(|pod| pod.port(&end["port"]).is_some());
+            found.extend(unless(leads, || format!("{} leads to {end}, which is not there", id(monitor))));
+        }
+    }
+    for monitor in objects.of_kind("ServiceMonitor") {
+        let selector = &monitor["spec"]["selector"];
+        let services =
+            objects.of_kind("Service").filter(|one| selects(selector, &labels(&one["metadata"]["labels"])));
+        let ports: Vec<_> =
+            services.flat_map(|one| list(&one["spec"]["ports"])).map(|port| &port["name"]).collect();
+        let ends = list(&monitor["spec"]["endpoints"]);
+        let lead = !ends.is_empty() && ends.iter().all(|end| ports.contains(&&end["port"]));
+        found.extend(unless(lead, || format!("{} leads to no port of {ports:?}", id(monitor))));
+    }
+    found
 }
 
 /// No secret is in an object, in a variable, or in an argument.
