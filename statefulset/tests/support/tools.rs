@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Set by `.ci/run`: a tool that is missing is a failure there.
-const REQUIRED: &str = "CI_REQUIRES_TOOLS";
+const REQUIRED: &str = "PLAYHOUSE_CI";
 
 /// Where the repository begins.
 pub fn repository() -> PathBuf {
