@@ -18,12 +18,14 @@ mod error;
 mod folder;
 mod manifest;
 mod part;
+mod retention;
 mod shard_file;
 
 pub use error::BackupError;
 pub use folder::{Backup, BackupWriter, Parts};
 pub use manifest::{FORMAT, Manifest, ShardEntry};
 pub use part::{Pair, Part};
+pub use retention::{Pruned, Unfinished, prune};
 pub use shard_file::{Header, ShardWriter};
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
     shard_file::{ReadError, ShardReader},
 };
 
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 
 /// Writes a backup. Dropped before it is [finished](Self::finish), it leaves its unfinished folder behind, under a name that says so.
 pub struct BackupWriter {
@@ -30,9 +30,7 @@ impl BackupWriter {
     /// When `target`, or what an interrupted backup left behind under its name, exists; or it cannot be created, or the folder
     /// above cannot be synced, without which no backup could be finished.
     pub fn begin(target: &Path, manifest: Manifest) -> Result<Self, BackupError> {
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(".unfinished");
-        let unfinished = target.with_file_name(name);
+        let unfinished = unfinished_name(target);
         for folder in [target, &unfinished] {
             if folder.symlink_metadata().is_ok() {
                 return Err(BackupError::Exists(folder.to_owned()));
@@ -228,6 +226,13 @@ fn unreadable(path: &Path, error: ReadError) -> BackupError {
         ReadError::Io(source) => BackupError::Io { path: path.to_owned(), source },
         ReadError::Damage(reason) => BackupError::damaged(path, reason),
     }
+}
+
+/// Where a backup is that is not whole yet, or not any more.
+pub(super) fn unfinished_name(target: &Path) -> PathBuf {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(".unfinished");
+    target.with_file_name(name)
 }
 
 pub(super) fn file_name(shard: u32) -> String {

@@ -1,16 +1,19 @@
-//! `playhouse backup` and `playhouse backup verify`
+//! `playhouse backup`, `playhouse backup verify` and `playhouse backup prune`
 
 mod copy;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{Exit, Failure, Output, duration, operators::Operators, server::Server};
-use crate::backup::{Backup, BackupError, BackupWriter, FORMAT, Manifest};
+use crate::backup::{Backup, BackupError, BackupWriter, FORMAT, Manifest, Unfinished};
 
 use self::copy::{Commands, OpenView, Source};
 
@@ -36,12 +39,30 @@ enum Instead {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    /// Remove all but the newest backups of a folder; what is no backup stays
+    Prune {
+        /// Folder in which the backups are
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+
+        /// How many of each cluster stay
+        #[arg(long, value_name = "N")]
+        keep: NonZeroUsize,
+
+        /// Also remove what interrupted backups left; only where none is being taken now
+        #[arg(long)]
+        unfinished: bool,
+    },
 }
 
 pub(super) async fn run(arguments: Arguments, server: &Server, output: &Output) -> Result<Exit, Failure> {
     let Arguments { to, operators, instead } = arguments;
     match (instead, to) {
         (Some(Instead::Verify { folder }), _) => verify(&folder, output),
+        (Some(Instead::Prune { folder, keep, unfinished }), _) => {
+            let unfinished = if unfinished { Unfinished::Remove } else { Unfinished::Keep };
+            prune(&folder, keep, unfinished, output)
+        }
         (None, Some(to)) => {
             let source = Source::new(operators.desk(server)?.for_large_answers(), output);
             take(&source, &to, output).await
@@ -54,6 +75,21 @@ fn verify(folder: &Path, output: &Output) -> Result<Exit, Failure> {
     let backup = Backup::open(folder)?;
     backup.verify()?;
     report(backup.manifest(), output, |what| format!("{} is whole: {what}", folder.display()))?;
+    Ok(Exit::Ok)
+}
+
+fn prune(
+    folder: &Path,
+    keep: NonZeroUsize,
+    unfinished: Unfinished,
+    output: &Output,
+) -> Result<Exit, Failure> {
+    let pruned = crate::backup::prune(folder, keep, unfinished)?;
+    let summary = json!({ "kept": pruned.kept, "removed": pruned.removed, "unfinished": pruned.unfinished });
+    output.print(&summary, |_| {
+        let (kept, removed, unfinished) = (pruned.kept.len(), pruned.removed.len(), pruned.unfinished.len());
+        format!("{}: {kept} kept, {removed} removed, {unfinished} unfinished", folder.display())
+    })?;
     Ok(Exit::Ok)
 }
 

@@ -28,8 +28,12 @@ use crate::environment::Environment;
 
 /// Largest cookie file. A larger one is not a cookie.
 const FILE_BYTES_MAX: usize = 4096;
-/// Permissions of others than the owner.
-const OTHERS: u32 = 0o077;
+/// Permissions of others than the owner and its group.
+const OTHERS: u32 = 0o007;
+/// Permissions of the group.
+const GROUP: u32 = 0o070;
+/// To read, as the group.
+const GROUP_READS: u32 = 0o040;
 
 /// Why a cookie file cannot be used. At the start the node does not run; later the last good cookie stays.
 #[derive(Debug, thiserror::Error)]
@@ -260,7 +264,7 @@ fn read(path: &Path) -> Result<(Stamp, Cookie), CookieFileError> {
     }
     let cookie = Cookie::derive(secret[..bytes].trim_ascii())
         .map_err(|source| CookieFileError::Unusable { path: path.to_owned(), source })?;
-    warn_if_open_to_others(path, metadata.mode());
+    warn_if_open_to_others(path, &metadata);
     Ok((Stamp::of(&metadata), cookie))
 }
 
@@ -276,11 +280,19 @@ fn fill(mut file: impl io::Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-fn warn_if_open_to_others(path: &Path, mode: u32) {
-    if mode & OTHERS != 0 {
+fn warn_if_open_to_others(path: &Path, metadata: &std::fs::Metadata) {
+    let mode = metadata.mode();
+    let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
+    if is_open_to_others(mode, is_own) {
         let (file, mode) = (path.display(), format!("{:03o}", mode & 0o777));
         tracing::warn!(%file, mode, "others than the owner may use the cookie file; set its mode to 400");
     }
+}
+
+/// A file of another user, such as root's in a mounted secret, can only be read by its group.
+fn is_open_to_others(mode: u32, is_own: bool) -> bool {
+    let of_group = if is_own { GROUP } else { GROUP & !GROUP_READS };
+    mode & (OTHERS | of_group) != 0
 }
 
 /// The whole chain, in one line.

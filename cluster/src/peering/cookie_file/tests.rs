@@ -181,6 +181,18 @@ async fn a_file_that_others_may_read_is_warned_of() {
     }
 }
 
+/// A secret that is mounted belongs to root and to the group of the node; each start warned of it.
+#[test]
+fn the_group_may_read_what_is_not_our_own_and_no_more() {
+    for mode in [0o400, 0o440, 0o640] {
+        assert!(!is_open_to_others(mode, false), "{mode:o}");
+    }
+    for mode in [0o460, 0o450, 0o444, 0o441, 0o402] {
+        assert!(is_open_to_others(mode, false), "{mode:o}");
+    }
+    assert!(is_open_to_others(0o440, true));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_cookie_is_never_shown() {
     let log = CapturedLog::start();
