@@ -207,7 +207,7 @@ impl Node {
                 control.set_peering(peering.clone());
                 (Some(peering), processes, distribution)
             }
-            None => (None, None, None),
+            None => (None, None, wiring::distribution(settings, &local, &environment)),
         };
         let transport: Arc<dyn Transport> = match &peering {
             Some(peering) => Arc::new(ConsensusTransport::new(peering.clone())),
@@ -486,7 +486,8 @@ impl Node {
         self.processes.as_ref()
     }
 
-    /// The processes of this node as others see them, and those of others; `None`: this node has none, or is alone.
+    /// The processes of this node as others see them, and those of others; a node that is alone has its own. `None`: this node was
+    /// told to have none (`processes.remote` is off, and it has peers).
     #[must_use]
     pub fn distribution(&self) -> Option<&Distribution> {
         self.distribution.as_ref()

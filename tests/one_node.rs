@@ -1,6 +1,6 @@
-//! One node with real rooms: calls, restart, order.
+//! One node with real rooms: calls, restart, order, and processes without any other node.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use playhouse::{
     kinds::{
@@ -8,9 +8,12 @@ use playhouse::{
         counter::{Command, Value},
     },
     node::{Node, Settings},
+    process::{self, ClusterNames, ExitReason, Mailbox, NameError, Portable, Process, Reply},
     protocol::Key,
 };
 use playhouse_cluster::environment::Environment;
+use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 async fn start(folder: &std::path::Path) -> Node {
@@ -89,4 +92,97 @@ fn nothing_runs_on_when_a_node_is_dropped() {
         tell.send(())
     });
     ended.recv_timeout(std::time::Duration::from_secs(30)).expect("the threads of the node end");
+}
+
+/// Says which greeting it was started with.
+struct Greeter;
+
+#[derive(Serialize, Deserialize)]
+enum Greet {
+    Hello(Reply<String>),
+}
+
+impl Message for Greet {}
+
+impl Portable for Greet {
+    const NAME: &'static str = "one-node-greet.1";
+}
+
+impl Actor for Greeter {
+    type Msg = Greet;
+    type State = String;
+    type Arguments = String;
+
+    async fn pre_start(&self, _: ActorRef<Greet>, words: String) -> Result<String, ActorProcessingErr> {
+        Ok(words)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Greet>,
+        greet: Greet,
+        words: &mut String,
+    ) -> Result<(), ActorProcessingErr> {
+        let Greet::Hello(reply) = greet;
+        reply.send(words.clone());
+        Ok(())
+    }
+}
+
+const LONG: Duration = Duration::from_secs(30);
+
+/// The process of this name once there is one, other than `former`.
+async fn named(names: &ClusterNames, former: Option<&Process<Greet>>) -> Process<Greet> {
+    let found = async {
+        loop {
+            match names.whereis::<Greet>("greeter").await {
+                Ok(Some(process)) if Some(&process) != former => return process,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    tokio::time::timeout(LONG, found).await.expect("there is one in time")
+}
+
+/// The same program runs on one node and on many.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_alone_has_groups_names_spawns_and_singletons() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = start(folder.path()).await;
+    let distribution = node.distribution().expect("it is part of every node").clone();
+    let names = node.cluster_names().expect("they are part of every node");
+    assert!(distribution.peers().borrow().is_empty());
+
+    distribution.spawnable("greeter", Mailbox::default(), |words: String| (Greeter, words));
+    let own = distribution.home().node;
+    let words = "good day".to_owned();
+    let spawned: Process<Greet> = distribution.spawn_on(own, "greeter", &words, LONG).await.unwrap();
+    let anywhere: Process<Greet> = distribution.spawn_anywhere("greeter", &words, LONG).await.unwrap();
+    assert_eq!((spawned.id().home(), anywhere.id().home()), (None, None), "there is no other node");
+    assert_eq!(spawned.call(Greet::Hello, LONG).await, Ok(words));
+
+    distribution.groups().join("greeters", &spawned).unwrap();
+    assert_eq!(distribution.groups().members::<Greet>("greeters"), [spawned.clone()]);
+    names.register("first", &spawned).await.unwrap();
+    assert_eq!(names.register("first", &anywhere).await, Err(NameError::Taken(spawned.id())));
+    spawned.stop(ExitReason::Shutdown);
+    spawned.ended().await;
+    names.register("first", &anywhere).await.expect("the name of a process that has ended is free");
+    assert!(distribution.groups().members::<Greet>("greeters").is_empty());
+
+    let kept = names.singleton("greeter", Mailbox::default(), || (Greeter, "only me".to_owned())).unwrap();
+    let first = named(&names, None).await;
+    assert_eq!(first.call(Greet::Hello, LONG).await, Ok("only me".to_owned()));
+    first.kill();
+    let second = named(&names, Some(&first)).await;
+    kept.stop().await;
+    assert!(!second.is_alive(), "nobody keeps it any more");
+
+    // A name that a former start of the node left behind is free.
+    node.stop(LONG).await;
+    let node = start(folder.path()).await;
+    let names = node.cluster_names().unwrap();
+    let again = process::spawn(Greeter, "again".to_owned(), Mailbox::default()).await.unwrap();
+    names.register("first", &again).await.unwrap();
+    node.stop(LONG).await;
 }
