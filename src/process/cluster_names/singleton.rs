@@ -97,7 +97,8 @@ where
     let rules = Rules::<A, F> { names: names.clone(), name: name.to_owned(), keeper, mailbox, make };
     let (takes_part, over) = watch::channel(());
     // The singleton runs where it is started, and what people wrote must not hold up consensus and links.
-    let task = names.environment().spawn_executor(Arc::new(rules).run(over));
+    let run = names.inner.distribution.scope(Arc::new(rules).run(over));
+    let task = names.environment().spawn_executor(run);
     Ok(Singleton { _takes_part: takes_part, task })
 }
 
