@@ -106,6 +106,9 @@ fn print_names(view: &ProcessesView, output: &Output) -> Result<(), Failure> {
             }
         }
     }
+    if rows.is_empty() {
+        return output.line("no process has a name");
+    }
     rows.sort();
     let mut table = Table::new(["NAME", "KNOWN IN", "NODE", "PROCESS"]);
     rows.into_iter().for_each(|row| table.push(row));
@@ -128,6 +131,9 @@ fn print_groups(view: &ProcessesView, output: &Output) -> Result<(), Failure> {
             rows.push([group.group.clone(), node.to_owned(), members.join(", ")]);
         }
     }
+    if rows.is_empty() {
+        return output.line("no process is in a group");
+    }
     rows.sort();
     let mut table = Table::new(["GROUP", "NODE", "PROCESSES"]);
     rows.into_iter().for_each(|row| table.push(row));
@@ -149,6 +155,9 @@ fn print_deepest(view: &ProcessesView, limit: usize, output: &Output) -> Result<
         report.deepest.shown.iter().map(|leaf| (node, leaf.clone())).collect()
     };
     let mut rows: Vec<_> = view.reports().flat_map(of).collect();
+    if rows.is_empty() {
+        return output.line("no messages wait for a process");
+    }
     rows.sort_by_key(|(node, leaf)| (std::cmp::Reverse(leaf.mailbox.messages), *node, leaf.process));
     let left_out = view.reports().map(|(_, report)| report.deepest.more).sum::<usize>();
     let left_out = left_out + rows.len().saturating_sub(limit);

@@ -297,7 +297,9 @@ impl ClusterNames {
     pub(super) async fn of_this_node(&self, names_max: usize, until: Instant) -> Excerpt<NameRow> {
         let mut held: Vec<_> = {
             let held = self.inner.held.lock();
-            let granted = held.values().filter(|holding| holding.is_granted);
+            // Those of keepers mean nothing to people.
+            let keeper = self.inner.distribution.name_of::<singleton::Nothing>();
+            let granted = held.values().filter(|it| it.is_granted && it.holder.messages != keeper);
             granted.map(|holding| (holding.name.clone(), holding.holder)).collect()
         };
         held.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{ClusterNames, Command, Holder, NameError};
-use crate::process::{ExitReason, Mailbox, Portable, Process, host};
+use crate::process::{ExitReason, Mailbox, Portable, Process, host, table};
 
 /// What stands behind the name of a singleton in that of its keeper.
 const KEEPER: &str = "#keeper";
@@ -61,7 +61,7 @@ struct Rules<A: Actor, F> {
 
 /// Nobody sends anything to a keeper.
 #[derive(Serialize, Deserialize)]
-enum Nothing {}
+pub(super) enum Nothing {}
 
 impl ractor::Message for Nothing {}
 
@@ -110,7 +110,9 @@ where
 {
     async fn run(self: Arc<Self>, mut over: watch::Receiver<()>) {
         loop {
-            let Ok(keeper) = host::spawn(Keeper, (), Mailbox::default()).await else { return };
+            // A keeper comes and goes all the time, and nobody needs to look after it.
+            let keeper = table::scope(None, host::spawn(Keeper, (), Mailbox::default()));
+            let Ok(keeper) = keeper.await else { return };
             let is_over = self.round(&keeper, &mut over).await;
             keeper.stop(ExitReason::Shutdown);
             keeper.ended().await;

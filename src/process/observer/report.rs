@@ -87,6 +87,8 @@ pub enum BranchState {
     /// It runs.
     #[default]
     Running,
+    /// It has ended, and its supervisor has not heard of it yet.
+    Ended,
     /// It ended and waits for its next start.
     Restarting,
     /// It does not run, and nobody starts it but an operator or the restart of a sibling.

@@ -192,6 +192,21 @@ async fn a_supervisor_that_gives_up_is_counted() {
     assert_eq!((counts.restarts, counts.gave_up, counts.supervisors, counts.processes), (0, 1, 0, 0));
 }
 
+/// It was shown as an actor that is no process.
+#[tokio::test(start_paused = true)]
+async fn a_child_whose_end_its_supervisor_has_not_heard_of_is_shown_as_ended() {
+    let node = node();
+    let office = office(&node).await;
+    let desk = desk(&office).await;
+    // It looks at its children before it hears of the end.
+    let (looked, ()) = tokio::join!(look(&node, 10), async {
+        desk.kill();
+        desk.ended().await;
+    });
+    let state = looked.trees.shown[0].children.shown[0].state;
+    assert_eq!(state, BranchState::Ended);
+}
+
 /// One that waits for a child once hid all that is below it.
 #[tokio::test(start_paused = true)]
 async fn a_supervisor_that_does_not_answer_is_shown_with_what_is_known_without_it() {

@@ -146,6 +146,9 @@ impl<'a> Forest<'a> {
         let is_supervisor = child.child_type == ChildType::Supervisor;
         let id = child.id.map(|id| id.to_string());
         let number = match child.status {
+            ChildStatus::Running(running) if running.exit().is_some() => {
+                return Branch { id, state: BranchState::Ended, is_supervisor, ..Branch::default() };
+            }
             ChildStatus::Running(running) => running.cell().get_id().pid(),
             ChildStatus::Restarting => {
                 return Branch { id, state: BranchState::Restarting, is_supervisor, ..Branch::default() };
