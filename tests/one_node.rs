@@ -1,14 +1,20 @@
 //! One node with real rooms: calls, restart, order, and processes without any other node.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use playhouse::{
     kinds::{
         Counter,
         counter::{Command, Value},
     },
-    node::{Node, Settings},
-    process::{self, ClusterNames, ExitReason, Mailbox, NameError, Portable, Process, Reply},
+    node::{self, Node, Settings},
+    process::{
+        self, ChildSpec, ClusterNames, ExitReason, Mailbox, NameError, Portable, Process, Reply, Strategy,
+        Supervisor, SupervisorRef,
+    },
     protocol::Key,
 };
 use playhouse_cluster::environment::Environment;
@@ -162,7 +168,7 @@ async fn a_node_that_is_alone_has_groups_names_spawns_and_singletons() {
     assert_eq!(spawned.call(Greet::Hello, LONG).await, Ok(words));
 
     distribution.groups().join("greeters", &spawned).unwrap();
-    assert_eq!(distribution.groups().members::<Greet>("greeters"), [spawned.clone()]);
+    assert_eq!(distribution.groups().members::<Greet>("greeters"), vec![spawned.clone()]);
     names.register("first", &spawned).await.unwrap();
     assert_eq!(names.register("first", &anywhere).await, Err(NameError::Taken(spawned.id())));
     spawned.stop(ExitReason::Shutdown);
@@ -185,4 +191,52 @@ async fn a_node_that_is_alone_has_groups_names_spawns_and_singletons() {
     let again = process::spawn(Greeter, "again".to_owned(), Mailbox::default()).await.unwrap();
     names.register("first", &again).await.unwrap();
     node.stop(LONG).await;
+}
+
+fn tree(words: &'static str) -> Supervisor {
+    let greeter = ChildSpec::process("greeter", Mailbox::default(), move || (Greeter, words.to_owned()));
+    Supervisor::new(Strategy::OneForOne).child(greeter)
+}
+
+/// A program of processes lives as long as its node, however that ends, and belongs to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_starts_with_its_node_and_does_not_outlive_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new("playhouse-0", folder.path());
+    let environment = || Environment::real(Handle::current(), Handle::current());
+    let started: Arc<Mutex<Vec<SupervisorRef>>> = Arc::default();
+    let note = Arc::clone(&started);
+    let program = move |node: node::Handle| {
+        let note = Arc::clone(&note);
+        async move {
+            let top = tree("from an application").start().await?;
+            let greeter: Process<Greet> = top.child("greeter").await?.reference().ok_or("it greets")?;
+            node.cluster_names().ok_or("it is alone")?.register(node.name(), &greeter).await?;
+            note.lock().unwrap().push(top.clone());
+            Ok(top)
+        }
+    };
+    let builder = Node::builder().application("greeting", program);
+
+    let node = builder.clone().start(&settings, environment()).await.unwrap();
+    let greeter = node.cluster_names().unwrap().whereis::<Greet>("playhouse-0").await.unwrap().unwrap();
+    assert_eq!(greeter.call(Greet::Hello, LONG).await, Ok("from an application".to_owned()));
+    let counts = node.distribution().unwrap().counts();
+    assert_eq!((counts.processes, counts.supervisors), (1, 1));
+    node.stop(LONG).await;
+    assert_eq!(greeter.ended().await, ExitReason::Shutdown, "it was stopped in order");
+
+    drop(builder.clone().start(&settings, environment()).await.unwrap());
+    let dropped = started.lock().unwrap().pop().unwrap();
+    tokio::time::timeout(LONG, dropped.wait()).await.expect("it ends with its node");
+
+    // A node that was dropped gives its volume back in its own time.
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new("playhouse-0", folder.path());
+    let broken = builder.application("broken", |_| async { Err("nobody is here".into()) });
+    let error = broken.start(&settings, environment()).await.err().expect("it does not start");
+    assert_eq!(error.to_string(), "the application broken did not start: nobody is here");
+    let first = started.lock().unwrap().pop().unwrap();
+    tokio::time::timeout(LONG, first.wait()).await.expect("those before it are stopped");
+    start(folder.path()).await.stop(LONG).await;
 }

@@ -1,6 +1,7 @@
 //! `playhouse processes` against a cluster of real processes with a program of processes on each node.
 
 #![allow(clippy::unwrap_used)] // All of this file is a test, its helpers too.
+#![allow(clippy::print_stdout)] // A failed test shows the logs of its nodes.
 
 #[path = "support/nodes.rs"]
 mod nodes;

@@ -66,6 +66,7 @@ pub struct Running {
 type Slot = Arc<Mutex<Stage>>;
 
 /// How far a node is.
+#[allow(clippy::large_enum_variant)] // There are as many as hosts.
 pub enum Stage {
     Starting,
     Up(Node),

@@ -1,3 +1,5 @@
+//! The lines that people read, made of a report as a node sends it.
+
 use super::*;
 
 fn report() -> ReportView {

@@ -1,3 +1,5 @@
+//! Small trees and busy ones, looked at.
+
 use std::{future::pending, time::Duration};
 
 use playhouse_cluster::{consensus::RaftId, environment::Environment, identity::Incarnation};
