@@ -117,8 +117,20 @@ pub struct GroupRow {
 
 impl Leaf {
     pub(super) fn new(process: u64, entry: &Entry, mailbox: MailboxStats) -> Self {
-        Self { process, actor: entry.actor.to_owned(), names: Vec::new(), mailbox }
+        Self { process, actor: brief(entry.actor), names: Vec::new(), mailbox }
     }
+}
+
+/// How much is told of a text that people made up, in bytes: a report must fit into one frame.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// The text, or its beginning.
+pub(super) fn brief(text: &str) -> String {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+    format!("{}…", &text[..end])
 }
 
 impl ProcessReport {
@@ -142,5 +154,17 @@ impl Branch {
     fn name(&mut self, of: &impl Fn(u64) -> Vec<String>) {
         self.names = self.process.map(of).unwrap_or_default();
         self.children.shown.iter_mut().for_each(|child| child.name(of));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(brief("desk"), "desk");
+        let long = "é".repeat(200);
+        assert_eq!(brief(&long), format!("{}…", "é".repeat(128)));
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Branch, BranchState, Excerpt, First};
+use super::{Branch, BranchState, Excerpt, First, report::brief};
 use crate::process::{
     ChildStatus, ChildType, ChildView, MailboxStats,
     supervisor::SupervisorView,
@@ -144,7 +144,7 @@ impl<'a> Forest<'a> {
 
     fn child(&mut self, child: ChildView, depth: usize, orphans: &mut Orphans) -> Branch {
         let is_supervisor = child.child_type == ChildType::Supervisor;
-        let id = child.id.map(|id| id.to_string());
+        let id = child.id.map(|id| brief(&id));
         let number = match child.status {
             ChildStatus::Running(running) if running.exit().is_some() => {
                 return Branch { id, state: BranchState::Ended, is_supervisor, ..Branch::default() };
@@ -163,14 +163,14 @@ impl<'a> Forest<'a> {
         let branch = Branch { id, process: Some(number), ..Branch::default() };
         let entry = self.table.entry(number);
         let stats = entry.as_ref().and_then(|entry| Some(entry.process.upgrade()?.stats()));
-        Branch { actor: entry.map(|entry| entry.actor.to_owned()), mailbox: stats, ..branch }
+        Branch { actor: entry.map(|entry| brief(entry.actor)), mailbox: stats, ..branch }
     }
 }
 
 fn process(number: u64, (entry, stats): (Entry, MailboxStats)) -> Branch {
     Branch {
         process: Some(number),
-        actor: Some(entry.actor.to_owned()),
+        actor: Some(brief(entry.actor)),
         mailbox: Some(stats),
         ..Branch::default()
     }
