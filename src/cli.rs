@@ -29,6 +29,7 @@ mod node;
 mod nodes;
 mod operators;
 mod output;
+mod processes;
 mod recover_shard;
 mod restore;
 mod send;
@@ -86,6 +87,8 @@ enum Command {
     Nodes(nodes::Arguments),
     /// Show shards that are not as they should be: leader, replicas, moves
     Shards(shards::Arguments),
+    /// Show the processes of a node or of all: supervision trees, names, groups, mailboxes
+    Processes(processes::Arguments),
     /// Have a node give its leaderships away before it restarts, and wait until it has
     Drain(drain::Arguments),
     /// Take a drain back
@@ -140,6 +143,7 @@ fn run(command: Command, node: Builder, server: &Server, output: &Output) -> Res
         Command::Status(arguments) => wait(status::run(arguments, server, output)),
         Command::Nodes(arguments) => wait(nodes::run(arguments, server, output)),
         Command::Shards(arguments) => wait(shards::run(arguments, server, output)),
+        Command::Processes(arguments) => wait(processes::run(arguments, server, output)),
         Command::Drain(arguments) => wait(drain::run(arguments, server, output)),
         Command::Undrain(arguments) => wait(change::run(Change::Undrain, arguments, server, output)),
         Command::Scale(arguments) => wait(leave::scale(arguments, server, output)),

@@ -2,6 +2,7 @@
 //!
 //! Comes in: settings, kinds, an environment. Leaves: a running [`Node`] with its [`Router`].
 
+mod application;
 mod builder;
 mod cluster;
 mod copies;
@@ -35,6 +36,7 @@ use playhouse_cluster::{
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
 
+pub use application::{ApplicationError, Handle};
 pub use builder::Builder;
 pub use copies::{CopyError, CopyHead, CopyId, CopyIdError};
 pub use error::StartError;
@@ -44,7 +46,7 @@ pub use offline::{
     AuditEntry, AuditError, LossReport, LossWanted, RecoverError, RecoveredGroup, RestoreError, Restored,
     recover, restore,
 };
-pub use operator::{Operator, OperatorError, Overview};
+pub use operator::{NodeProcesses, Operator, OperatorError, Overview, Seen};
 pub use report::{FollowerReport, NodeReport, ShardReport};
 pub use settings::{Bootstrap, HangsAfter, Links, Peers, Place, Settings};
 pub use standing::{Standing, Unfit};
@@ -60,12 +62,13 @@ use self::cluster::{
     steward::Steward,
 };
 use self::{
+    application::{Application, Applications},
     stop::Stop,
     wiring::{Way, open_peering, open_router, placement_config, reporter, tell_stopped},
 };
 use crate::{
     entity::{Entity, KindRegistry},
-    process::{ClusterNames, Distribution},
+    process::{ClusterNames, Distribution, Observer},
     protocol::Key,
     router::{EntityRef, Router},
     shard::{ResidentBudget, ShardServices, ShardStatistics},
@@ -88,6 +91,7 @@ pub struct Node {
     processes: Option<Processes>,
     distribution: Option<Distribution>,
     cluster_names: Option<ClusterNames>,
+    applications: Applications,
     tasks: Vec<JoinHandle<()>>,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
     draining: watch::Sender<bool>,
@@ -207,7 +211,7 @@ impl Node {
                 control.set_peering(peering.clone());
                 (Some(peering), processes, distribution)
             }
-            None => (None, None, None),
+            None => (None, None, wiring::distribution(settings, &local, &environment)),
         };
         let transport: Arc<dyn Transport> = match &peering {
             Some(peering) => Arc::new(ConsensusTransport::new(peering.clone())),
@@ -350,8 +354,14 @@ impl Node {
             standing: Standing { council: council.clone(), own, has_reached: has_reached.clone() },
             copies: over.copies.clone(),
             report,
+            observer: None,
         });
         let cluster_names = wiring::cluster_names(distribution.as_ref(), &router, &council, &operator);
+        if let Some(distribution) = &distribution {
+            let observer = Observer::new(distribution.clone(), cluster_names.clone());
+            control.set_observer(observer.clone());
+            operator.set_observer(observer);
+        }
         Self {
             environment,
             identity,
@@ -364,6 +374,7 @@ impl Node {
             processes,
             distribution,
             cluster_names,
+            applications: Applications::default(),
             tasks,
             statistics,
             draining,
@@ -371,6 +382,32 @@ impl Node {
             stop,
             fatal,
             over,
+        }
+    }
+
+    /// Starts programs of processes on it. If one does not start, the node stops.
+    async fn with_applications(mut self, wanted: &[Application]) -> Result<Self, StartError> {
+        let started = Applications::start(wanted, &self.handle(), &self.environment).await;
+        match started {
+            Ok(applications) => {
+                self.applications = applications;
+                Ok(self)
+            }
+            Err(error) => {
+                self.stop(APPLICATION_FAILED_WITHIN).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What programs that live with it can reach.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle {
+            name: self.identity.name().into(),
+            router: self.router.clone(),
+            distribution: self.distribution.clone(),
+            cluster_names: self.cluster_names.clone(),
         }
     }
 
@@ -486,7 +523,8 @@ impl Node {
         self.processes.as_ref()
     }
 
-    /// The processes of this node as others see them, and those of others; `None`: this node has none, or is alone.
+    /// The processes of this node as others see them, and those of others; a node that is alone has its own. `None`: this node was
+    /// told to have none (`processes.remote` is off, and it has peers).
     #[must_use]
     pub fn distribution(&self) -> Option<&Distribution> {
         self.distribution.as_ref()
@@ -511,6 +549,9 @@ impl Node {
         (rooms.report)()
     }
 }
+
+/// How long a node may take to stop when a program of processes did not start.
+const APPLICATION_FAILED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a start may take from an open store to a leader of every shard.
 const LEADERS_WITHIN: Duration = Duration::from_secs(60);

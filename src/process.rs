@@ -25,8 +25,10 @@ mod link;
 mod mailbox;
 mod monitor;
 mod names;
+mod observer;
 mod reference;
 mod supervisor;
+mod table;
 mod tidy;
 mod timer;
 
@@ -40,6 +42,7 @@ pub use link::Exit;
 pub use mailbox::{Mailbox, MailboxStats, Policy};
 pub use monitor::{Down, Monitor, MonitorError, MonitorId};
 pub use names::{Names, RegisterError};
+pub use observer::{Branch, BranchState, Excerpt, GroupRow, Leaf, NameRow, Observer, ProcessReport};
 pub use reference::Process;
 pub use supervisor::{
     AutoShutdown, Backoff, ChildRules, ChildSpec, ChildStatus, ChildType, ChildView, Counts,
@@ -47,4 +50,5 @@ pub use supervisor::{
     Shutdown, SimpleOneForOne, SimpleOneForOneRef, SpecError, StartChildError, StartError, Strategy,
     Supervisor, SupervisorRef, TerminateChildError, Tree,
 };
+pub use table::{ExitCounts, ProcessCounts};
 pub use timer::{Timer, TimerError};

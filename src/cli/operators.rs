@@ -85,6 +85,19 @@ impl Desk {
         self.first_of(0, name, &json!({}), |_| true).await
     }
 
+    /// As [`look`](Self::look), with arguments. What is wrong with those is wrong for all nodes.
+    pub(super) async fn look_with<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        arguments: &Value,
+    ) -> Result<T, Failure> {
+        let is_of_node = |error: &ReadError| match error {
+            ReadError::Rejected(problem) => problem.refusal.as_deref() != Some("unknown_member"),
+            _ => true,
+        };
+        self.first_of(0, name, arguments, is_of_node).await?.map_err(explain)
+    }
+
     /// How many addresses there are.
     pub(super) fn count(&self) -> usize {
         self.addresses.len()

@@ -4,10 +4,14 @@ use std::{ffi::OsString, process::ExitCode};
 
 use playhouse_cluster::environment::Environment;
 
-use super::{Node, Settings, StartError};
+use super::{
+    Node, Settings, StartError,
+    application::{Application, ApplicationError, Handle},
+};
 use crate::{
     entity::{Entity, KindRegistry},
     kinds,
+    process::SupervisorRef,
     telemetry::Metrics,
 };
 
@@ -23,13 +27,14 @@ use crate::{
 #[derive(Clone)]
 pub struct Builder {
     kinds: KindRegistry,
+    applications: Vec<Application>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
         let mut registry = KindRegistry::default();
         kinds::register_all(&mut registry).expect("the shipped kinds have distinct, allowed names");
-        Self { kinds: registry }
+        Self { kinds: registry, applications: Vec::new() }
     }
 }
 
@@ -55,10 +60,39 @@ impl Builder {
         self
     }
 
+    /// Adds a program of processes that lives with the node, as an OTP application does: `start` is called once the node is a member of its
+    /// cluster, and returns the supervisor at the top when all that is below runs. Before the node leaves, that supervisor is stopped, which is
+    /// the last application first.
+    ///
+    /// What is started in it [belongs](crate::process::Distribution::scope) to the node. When it does not start, the node does not. When its top
+    /// ends later, because it gives up, the log and the metrics say so and the node goes on.
+    ///
+    /// ```no_run
+    /// use playhouse::{node::Node, process::{Strategy, Supervisor}};
+    ///
+    /// fn main() -> std::process::ExitCode {
+    ///     let nothing = |_| async { Ok(Supervisor::new(Strategy::OneForOne).start().await?) };
+    ///     Node::builder().application("nothing", nothing).main()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn application<F, R>(mut self, name: &str, start: F) -> Self
+    where
+        F: Fn(Handle) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<SupervisorRef, ApplicationError>> + Send + 'static,
+    {
+        self.applications.push(Application::new(name, start));
+        self
+    }
+
     /// The kinds that were added.
     #[must_use]
     pub fn kinds(self) -> KindRegistry {
         self.kinds
+    }
+
+    pub(super) fn split(self) -> (KindRegistry, Vec<Application>) {
+        (self.kinds, self.applications)
     }
 
     /// Starts a node inside this process, without ports.
@@ -67,7 +101,8 @@ impl Builder {
     ///
     /// [`StartError`].
     pub async fn start(self, settings: &Settings, environment: Environment) -> Result<Node, StartError> {
-        Node::start(settings, self.kinds, Metrics::new(super::RELEASE), environment).await
+        let node = Node::start(settings, self.kinds, Metrics::new(super::RELEASE), environment).await?;
+        node.with_applications(&self.applications).await
     }
 
     /// Does what the command line says: `dev`, `run`, `call`, and all others of the `playhouse` binary.

@@ -55,6 +55,14 @@ pub enum StartError {
         /// Which.
         cluster_id: ClusterId,
     },
+    /// A program of processes did not start.
+    #[error("the application {name} did not start: {reason}")]
+    Application {
+        /// Which.
+        name: String,
+        /// What it said.
+        reason: String,
+    },
     /// Something failed for good while the node started.
     #[error("the node cannot serve: {reason}")]
     Fatal {

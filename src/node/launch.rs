@@ -221,8 +221,9 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let budget = if has_store { config.drain.budget } else { config.drain.budget.min(WITHOUT_STORE_MAX) };
     tracing::info!(budget_s = budget.as_secs(), "draining");
     let leave = async {
-        // First the leaderships, while clients are still served; then the clients.
-        node.hand_over(budget.mul_f64(LEADERSHIPS_SHARE)).await;
+        // First the leaderships, and programs of processes, while clients are still served; then the clients.
+        let first = budget.mul_f64(LEADERSHIPS_SHARE);
+        tokio::join!(node.stop_applications(first), node.hand_over(first));
         gateway_drain.start();
         if has_store {
             let _ = gateway.await;
@@ -251,8 +252,9 @@ async fn start(
     let fuse = fuse
         .map_err(|source| LaunchError::Io { what: "start the thread playhouse-fuse".to_owned(), source })?;
     let (metrics, environment) = (metrics.clone(), environment.clone());
-    let node = Node::start_with(identity, store, settings, node.kinds(), metrics, environment).await?;
-    Ok((node, fuse))
+    let (kinds, applications) = node.split();
+    let node = Node::start_with(identity, store, settings, kinds, metrics, environment).await?;
+    Ok((node.with_applications(&applications).await?, fuse))
 }
 
 /// Waits for the drain: at most the budget, or until a second signal.

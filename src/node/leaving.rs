@@ -68,9 +68,15 @@ impl Node {
         }
     }
 
-    /// Takes no more requests, waits for those under way at most `budget`, then stops everything in order.
+    /// Stops the programs of processes, the last one first; what takes longer than this is killed. [`stop`](Self::stop) does it, too.
+    pub async fn stop_applications(&self, budget: Duration) {
+        self.applications.stop(budget).await;
+    }
+
+    /// Stops its programs of processes, takes no more requests, waits for those under way at most `budget`, then stops everything in order.
     /// Another node may use the volume when it returns, unless a handler runs on for ever, or the store fails.
     pub async fn stop(self, budget: Duration) {
+        self.stop_applications(budget).await;
         self.router.drain();
         let health = self.store.health();
         let is_lost = tokio::select! {

@@ -15,7 +15,7 @@ use playhouse_cluster::{
     consensus::RaftId,
     identity::ClusterId,
     membership::{ClusterState, Command, Member, MemberState, Refusal},
-    peering::Peering,
+    peering::{Lane, Peering, RequestError},
 };
 
 use super::{
@@ -28,10 +28,18 @@ use super::{
     standing::Standing,
     wiring::Report,
 };
-use crate::backup::Part;
+use crate::{
+    backup::Part,
+    process::{Observer, ProcessReport},
+};
 
 /// How long a member may take to tell how it is.
 const REPORT_WITHIN: Duration = Duration::from_secs(2);
+/// How long a member may take to tell of its processes: longer than its supervisors may take to answer.
+const PROCESSES_WITHIN: Duration = Duration::from_secs(4);
+/// Why nothing is told of the processes of a member.
+const NO_ANSWER: &str = "it does not answer";
+const NO_PROCESSES: &str = "it was told to have none: processes.remote is off";
 /// How long the cluster may take to decide.
 const DECIDE_WITHIN: Duration = Duration::from_secs(8);
 
@@ -48,6 +56,29 @@ pub(super) struct Rooms {
     pub(super) standing: Standing,
     pub(super) copies: Desk,
     pub(super) report: Report,
+    /// `None`: this node has no processes.
+    pub(super) observer: Option<Observer>,
+}
+
+/// The processes of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeProcesses {
+    /// Its name.
+    pub name: String,
+    /// What was seen of them.
+    pub seen: Seen,
+}
+
+/// What was seen of the processes of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// What it told.
+    Report(Box<ProcessReport>),
+    /// Nothing.
+    Nothing {
+        /// Why.
+        why: String,
+    },
 }
 
 /// Gives the way to the leader of the system group, as long as the node runs.
@@ -101,6 +132,13 @@ impl Operator {
         Self { rooms: Arc::new(Mutex::new(Some(rooms))) }
     }
 
+    /// Its processes can be looked at from now on.
+    pub(super) fn set_observer(&self, observer: Observer) {
+        if let Some(rooms) = self.rooms.lock().as_mut() {
+            rooms.observer = Some(observer);
+        }
+    }
+
     /// The node stops.
     pub(super) fn clear(&self) {
         let rooms = self.rooms.lock().take();
@@ -135,6 +173,32 @@ impl Operator {
             reports: reports.into_iter().flatten().map(|report| (report.raft_id, report)).collect(),
             state,
         })
+    }
+
+    /// Asks one member, or all that have not left, which processes it has; at most `rows_max` rows of each list. In the order of their
+    /// names; one that does not answer is among them.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError`].
+    pub async fn processes(
+        &self,
+        name: Option<&str>,
+        rows_max: usize,
+    ) -> Result<Vec<NodeProcesses>, OperatorError> {
+        let rooms = self.rooms().ok_or(OperatorError::NotMember)?;
+        let state = rooms.state()?;
+        let mut members: Vec<&Member> = match name {
+            None => state.members().values().filter(|member| member.state != MemberState::Left).collect(),
+            Some(name) => vec![state.member_named(name).ok_or_else(|| unknown(name))?],
+        };
+        members.sort_by(|one, other| one.name.cmp(&other.name));
+        let asked = members.into_iter().map(|member| async {
+            let seen = rooms.processes_of(member.raft_id, rows_max).await;
+            let seen = seen.map_or_else(|why| Seen::Nothing { why }, |report| Seen::Report(Box::new(report)));
+            NodeProcesses { name: member.name.clone(), seen }
+        });
+        Ok(futures_util::future::join_all(asked).await)
     }
 
     /// Which cluster this is, and how many shards it has.
@@ -254,8 +318,7 @@ impl Operator {
         command: impl FnOnce(&Member) -> Command,
     ) -> Result<u64, OperatorError> {
         let state = self.rooms().ok_or(OperatorError::NotMember)?.state()?;
-        let unknown = || OperatorError::Refused(Refusal::Unknown { what: format!("called {name}") });
-        let member = state.member_named(name).ok_or_else(unknown)?;
+        let member = state.member_named(name).ok_or_else(|| unknown(name))?;
         self.change(&command(member)).await
     }
 
@@ -269,7 +332,28 @@ impl Operator {
     }
 }
 
+fn unknown(name: &str) -> OperatorError {
+    OperatorError::Refused(Refusal::Unknown { what: format!("called {name}") })
+}
+
 impl Rooms {
+    /// The processes of a member, or why nothing is known of them.
+    async fn processes_of(&self, member: RaftId, rows_max: usize) -> Result<ProcessReport, String> {
+        if member == self.own {
+            let observer = self.observer.as_ref().ok_or(NO_PROCESSES)?;
+            return Ok(observer.look(rows_max).await);
+        }
+        let peering: &Peering = self.council.peering.as_ref().ok_or(NO_ANSWER)?;
+        // A long answer goes where it holds up no heartbeat.
+        let ask = Ask::Processes { rows_max };
+        let asked = control::ask_over(peering, Lane::Bulk, member, &ask);
+        match tokio::time::timeout(PROCESSES_WITHIN, asked).await {
+            Ok(Ok(Told::Processes(report))) => report.map(|report| *report).ok_or(NO_PROCESSES.to_owned()),
+            Ok(Err(RequestError::Refused(why))) => Err(format!("it refuses to tell: {why}")),
+            Ok(Ok(_) | Err(_)) | Err(_) => Err(NO_ANSWER.to_owned()),
+        }
+    }
+
     fn state(&self) -> Result<Arc<ClusterState>, OperatorError> {
         self.council.system.known().borrow().clone().ok_or(OperatorError::NotMember)
     }

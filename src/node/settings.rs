@@ -49,7 +49,8 @@ pub struct Settings {
     /// References to processes of other nodes; `None`: there are none. Not for several nodes in one operating system
     /// process.
     pub processes: Option<processes::Config>,
-    /// References to bounded processes of other nodes, groups, spawning there; `None`: there are none.
+    /// Processes of this node as others see them, names, groups, spawning; a node that is alone has these, too. `None`: there are
+    /// none.
     pub distribution: Option<distribution::Config>,
     /// How long a request waits for a leader to be known before it fails.
     pub wait_for_leader: Duration,
@@ -82,7 +83,7 @@ impl Settings {
             peers: Peers::default(),
             links: None,
             processes: None,
-            distribution: None,
+            distribution: Some(distribution::Config::default()),
             wait_for_leader: Duration::from_secs(5),
             name,
             data_dir: data_dir.into(),
@@ -147,7 +148,8 @@ const MESSAGE_BYTES_MAX: usize = 15 << 20;
 
 fn distribution(config: &Config) -> Option<distribution::Config> {
     let told = &config.processes;
-    (told.remote == Switch::On).then(|| distribution::Config {
+    // A node that is alone has no remote processes; what it has of its own is not switched off by that.
+    (told.remote == Switch::On || config.is_alone()).then(|| distribution::Config {
         message_bytes_max: size(told.message_bytes_max.0).min(MESSAGE_BYTES_MAX),
         waiting_bytes_max: size(told.waiting_bytes_max.0),
         signals_bytes_max: size(told.answers_bytes_max.0),

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     entity::{KindRegistry, RegisterError},
-    process::{ClusterNames, Distribution, Home, Registration, distribution},
+    process::{ClusterNames, Distribution, Home, Registration},
     router::{Router, RouterIdentity},
     telemetry::Metrics,
 };
@@ -94,9 +94,7 @@ pub(super) async fn open_peering(
         Some(config) => Some(Processes::start(config.clone(), &local, environment).await?),
         None => None,
     };
-    let home = Home { node: local.raft_id, incarnation: local.incarnation };
-    let start = |config: &distribution::Config| Distribution::new(home, config.clone(), environment.clone());
-    let distribution = settings.distribution.as_ref().map(start);
+    let distribution = distribution(settings, &local, environment);
     let lanes = links.config.shard_lanes.get();
     let frames = PushedFrames::new(router.clone(), lanes, processes.clone(), distribution.clone());
     let frames = Arc::new(frames);
@@ -113,6 +111,17 @@ pub(super) async fn open_peering(
         environment.clone(),
     );
     Ok(Way { peering: peering.await?, processes, distribution })
+}
+
+/// The processes of this start of this node.
+pub(super) fn distribution(
+    settings: &Settings,
+    local: &Local,
+    environment: &Environment,
+) -> Option<Distribution> {
+    let home = Home { node: local.raft_id, incarnation: local.incarnation };
+    let config = settings.distribution.clone()?;
+    Some(Distribution::new(home, config, environment.clone()))
 }
 
 /// Names in the cluster, for the processes of this node.

@@ -16,16 +16,17 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use parking_lot::Mutex;
 use playhouse_cluster::environment::Environment;
 use ractor::Actor;
+use tokio::time::{Instant, timeout_at};
 
 use self::registration::{Command, Holder};
 pub use self::{registration::Registration, singleton::Singleton};
 use super::{
-    Backoff, CallError, CastError, Distribution, Home, Mailbox, Portable, Process, ProcessId, Reply,
-    life::NoticeId, link::Peer,
+    Backoff, CallError, CastError, Distribution, Excerpt, Home, Mailbox, NameRow, Portable, Process,
+    ProcessId, Reply, life::NoticeId, link::Peer,
 };
 use crate::{
     protocol::{self, Key},
@@ -56,7 +57,17 @@ struct Inner {
     held: Mutex<Held>,
 }
 
-type Held = BTreeMap<u64, (Weak<dyn Peer>, NoticeId)>;
+type Held = BTreeMap<u64, Holding>;
+
+/// A name of a process of this node.
+struct Holding {
+    name: Key,
+    holder: Holder,
+    /// The entity said so; before that, it is being asked.
+    is_granted: bool,
+    peer: Weak<dyn Peer>,
+    notice: NoticeId,
+}
 
 /// Which starts of nodes are over for the cluster: the node is down, has left, has started again or will never come back.
 pub trait Starts: Send + Sync {
@@ -150,7 +161,7 @@ impl ClusterNames {
         let claimed = self.claim(&entity, holder).await;
         match &claimed {
             // It ended meanwhile: its name may have been freed before it was given.
-            Ok(()) if !self.is_held(holder) => return Err(NameError::NoProc),
+            Ok(()) if !self.grant(holder) => return Err(NameError::NoProc),
             Ok(()) => claim.may_exist = false,
             Err(NameError::Unavailable(_)) => {}
             Err(_) => {
@@ -267,9 +278,42 @@ impl ClusterNames {
     ) -> Result<(), NameError> {
         let names = self.clone();
         let mut held = self.inner.held.lock();
+        let name = entity.id().key.clone();
         let notice = peer.life().watch(Box::new(move |_| names.release(entity, holder)));
-        held.insert(holder.claim, (Arc::downgrade(peer), notice.ok_or(NameError::NoProc)?));
+        let (peer, notice) = (Arc::downgrade(peer), notice.ok_or(NameError::NoProc)?);
+        held.insert(holder.claim, Holding { name, holder, is_granted: false, peer, notice });
         Ok(())
+    }
+
+    /// The entity gave it the name. Whether its process still runs.
+    fn grant(&self, holder: Holder) -> bool {
+        let mut held = self.inner.held.lock();
+        let holding = held.get_mut(&holder.claim);
+        holding.map(|holding| holding.is_granted = true).is_some()
+    }
+
+    /// The first names of processes of this node. Those that the cluster has given to somebody else are left out, if their entities
+    /// say so in time.
+    pub(super) async fn of_this_node(&self, names_max: usize, until: Instant) -> Excerpt<NameRow> {
+        let mut held: Vec<_> = {
+            let held = self.inner.held.lock();
+            // Those of keepers mean nothing to people.
+            let keeper = self.inner.distribution.name_of::<singleton::Nothing>();
+            let granted = held.values().filter(|it| it.is_granted && it.holder.messages != keeper);
+            granted.map(|holding| (holding.name.clone(), holding.holder)).collect()
+        };
+        held.sort_by(|(one, _), (other, _)| one.as_str().cmp(other.as_str()));
+        let more = held.len().saturating_sub(names_max);
+        held.truncate(names_max);
+        let rows = held.into_iter().map(|(name, holder)| async move {
+            let entity = EntityRef::<Registration>::new(self.inner.router.clone(), name.clone());
+            let asked = timeout_at(until, entity.call(&Command::Whereis)).await;
+            let now = asked.ok().and_then(Result::ok).map(|registration| registration.holder);
+            let is_lost = now.is_some_and(|now| now != Some(holder));
+            let row = NameRow { name: name.to_string(), process: holder.number, is_confirmed: now.is_some() };
+            (!is_lost).then_some(row)
+        });
+        Excerpt { shown: join_all(rows).await.into_iter().flatten().collect(), more }
     }
 
     /// Whether the name is to be freed when its process ends.
@@ -285,7 +329,7 @@ impl ClusterNames {
     /// The end of the process is nothing to this name any more.
     fn forget(&self, holder: Holder) {
         let held = self.inner.held.lock().remove(&holder.claim);
-        if let Some((peer, notice)) = held
+        if let Some(Holding { peer, notice, .. }) = held
             && let Some(peer) = peer.upgrade()
         {
             peer.life().unwatch(notice);

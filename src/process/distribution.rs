@@ -62,8 +62,14 @@ pub use config::Config;
 pub use groups::{Change, GroupError, GroupMonitor, Groups};
 pub use spawn::SpawnOnError;
 
-use self::{connection::Connection, exports::Exports, groups::Table, spawn::Spawners, wire::Wire};
-use super::{CallError, ExitReason, Home, Mailbox, Process, ProcessId, link, link::Peer};
+use self::{
+    connection::Connection, exports::Exports, frame::Refusal, groups::Table, spawn::Spawners, wire::Wire,
+};
+use super::{
+    CallError, ExitReason, Home, Mailbox, Names, Process, ProcessCounts, ProcessId, link,
+    link::Peer,
+    table::{self, ProcessTable},
+};
 
 /// Messages that can be sent to a process of another node.
 ///
@@ -115,7 +121,9 @@ pub(in crate::process) struct Shared {
     exports: Exports,
     groups: Table,
     spawners: Spawners,
-    undelivered: AtomicU64,
+    undelivered: [AtomicU64; Refusal::ALL.len()],
+    names: Names,
+    table: Arc<ProcessTable>,
 }
 
 type Peers = Arc<BTreeMap<RaftId, Home>>;
@@ -140,7 +148,9 @@ impl Distribution {
             exports: Exports::new(config.exported_max),
             groups: Table::new(),
             spawners: Spawners::new(config.spawns_max),
-            undelivered: AtomicU64::new(0),
+            undelivered: std::array::from_fn(|_| AtomicU64::new(0)),
+            names: Names::new(),
+            table: ProcessTable::new(),
             config,
         };
         Self { shared: Arc::new(shared) }
@@ -241,7 +251,35 @@ impl Distribution {
     /// How many messages from other nodes found no process, no room, or a process that takes other messages.
     #[must_use]
     pub fn undelivered(&self) -> u64 {
-        self.shared.undelivered.load(Relaxed)
+        self.undelivered_by_reason().map(|(_, count)| count).sum()
+    }
+
+    /// As [`undelivered`](Self::undelivered), apart: `no_process`, `full`, `too_large`, `not_portable`.
+    pub fn undelivered_by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let counts = self.shared.undelivered.iter().map(|count| count.load(Relaxed));
+        Refusal::ALL.iter().map(|why| why.name()).zip(counts)
+    }
+
+    /// The names of processes of this node.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.shared.names
+    }
+
+    /// Processes and supervisors that are started in this future belong to this node, and so does what they start in their handlers:
+    /// `playhouse processes` and the metrics of the node show them. Other tasks that it spawns are not part of it.
+    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+        table::scope(Some(Arc::clone(&self.shared.table)), future)
+    }
+
+    /// The processes that [belong](Self::scope) to this node, in numbers. Looks into each mailbox once.
+    #[must_use]
+    pub fn counts(&self) -> ProcessCounts {
+        self.shared.table.counts()
+    }
+
+    pub(super) fn table(&self) -> &Arc<ProcessTable> {
+        &self.shared.table
     }
 
     /// Ends all connections; each process of another node is then unreachable.
@@ -396,8 +434,8 @@ impl Shared {
         }
     }
 
-    fn count_undelivered(&self) {
-        self.undelivered.fetch_add(1, Relaxed);
+    fn count_undelivered(&self, why: Refusal) {
+        self.undelivered[why as usize].fetch_add(1, Relaxed);
     }
 
     /// Links a process of this node with any.

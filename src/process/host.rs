@@ -1,7 +1,7 @@
 //! The actor that runs a process: it takes messages out of the bounded mailbox, hands them to the actor that people wrote, and says
 //! why it ended.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{any::type_name, panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -11,6 +11,7 @@ use super::{
     ExitReason, Mailbox, Process,
     mailbox::Taken,
     reference::{Inner, Token, run_as},
+    table,
     tidy::Tidy,
 };
 
@@ -48,7 +49,7 @@ pub(super) async fn start<A: Actor>(
     mailbox: Mailbox<A::Msg>,
     parent: Option<ActorCell>,
 ) -> Result<(Process<A::Msg>, JoinHandle<()>), ractor::SpawnErr> {
-    let (host, process) = Host::new(actor, mailbox);
+    let (host, process) = Host::new(actor, mailbox, parent.as_ref());
     let started = match parent {
         Some(parent) => Tidy::spawn_linked(None, Tidy(host), arguments, parent).await,
         None => Tidy::spawn(None, Tidy(host), arguments).await,
@@ -78,6 +79,8 @@ impl From<ractor::SpawnErr> for SpawnError {
 struct Host<A: Actor> {
     actor: A,
     inner: Arc<Inner<A::Msg>>,
+    /// The number of its parent.
+    parent: Option<u64>,
     /// For a process that never came to have a memory.
     _grave: Grave<A::Msg>,
 }
@@ -112,9 +115,10 @@ impl<M: Send + 'static> Drop for Grave<M> {
 }
 
 impl<A: Actor> Host<A> {
-    fn new(actor: A, mailbox: Mailbox<A::Msg>) -> (Self, Process<A::Msg>) {
-        let inner = Arc::new(Inner::new(mailbox));
-        (Self { actor, inner: Arc::clone(&inner), _grave: Grave::of(&inner) }, Process::new(inner))
+    fn new(actor: A, mailbox: Mailbox<A::Msg>, parent: Option<&ActorCell>) -> (Self, Process<A::Msg>) {
+        let inner = Arc::new(Inner::new(mailbox, table::here()));
+        let parent = parent.map(|parent| parent.get_id().pid());
+        (Self { actor, inner: Arc::clone(&inner), parent, _grave: Grave::of(&inner) }, Process::new(inner))
     }
 
     fn inner(&self) -> &Arc<Inner<A::Msg>> {
@@ -157,7 +161,7 @@ impl<A: Actor> Actor for Host<A> {
         myself: ActorRef<Token>,
         arguments: A::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
-        self.inner().begin(myself.clone());
+        self.inner().begin(myself.clone(), self.parent, type_name::<A>());
         let state = self.run(self.actor.pre_start(typed(myself), arguments)).await?;
         Ok(Memory { _grave: Grave::of(self.inner()), state })
     }

@@ -265,6 +265,11 @@ pub(super) struct Mourners {
 }
 
 impl Mourners {
+    /// Why it ended.
+    pub(super) fn reason(&self) -> &ExitReason {
+        &self.reason
+    }
+
     pub(super) fn tell(self, who: ProcessId) {
         let Self { reason, notices, links } = self;
         for notice in notices.into_values() {

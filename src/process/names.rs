@@ -18,7 +18,7 @@ use super::{
 };
 
 /// How many tables share the names, so that those who look do not wait for each other.
-const PARTS: usize = 32;
+pub(super) const PARTS: usize = 32;
 
 /// How many names there may be, unless one says otherwise.
 const NAMES_MAX: usize = 1_000_000;
@@ -160,12 +160,14 @@ impl Names {
     /// All names, in no order, with their processes.
     #[must_use]
     pub fn registered(&self) -> Vec<(Arc<str>, ProcessId)> {
-        let of = |part: &RwLock<Map<Arc<str>, Named>>| {
-            let part = part.read();
-            let alive = part.iter().filter(|(_, named)| named.is_alive());
-            alive.map(|(name, named)| (Arc::clone(name), named.id)).collect::<Vec<_>>()
-        };
-        self.table.parts.iter().flat_map(of).collect()
+        (0..PARTS).flat_map(|part| self.registered_in(part)).collect()
+    }
+
+    /// The names in one part of the table, of [`PARTS`].
+    pub(super) fn registered_in(&self, part: usize) -> Vec<(Arc<str>, ProcessId)> {
+        let part = self.table.parts[part].read();
+        let alive = part.iter().filter(|(_, named)| named.is_alive());
+        alive.map(|(name, named)| (Arc::clone(name), named.id)).collect()
     }
 
     /// What is kept for a name; `None` if the process has ended.

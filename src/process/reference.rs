@@ -23,7 +23,9 @@ use super::{
     life::{Life, Mourners, contain},
     link::{self, Peer},
     mailbox::{Asked, Queue, Rejected, Taken},
-    monitor, timer,
+    monitor,
+    table::{Entry, Listed, ProcessTable},
+    timer,
 };
 
 /// What `ractor` is told for each message: there is one.
@@ -33,7 +35,23 @@ impl ractor::Message for Token {}
 
 tokio::task_local! {
     /// The process whose handler runs: an `Arc<Inner<M>>`.
-    static CURRENT: Arc<dyn Any + Send + Sync>;
+    static CURRENT: Arc<dyn Current>;
+}
+
+/// The process whose handler runs, whatever messages it takes.
+trait Current: Any + Send + Sync {
+    fn table(&self) -> Option<Arc<ProcessTable>>;
+}
+
+impl<M: Send + 'static> Current for Inner<M> {
+    fn table(&self) -> Option<Arc<ProcessTable>> {
+        self.table.clone()
+    }
+}
+
+/// Where the process belongs whose handler runs.
+pub(super) fn table_of_current() -> Option<Arc<ProcessTable>> {
+    CURRENT.try_with(|current| current.table()).ok().flatten()
 }
 
 /// A process, whoever holds it: its actor, its mailbox, its life.
@@ -45,27 +63,35 @@ pub(super) struct Inner<M> {
     monitors_given: AtomicU64,
     /// Makes a message of the end of a linked process.
     trap: Mutex<Option<Trap<M>>>,
+    /// Of the node that it belongs to.
+    table: Option<Arc<ProcessTable>>,
 }
 
 type Trap<M> = Arc<dyn Fn(Exit) -> M + Send + Sync>;
 
 impl<M: Send + 'static> Inner<M> {
-    pub(super) fn new(mailbox: Mailbox<M>) -> Self {
+    pub(super) fn new(mailbox: Mailbox<M>, table: Option<Arc<ProcessTable>>) -> Self {
         Self {
             actor: OnceLock::new(),
             queue: Queue::new(mailbox),
             life: Life::new(),
             monitors_given: AtomicU64::new(0),
             trap: Mutex::new(None),
+            table,
         }
     }
 
-    /// It is being started.
-    pub(super) fn begin(&self, actor: ActorRef<Token>) {
+    /// It is being started, by this parent, to run an actor of this type.
+    pub(super) fn begin(self: &Arc<Self>, actor: ActorRef<Token>, parent: Option<u64>, runs: &'static str) {
         let bell = actor.clone();
         let first = self.actor.set(actor);
         debug_assert!(first.is_ok(), "a process is started once");
         self.queue.open(Box::new(move || bell.send_message(Token).is_ok()));
+        if let Some(table) = &self.table {
+            let listed: Arc<dyn Listed> = Arc::<Self>::clone(self);
+            let process = Arc::downgrade(&listed);
+            table.begin(self.id().number(), Entry { process, parent, actor: runs });
+        }
     }
 
     pub(super) fn life(&self) -> &Life {
@@ -98,6 +124,9 @@ impl<M: Send + 'static> Inner<M> {
         if let Some(mourners) = end(&self.life) {
             contain(self.id(), || self.queue.close());
             contain(self.id(), || self.forget_trap());
+            if let Some(table) = &self.table {
+                table.end(self.id().number(), mourners.reason(), self.queue.stats());
+            }
             mourners.tell(self.id());
         }
     }
@@ -152,6 +181,12 @@ impl<M: Send + 'static> Inner<M> {
 
     fn id(&self) -> ProcessId {
         ProcessId::here(self.actor.get().map_or(0, |actor| actor.get_id().pid()))
+    }
+}
+
+impl<M: Send + 'static> Listed for Inner<M> {
+    fn stats(&self) -> MailboxStats {
+        self.queue.stats()
     }
 }
 
@@ -269,7 +304,7 @@ impl<M: Send + 'static> Process<M> {
     /// `InvalidActorType`. `None` outside of the handlers of a process, and in tasks that they spawned: clone it before.
     #[must_use]
     pub fn of(myself: &ActorRef<M>) -> Option<Self> {
-        let current = CURRENT.try_with(Arc::clone).ok()?;
+        let current: Arc<dyn Any + Send + Sync> = CURRENT.try_with(Arc::clone).ok()?;
         let process = Self::new(current.downcast::<Inner<M>>().ok()?);
         (process.id() == ProcessId::here(myself.get_id().pid())).then_some(process)
     }
@@ -344,7 +379,8 @@ impl<M: Send + 'static> Process<M> {
 
     /// Whether this runs in one of its own handlers.
     fn is_current(&self) -> bool {
-        let is_self = |current: &Arc<dyn Any + Send + Sync>| {
+        let is_self = |current: &Arc<dyn Current>| {
+            let current: &dyn Any = &**current;
             let current = current.downcast_ref::<Inner<M>>();
             current.zip(self.here()).is_some_and(|(current, inner)| std::ptr::eq(current, &**inner))
         };

@@ -74,7 +74,11 @@ use std::{sync::Arc, time::Duration};
 use ractor::{Actor, ActorCell, SpawnErr};
 use tokio::task::JoinHandle;
 
-use self::{actor::Overseer, task::Leftovers};
+pub(super) use self::request::SupervisorView;
+use self::{
+    actor::{Origin, Overseer},
+    task::Leftovers,
+};
 pub use self::{
     backoff::Backoff,
     child::{ChildSpec, RunningChild},
@@ -158,9 +162,10 @@ impl Supervisor {
         parent: Option<ActorCell>,
         below: Arc<Leftovers>,
     ) -> Result<(SupervisorRef, JoinHandle<()>), SpawnErr> {
+        let origin = Origin::of(parent.as_ref());
         let (actor, task) = match parent {
-            Some(parent) => Overseer::spawn_linked(None, Overseer, (self, below), parent).await?,
-            None => Overseer::spawn(None, Overseer, (self, below)).await?,
+            Some(parent) => Overseer::spawn_linked(None, Overseer, (self, below, origin), parent).await?,
+            None => Overseer::spawn(None, Overseer, (self, below, origin)).await?,
         };
         Ok((SupervisorRef::new(actor), task))
     }

@@ -80,7 +80,16 @@ families! {
     process_peers: IntGauge = "playhouse_process_peers", Count, [], "Peers whose remotable processes can be reached.";
     process_messages_dropped: IntCounter = "playhouse_process_messages_dropped_total", Count, [], "Replies and messages to processes of other nodes that were dropped because they are larger than `processes.message_bytes_max`.";
     mail_peers: IntGauge = "playhouse_mail_peers", Count, [], "Peers whose bounded processes can be reached.";
-    mail_undelivered: IntCounter = "playhouse_mail_undelivered_total", Count, [], "Messages from other nodes that found no process, no room in its mailbox, or a process that takes other messages.";
+    mail_undelivered: IntCounterVec = "playhouse_mail_undelivered_total", Count, ["reason"], "Messages from other nodes that were not put into a mailbox: there was `no_process`, the mailbox was `full`, they were `too_large` for it, or `not_portable`: the process takes other messages.";
+    processes: IntGauge = "playhouse_processes", Count, [], "Processes that run and belong to this node.";
+    supervisors: IntGauge = "playhouse_supervisors", Count, [], "Supervisors that run and belong to this node.";
+    process_mailbox_messages: IntGauge = "playhouse_process_mailbox_messages", Count, [], "Messages that wait in the mailboxes of all processes of this node.";
+    process_mailbox_bytes: IntGauge = "playhouse_process_mailbox_bytes", Bytes, [], "What these messages weigh.";
+    process_mailbox_deepest: IntGauge = "playhouse_process_mailbox_messages_deepest", Count, [], "The most messages that wait in one mailbox of a process of this node; `playhouse processes --deepest` says whose it is.";
+    process_messages_lost: IntCounterVec = "playhouse_process_messages_lost_total", Count, ["reason"], "Messages to processes of this node that were not handled: `refused` (the mailbox had no room, or they were too heavy; who sent it was told), `dropped` (they made room for newer ones), `dead_letter` (they waited when their process ended).";
+    process_exits: IntCounterVec = "playhouse_process_exits_total", Count, ["reason"], "Processes of this node that ended: `normal`, `shutdown`, `killed`, `crashed`, `noproc`, `noconnection`.";
+    supervisor_restarts: IntCounter = "playhouse_supervisor_restarts_total", Count, [], "Restarts that supervisors of this node made; of a whole group counts once, and each try again.";
+    supervisors_gave_up: IntCounter = "playhouse_supervisors_gave_up_total", Count, [], "Supervisors of this node that ended because of too many restarts.";
     process_overflows: IntCounter = "playhouse_process_overflows_total", Count, [], "Sessions of processes that were closed because far more than `processes.answers_bytes_max` waited to be sent, or because the peer read nothing for 10 s.";
 
     // Store.

@@ -13,7 +13,7 @@ use playhouse_cluster::{
         Command,
         bootstrap::{Answer, Proposal},
     },
-    peering::{Liveness, Peer, Peering, RequestError, Service, ServiceId},
+    peering::{Lane, Liveness, Peer, Peering, RequestError, Service, ServiceId},
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,10 @@ use super::{
     formation::Formation,
     system::{ExecuteError, System},
 };
-use crate::node::{report::NodeReport, wiring::Report};
+use crate::{
+    node::{report::NodeReport, wiring::Report},
+    process::{Observer, ProcessReport},
+};
 
 /// The service that answers questions about the cluster.
 pub(in crate::node) const CONTROL: ServiceId = ServiceId(2);
@@ -41,6 +44,8 @@ pub(in crate::node) enum Ask {
     Hears(RaftId, Incarnation),
     /// Tell what you lead and how you are.
     Report,
+    /// Tell which processes you have, so many rows of each list.
+    Processes { rows_max: usize },
 }
 
 /// What it answers.
@@ -60,6 +65,8 @@ pub(in crate::node) enum Told {
     Hears(bool),
     /// What it leads and how it is.
     Report(Box<NodeReport>),
+    /// Its processes; `None`: it has none.
+    Processes(Option<Box<ProcessReport>>),
 }
 
 /// Answers questions of peers; what is not there yet is filled in while the node starts.
@@ -76,6 +83,7 @@ struct Rooms {
     peering: Option<Peering>,
     formation: Option<Formation>,
     report: Option<Report>,
+    observer: Option<Observer>,
 }
 
 impl Control {
@@ -93,6 +101,10 @@ impl Control {
 
     pub(in crate::node) fn set_report(&self, report: Report) {
         self.rooms.lock().report = Some(report);
+    }
+
+    pub(in crate::node) fn set_observer(&self, observer: Observer) {
+        self.rooms.lock().observer = Some(observer);
     }
 
     /// Answers nothing any more.
@@ -130,6 +142,11 @@ impl Control {
                 let report = rooms.report.ok_or("this node is starting")?;
                 Ok(Told::Report(Box::new(report())))
             }
+            Ask::Processes { rows_max } => Ok(Told::Processes(match rooms.observer {
+                Some(observer) => Some(Box::new(observer.look(rows_max.min(ROWS_MAX)).await)),
+                // A node that is starting has none that anybody could see.
+                None => None,
+            })),
         }
     }
 
@@ -178,14 +195,26 @@ impl Service for Control {
 
 /// Asks a peer.
 pub(in crate::node) async fn ask(peering: &Peering, to: RaftId, ask: &Ask) -> Result<Told, RequestError> {
+    ask_over(peering, Lane::Control, to, ask).await
+}
+
+/// Asks a peer over this lane.
+pub(in crate::node) async fn ask_over(
+    peering: &Peering,
+    lane: Lane,
+    to: RaftId,
+    ask: &Ask,
+) -> Result<Told, RequestError> {
     let encoded = codec::encode(ask).map_err(|error| RequestError::Refused(error.to_string()))?;
-    let asked = peering.request(to, playhouse_cluster::peering::Lane::Control, CONTROL, encoded.into());
+    let asked = peering.request(to, lane, CONTROL, encoded.into());
     let answer = tokio::time::timeout(ANSWER_WITHIN, asked).await;
     let late = || RequestError::Unreachable { to, reason: "no answer in time".to_owned() };
     let answer = answer.map_err(|_| late())??;
     codec::decode(&answer).map_err(|error| RequestError::Refused(error.to_string()))
 }
 
+/// How many rows of each list of processes a peer gets.
+const ROWS_MAX: usize = 1_000;
 /// How long a peer may take to answer.
 const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(6);
 

@@ -6,6 +6,7 @@ mod changes;
 mod dead_letters;
 mod nodes;
 mod problems;
+mod processes;
 mod shards;
 mod status;
 
@@ -56,6 +57,7 @@ pub(super) fn actions(subject: &Subject) -> Vec<Arc<dyn AdminAction>> {
             shards::show,
         ),
     ];
+    actions.push(processes::action(subject));
     actions.extend(changes::actions(subject));
     actions.extend(backup::actions(subject));
     actions

@@ -11,7 +11,7 @@ use prometheus::{IntCounter, IntGauge};
 
 use crate::{
     node::{NodeReport, Operator},
-    process::Distribution,
+    process::{Distribution, ProcessCounts},
     router::Router,
     telemetry::Metrics,
 };
@@ -44,7 +44,10 @@ impl ClusterMeters {
         }
         if let Some(distribution) = &self.distribution {
             set(&self.metrics.mail_peers, distribution.peers().borrow().len());
-            raise(&self.metrics.mail_undelivered, distribution.undelivered());
+            for (reason, count) in distribution.undelivered_by_reason() {
+                raise(&self.metrics.mail_undelivered.with_label_values(&[reason]), count);
+            }
+            read_processes(&self.metrics, &distribution.counts());
         }
         let Some(rooms) = self.operator.rooms() else { return };
         self.metrics.quorum_heard.set(i64::from(rooms.standing.hears_quorum()));
@@ -93,6 +96,23 @@ impl ClusterMeters {
     }
 }
 
+fn read_processes(metrics: &Metrics, counts: &ProcessCounts) {
+    set(&metrics.processes, counts.processes);
+    set(&metrics.supervisors, counts.supervisors);
+    set(&metrics.process_mailbox_messages, counts.messages);
+    set(&metrics.process_mailbox_bytes, counts.bytes);
+    set(&metrics.process_mailbox_deepest, counts.messages_deepest);
+    let lost = |reason| metrics.process_messages_lost.with_label_values(&[reason]);
+    raise(&lost("refused"), counts.refused);
+    raise(&lost("dropped"), counts.dropped);
+    raise(&lost("dead_letter"), counts.dead_letters);
+    for (reason, count) in counts.exits.by_reason() {
+        raise(&metrics.process_exits.with_label_values(&[reason]), count);
+    }
+    raise(&metrics.supervisor_restarts, counts.restarts);
+    raise(&metrics.supervisors_gave_up, counts.gave_up);
+}
+
 fn read_links(metrics: &Metrics, statistics: &Statistics) {
     raise(&metrics.link_authentication_failures, statistics.authentication_failures.get());
     let failed = |reason| metrics.link_handshakes_failed.with_label_values(&[reason]);
@@ -131,6 +151,7 @@ fn raise(counter: &IntCounter, now: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::ExitCounts;
 
     /// What the link counts is tested where it counts; here, that an operator can see each of it, and apart.
     #[test]
@@ -155,6 +176,42 @@ mod tests {
         // Reading again must not count again.
         for _ in 0..2 {
             read_links(&metrics, &statistics);
+            let shown = metrics.render();
+            for line in expected {
+                assert!(shown.lines().any(|shown| shown == line), "{line} is missing in\n{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn processes_are_counted_once_and_apart() {
+        let metrics = Metrics::new("test");
+        let counts = ProcessCounts {
+            processes: 3,
+            messages: 9,
+            messages_deepest: 7,
+            refused: 1,
+            dropped: 2,
+            dead_letters: 4,
+            restarts: 5,
+            gave_up: 6,
+            exits: ExitCounts { crashed: 8, ..ExitCounts::default() },
+            ..ProcessCounts::default()
+        };
+        let expected = [
+            "playhouse_processes 3",
+            "playhouse_process_mailbox_messages 9",
+            "playhouse_process_mailbox_messages_deepest 7",
+            r#"playhouse_process_messages_lost_total{reason="refused"} 1"#,
+            r#"playhouse_process_messages_lost_total{reason="dropped"} 2"#,
+            r#"playhouse_process_messages_lost_total{reason="dead_letter"} 4"#,
+            "playhouse_supervisor_restarts_total 5",
+            "playhouse_supervisors_gave_up_total 6",
+            r#"playhouse_process_exits_total{reason="crashed"} 8"#,
+            r#"playhouse_process_exits_total{reason="normal"} 0"#,
+        ];
+        for _ in 0..2 {
+            read_processes(&metrics, &counts);
             let shown = metrics.render();
             for line in expected {
                 assert!(shown.lines().any(|shown| shown == line), "{line} is missing in\n{shown}");

@@ -218,7 +218,16 @@ mod tests {
         let told = told.processes.unwrap();
         let bounds = (told.frame_bytes_max, told.waiting_bytes_max, told.answers_bytes_max);
         assert_eq!(bounds, (2 << 20, 3 << 20, 4 << 20));
-        assert_eq!(settings(&[("processes.remote", "off")]).processes, None);
+        let off = ("processes.remote", "off");
+        assert_eq!(settings(&[off]).processes, None);
+        assert!(settings(&[off]).distribution.is_some(), "a node that is alone has processes of its own");
+        let cluster = [
+            ("bootstrap.members", "playhouse-0,b,c"),
+            ("bootstrap.initiator", "b"),
+            ("peer.cookie_file", "/c"),
+        ];
+        assert!(settings(&cluster).distribution.is_some());
+        assert!(settings(&[&cluster[..], &[off]].concat()).distribution.is_none());
         assert_eq!(Settings::new("several in one process", "anywhere").processes, None);
     }
 

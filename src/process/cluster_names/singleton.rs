@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{ClusterNames, Command, Holder, NameError};
-use crate::process::{ExitReason, Mailbox, Portable, Process, host};
+use crate::process::{ExitReason, Mailbox, Portable, Process, host, table};
 
 /// What stands behind the name of a singleton in that of its keeper.
 const KEEPER: &str = "#keeper";
@@ -61,7 +61,7 @@ struct Rules<A: Actor, F> {
 
 /// Nobody sends anything to a keeper.
 #[derive(Serialize, Deserialize)]
-enum Nothing {}
+pub(super) enum Nothing {}
 
 impl ractor::Message for Nothing {}
 
@@ -97,7 +97,8 @@ where
     let rules = Rules::<A, F> { names: names.clone(), name: name.to_owned(), keeper, mailbox, make };
     let (takes_part, over) = watch::channel(());
     // The singleton runs where it is started, and what people wrote must not hold up consensus and links.
-    let task = names.environment().spawn_executor(Arc::new(rules).run(over));
+    let run = names.inner.distribution.scope(Arc::new(rules).run(over));
+    let task = names.environment().spawn_executor(run);
     Ok(Singleton { _takes_part: takes_part, task })
 }
 
@@ -109,7 +110,9 @@ where
 {
     async fn run(self: Arc<Self>, mut over: watch::Receiver<()>) {
         loop {
-            let Ok(keeper) = host::spawn(Keeper, (), Mailbox::default()).await else { return };
+            // A keeper comes and goes all the time, and nobody needs to look after it.
+            let keeper = table::scope(None, host::spawn(Keeper, (), Mailbox::default()));
+            let Ok(keeper) = keeper.await else { return };
             let is_over = self.round(&keeper, &mut over).await;
             keeper.stop(ExitReason::Shutdown);
             keeper.ended().await;

@@ -367,7 +367,7 @@ impl Connection {
             None => Err(Refusal::NoProc),
         };
         if let Err(why) = taken {
-            shared.count_undelivered();
+            shared.count_undelivered(why);
             for call in calls {
                 self.signal(&Frame::Refused { call: *call, why });
             }

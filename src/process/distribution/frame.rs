@@ -57,6 +57,21 @@ pub(super) enum Refusal {
     NotPortable,
 }
 
+impl Refusal {
+    /// All of them, in the order of their numbers.
+    pub(super) const ALL: [Self; 4] = [Self::NoProc, Self::Full, Self::TooLarge, Self::NotPortable];
+
+    /// For metrics.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::NoProc => "no_process",
+            Self::Full => "full",
+            Self::TooLarge => "too_large",
+            Self::NotPortable => "not_portable",
+        }
+    }
+}
+
 /// What a process is to do, told by somebody on another node.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::process) enum Order {

@@ -16,6 +16,7 @@ use std::{
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+pub(in crate::process) use self::members::OwnGroup;
 use self::members::{Member, Members};
 use super::{Portable, Shared, connection::Connection, frame::Frame, name_of};
 use crate::process::{
@@ -190,6 +191,12 @@ impl Groups {
             Some(notice) => self.shared.groups.ends_with(number, observer, notice),
             None => self.shared.groups.demonitor(number),
         }
+    }
+
+    /// The first groups that have members on this node, by name, each with the numbers of its first members here and how many it
+    /// has here; and how many groups there are beside.
+    pub(in crate::process) fn own(&self, members_max: usize, groups_max: usize) -> (Vec<OwnGroup>, usize) {
+        self.shared.groups.state.lock().members.own_first(members_max, groups_max)
     }
 
     #[cfg(test)]

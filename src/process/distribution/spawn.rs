@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::Semaphore;
 
 use super::{Portable, Shared, connection::Connection, frame::Frame, travel::Trip};
-use crate::process::{CallError, CastError, ExitReason, Mailbox, ProcessId, host};
+use crate::process::{CallError, CastError, ExitReason, Mailbox, ProcessId, host, table};
 
 /// How long a process that a peer asked for may take to start.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -106,14 +106,14 @@ impl Spawners {
 
     fn start(&self, shared: &Arc<Shared>, kind: &str, arguments: Vec<u8>) -> BoxFuture<'static, Spawned> {
         let spawner = self.kinds.read().get(kind).cloned();
-        let shared = Arc::clone(shared);
-        async move {
+        let (shared, table) = (Arc::clone(shared), Arc::clone(&shared.table));
+        let started = async move {
             let spawner = spawner.ok_or(SpawnOnError::NoSuchKind)?;
             // What makes an actor of arguments is written by people.
             let spawned = AssertUnwindSafe(async { spawner(shared, arguments).await }).catch_unwind().await;
             spawned.unwrap_or_else(|panic| Err(SpawnOnError::Failed(ExitReason::of_panic(panic.as_ref()))))
-        }
-        .boxed()
+        };
+        table::scope(Some(table), started).boxed()
     }
 }
 

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::future::join_all;
 use playhouse_cluster::environment::random_here;
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::time::Instant;
 
 use super::{
@@ -15,11 +15,15 @@ use super::{
     child::{self, RunningChild, StartFn},
     decisions::{Action, ChildKey, Decisions, Ending, Moment, Refusal},
     error::StartError,
+    reference::SupervisorRef,
     request::Message,
     spec::Shutdown,
     task::{ChildTask, Leftovers},
 };
-use crate::process::ExitReason;
+use crate::process::{
+    ExitReason,
+    table::{self, Overseen, ProcessTable},
+};
 
 mod answer;
 
@@ -29,22 +33,23 @@ pub(super) struct Overseer;
 impl Actor for Overseer {
     type Msg = Message;
     type State = Office;
-    /// Its plan, and where what it leaves behind goes.
-    type Arguments = (Supervisor, Arc<Leftovers>);
+    /// Its plan, where what it leaves behind goes, and where it belongs.
+    type Arguments = (Supervisor, Arc<Leftovers>, Origin);
 
     /// Starts the children: whoever starts a supervisor knows that they run.
     async fn pre_start(
         &self,
         myself: ActorRef<Message>,
-        (supervisor, left): (Supervisor, Arc<Leftovers>),
+        (supervisor, left, origin): (Supervisor, Arc<Leftovers>, Origin),
     ) -> Result<Office, ActorProcessingErr> {
-        let mut office = Office::open(myself, supervisor, left)?;
+        let mut office = Office::open(myself, supervisor, left, origin)?;
         office.boot().await?;
         Ok(office)
     }
 
     async fn post_stop(&self, _: ActorRef<Message>, office: &mut Office) -> Result<(), ActorProcessingErr> {
         office.close().await;
+        office.leave_table();
         Ok(())
     }
 
@@ -80,6 +85,19 @@ impl Actor for Overseer {
     }
 }
 
+/// Where a supervisor belongs, and below whom.
+pub(super) struct Origin {
+    table: Option<Arc<ProcessTable>>,
+    parent: Option<u64>,
+}
+
+impl Origin {
+    /// Of what is started here, below this parent.
+    pub(super) fn of(parent: Option<&ActorCell>) -> Self {
+        Self { table: table::here(), parent: parent.map(|parent| parent.get_id().pid()) }
+    }
+}
+
 /// What is kept beside a child.
 pub(super) struct Held {
     start: StartFn,
@@ -105,6 +123,10 @@ pub(super) struct Office {
     left: Arc<Leftovers>,
     /// The last start that failed.
     failure: Option<(ChildKey, ExitReason)>,
+    /// Of the node that it belongs to.
+    table: Option<Arc<ProcessTable>>,
+    /// How many restarts the table knows of.
+    restarts_told: u64,
 }
 
 impl Office {
@@ -112,6 +134,7 @@ impl Office {
         myself: ActorRef<Message>,
         supervisor: Supervisor,
         left: Arc<Leftovers>,
+        Origin { table, parent }: Origin,
     ) -> Result<Self, StartError> {
         let Supervisor { flags, children, dynamic } = supervisor;
         let children_max = flags.children_max;
@@ -126,7 +149,11 @@ impl Office {
             })?;
         }
         let (born, by_actor) = (Instant::now(), BTreeMap::new());
-        Ok(Self { myself, born, decisions, by_actor, left, failure: None })
+        if let Some(table) = &table {
+            let reference = SupervisorRef::new(myself.clone());
+            table.supervisor_begins(myself.get_id().pid(), Overseen { reference, parent });
+        }
+        Ok(Self { myself, born, decisions, by_actor, left, failure: None, table, restarts_told: 0 })
     }
 
     /// Starts all children, or none.
@@ -174,7 +201,10 @@ impl Office {
         let Some(ending) = self.perform().await else { return };
         let supervisor = self.myself.get_id();
         match ending {
-            Ending::GivesUp => tracing::error!(%supervisor, "supervisor gives up"),
+            Ending::GivesUp => {
+                self.table.iter().for_each(|table| table.gave_up());
+                tracing::error!(%supervisor, "supervisor gives up");
+            }
             Ending::AutoShutdown => {
                 tracing::info!(%supervisor, "supervisor ends with its significant children");
             }
@@ -196,13 +226,29 @@ impl Office {
                 Action::Exit(ending) => exit = Some(ending),
             }
         }
+        self.tell_restarts();
         exit
+    }
+
+    fn tell_restarts(&mut self) {
+        let made = self.decisions.restarts_made();
+        let new = made - std::mem::replace(&mut self.restarts_told, made);
+        if let Some(table) = self.table.as_ref().filter(|_| new > 0) {
+            table.restarted(new);
+        }
+    }
+
+    fn leave_table(&self) {
+        if let Some(table) = &self.table {
+            table.supervisor_ends(self.myself.get_id().pid());
+        }
     }
 
     async fn start(&mut self, key: ChildKey) {
         let Some(child) = self.decisions.child(key) else { return };
         let (start, timeout) = (child.content.start.clone(), child.rules.start_timeout);
-        match child::start(&start, timeout, self.myself.get_cell(), &self.left).await {
+        let started = child::start(&start, timeout, self.myself.get_cell(), &self.left);
+        match table::scope(self.table.clone(), started).await {
             Ok((running, task)) => self.child_started(key, running, task),
             Err(reason) => self.child_did_not_start(key, reason),
         }
@@ -261,6 +307,7 @@ impl Drop for Office {
     /// `ractor` kills the linked children of an actor that was killed, except those that are about to stop. They must not stay
     /// behind either.
     fn drop(&mut self) {
+        self.leave_table();
         let running = self.decisions.children().filter_map(|(_, child)| child.content.running.as_ref());
         running.for_each(|child| child.cell().kill());
     }

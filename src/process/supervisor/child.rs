@@ -44,7 +44,7 @@ impl RunningChild {
     }
 
     /// Why it ended, if it knows better than `ractor`: a linked process takes it along with its own reason.
-    pub(super) fn exit(&self) -> Option<ExitReason> {
+    pub(in crate::process) fn exit(&self) -> Option<ExitReason> {
         self.peer.as_ref().and_then(|peer| peer.life().exit())
     }
 

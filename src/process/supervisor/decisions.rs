@@ -83,6 +83,8 @@ pub(super) struct Decisions<T> {
     ids: BTreeMap<Arc<str>, ChildKey>,
     keys_given: u64,
     restarts: Restarts,
+    /// All of them, since it began.
+    restarts_made: u64,
     /// At most three steps for each child.
     plan: VecDeque<Step>,
     /// It ends: nothing is started any more.
@@ -93,7 +95,7 @@ impl<T> Decisions<T> {
     pub(super) fn new(flags: Flags, dynamic: bool) -> Self {
         let restarts = Restarts::new(flags.intensity, flags.period);
         let (children, ids, plan) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
-        Self { flags, dynamic, children, ids, keys_given: 0, restarts, plan, ending: false }
+        Self { flags, dynamic, children, ids, keys_given: 0, restarts, restarts_made: 0, plan, ending: false }
     }
 
     /// What is to be done now; `None` when the supervisor is quiet.
@@ -178,6 +180,21 @@ impl<T> Decisions<T> {
         }
     }
 
+    /// How many restarts there were since the supervisor began; a failed one that is tried again counts again.
+    pub(super) fn restarts_made(&self) -> u64 {
+        self.restarts_made
+    }
+
+    /// What the supervisor does about its children.
+    pub(super) fn flags(&self) -> &Flags {
+        &self.flags
+    }
+
+    /// Whether its children are those of `simple_one_for_one`.
+    pub(super) fn is_dynamic(&self) -> bool {
+        self.dynamic
+    }
+
     /// A child and what is kept beside it.
     pub(super) fn child(&self, key: ChildKey) -> Option<&Child<T>> {
         self.children.get(&key)
@@ -237,6 +254,7 @@ impl<T> Decisions<T> {
         if !self.restarts.admit(moment.age) {
             return self.escalate();
         }
+        self.restarts_made += 1;
         self.take_down_group(key);
         match self.delay(key, moment.jitter) {
             Some(after) => self.wait(key, after),
@@ -250,6 +268,7 @@ impl<T> Decisions<T> {
         if !self.restarts.admit(moment.age) {
             return self.escalate();
         }
+        self.restarts_made += 1;
         let after = self.delay(key, moment.jitter).unwrap_or_default();
         self.wait(key, after);
     }

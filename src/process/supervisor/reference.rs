@@ -12,7 +12,7 @@ use super::{
         DeleteChildError, FindChildError, RequestError, RestartChildError, StartChildError,
         TerminateChildError,
     },
-    request::{Answer, ChildView, Failure, Message, Request},
+    request::{Answer, ChildView, Failure, Message, Request, SupervisorView},
     spec::ChildRules,
 };
 use crate::process::ExitReason;
@@ -148,6 +148,14 @@ impl SupervisorRef {
     /// Kills it, and with it all that is below it.
     pub fn kill(&self) {
         self.actor.kill();
+    }
+
+    /// How it is, with at most so many of its children.
+    pub(in crate::process) async fn look_at(
+        &self,
+        children_max: usize,
+    ) -> Result<SupervisorView, RequestError> {
+        self.look(|answer| Request::Look(children_max, answer)).await
     }
 
     pub(super) async fn ask<T>(

@@ -44,6 +44,20 @@ pub(super) enum Request {
     Find(Arc<str>, Answer<Option<RunningChild>>),
     Which(Answer<Vec<ChildView>>),
     Count(Answer<Counts>),
+    /// How it is, with at most so many of its children.
+    Look(usize, Answer<SupervisorView>),
+}
+
+/// A supervisor as those see it who look after the node.
+pub(in crate::process) struct SupervisorView {
+    /// In OTP's words.
+    pub(in crate::process) strategy: &'static str,
+    /// How many restarts there were since it began.
+    pub(in crate::process) restarts: u64,
+    /// The first of its children, in the order in which they are started.
+    pub(in crate::process) children: Vec<ChildView>,
+    /// How many children it has beside these.
+    pub(in crate::process) more: usize,
 }
 
 /// A child as `which_children` tells of it.

@@ -18,6 +18,18 @@ pub enum Strategy {
     RestForOne,
 }
 
+impl Strategy {
+    /// As OTP calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OneForOne => "one_for_one",
+            Self::OneForAll => "one_for_all",
+            Self::RestForOne => "rest_for_one",
+        }
+    }
+}
+
 /// When a child that ended is started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Restart {

@@ -38,6 +38,16 @@ pub(super) struct Scale {
     pub(super) force: bool,
 }
 
+/// Whose processes, and how many rows of each list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Processes {
+    #[serde(default)]
+    pub(super) node: Option<String>,
+    #[serde(default)]
+    pub(super) limit: Option<usize>,
+}
+
 /// A shard to copy.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

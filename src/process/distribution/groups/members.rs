@@ -51,6 +51,9 @@ pub(super) struct Member {
     pub(super) name: u64,
 }
 
+/// A group of this node: its name, the numbers of its first members, how many it has.
+pub(in crate::process) type OwnGroup = (Arc<str>, Vec<u64>, usize);
+
 impl Members {
     /// Whether the process was not in the group before.
     pub(super) fn join(&mut self, group: &Arc<str>, number: u64, name: u64) -> bool {
@@ -108,6 +111,15 @@ impl Members {
     /// What this node tells its peers.
     pub(super) fn own(&self) -> impl Iterator<Item = (&Arc<str>, Vec<(u64, u64)>)> {
         self.own.iter().map(|(group, members)| (group, members.iter().map(|(a, b)| (*a, *b)).collect()))
+    }
+
+    /// The first of its own groups, and how many it has beside.
+    pub(super) fn own_first(&self, members_max: usize, groups_max: usize) -> (Vec<OwnGroup>, usize) {
+        let first = |members: &BTreeMap<u64, u64>| members.keys().take(members_max).copied().collect();
+        let of = |(group, members): (&Arc<str>, &BTreeMap<u64, u64>)| {
+            (Arc::clone(group), first(members), members.len())
+        };
+        (self.own.iter().take(groups_max).map(of).collect(), self.own.len().saturating_sub(groups_max))
     }
 
     /// A connection is open; nothing was told on it yet.

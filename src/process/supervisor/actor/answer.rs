@@ -6,7 +6,7 @@ use crate::process::{
     supervisor::{
         child::RunningChild,
         decisions::{Child, ChildKey, ChildState, Refusal},
-        request::{ChildStatus, ChildView, Failure, Request},
+        request::{ChildStatus, ChildView, Failure, Request, SupervisorView},
     },
 };
 
@@ -46,6 +46,9 @@ impl Office {
             Request::Which(answer) => {
                 let _ = answer.send(Ok(self.decisions.children().map(|(_, child)| view(child)).collect()));
             }
+            Request::Look(children_max, answer) => {
+                let _ = answer.send(Ok(self.show(children_max)));
+            }
             Request::Count(answer) => {
                 let _ = answer.send(Ok(self.decisions.count()));
             }
@@ -67,6 +70,21 @@ impl Office {
     fn find(&self, id: &str) -> Result<&Child<Held>, Failure> {
         let key = self.decisions.key_of(id);
         key.and_then(|key| self.decisions.child(key).ok_or(Refusal::NotFound)).map_err(Failure::Refused)
+    }
+
+    fn show(&self, children_max: usize) -> SupervisorView {
+        let children: Vec<_> =
+            self.decisions.children().take(children_max).map(|(_, child)| view(child)).collect();
+        SupervisorView {
+            strategy: if self.decisions.is_dynamic() {
+                "simple_one_for_one"
+            } else {
+                self.decisions.flags().strategy.name()
+            },
+            restarts: self.decisions.restarts_made(),
+            more: self.decisions.children().count() - children.len(),
+            children,
+        }
     }
 
     async fn terminate(&mut self, key: Result<ChildKey, Refusal>) -> Result<(), Failure> {

@@ -1,0 +1,167 @@
+//! Programs of processes that live with a node: started when it is a member of its cluster, stopped before it leaves.
+//!
+//! Comes in: functions that start a supervision tree, by name. Leaves: supervisors that run on this node, and belong to it.
+
+use std::{fmt, future::Future, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use playhouse_cluster::environment::{Environment, watch};
+
+use super::StartError;
+use crate::{
+    entity::Entity,
+    process::{ClusterNames, Distribution, SupervisorRef},
+    protocol::Key,
+    router::{EntityRef, Router},
+};
+
+/// What a program that lives with a node can reach. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    pub(super) name: Arc<str>,
+    pub(super) router: Router,
+    pub(super) distribution: Option<Distribution>,
+    pub(super) cluster_names: Option<ClusterNames>,
+}
+
+impl Handle {
+    /// What the node is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The way to entities.
+    #[must_use]
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// A typed reference to an entity. It always exists.
+    #[must_use]
+    pub fn entity<E: Entity>(&self, key: Key) -> EntityRef<E> {
+        EntityRef::new(self.router.clone(), key)
+    }
+
+    /// As [`Node::distribution`](super::Node::distribution).
+    #[must_use]
+    pub fn distribution(&self) -> Option<&Distribution> {
+        self.distribution.as_ref()
+    }
+
+    /// As [`Node::cluster_names`](super::Node::cluster_names).
+    #[must_use]
+    pub fn cluster_names(&self) -> Option<&ClusterNames> {
+        self.cluster_names.as_ref()
+    }
+}
+
+/// Why an application did not start, in its own words.
+pub type ApplicationError = Box<dyn std::error::Error + Send + Sync>;
+
+type Started = Result<SupervisorRef, ApplicationError>;
+type Start = Arc<dyn Fn(Handle) -> BoxFuture<'static, Started> + Send + Sync>;
+
+/// A program of processes that is not started yet.
+#[derive(Clone)]
+pub(super) struct Application {
+    name: Arc<str>,
+    start: Start,
+}
+
+impl Application {
+    pub(super) fn new<F, R>(name: &str, start: F) -> Self
+    where
+        F: Fn(Handle) -> R + Send + Sync + 'static,
+        R: Future<Output = Started> + Send + 'static,
+    {
+        Self { name: name.into(), start: Arc::new(move |handle| Box::pin(start(handle))) }
+    }
+
+    /// Starts it, on the threads where processes run.
+    async fn start(&self, handle: &Handle, environment: &Environment) -> Result<Running, StartError> {
+        let failed = |reason: String| StartError::Application { name: self.name.to_string(), reason };
+        let start = (self.start)(handle.clone());
+        let started = match &handle.distribution {
+            Some(distribution) => environment.spawn_executor(distribution.scope(start)),
+            None => environment.spawn_executor(start),
+        };
+        let top = match started.await {
+            Ok(Ok(top)) => top,
+            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Err(error) => return Err(failed(error.to_string())),
+        };
+        let (stopping, stops) = watch::channel(false);
+        environment.spawn(tell_end(Arc::clone(&self.name), top.clone(), stops));
+        tracing::info!(application = &*self.name, "an application runs");
+        Ok(Running { name: Arc::clone(&self.name), top, stopping })
+    }
+}
+
+impl fmt::Debug for Application {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Application").field(&self.name).finish()
+    }
+}
+
+/// A program that runs. It does not outlive its node.
+struct Running {
+    name: Arc<str>,
+    top: SupervisorRef,
+    stopping: watch::Sender<bool>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.top.kill();
+    }
+}
+
+/// The programs of a node.
+#[derive(Default)]
+pub(super) struct Applications {
+    running: Vec<Running>,
+}
+
+impl Applications {
+    /// Starts all, one after the other.
+    pub(super) async fn start(
+        wanted: &[Application],
+        handle: &Handle,
+        environment: &Environment,
+    ) -> Result<Self, StartError> {
+        let mut applications = Self::default();
+        for application in wanted {
+            applications.running.push(application.start(handle, environment).await?);
+        }
+        Ok(applications)
+    }
+
+    /// Stops all, the last one first; what takes longer than all of them may is killed.
+    pub(super) async fn stop(&self, budget: Duration) {
+        let in_order = async {
+            for Running { top, stopping, .. } in self.running.iter().rev() {
+                stopping.send_replace(true);
+                top.stop_and_wait().await;
+            }
+        };
+        if tokio::time::timeout(budget, in_order).await.is_err() {
+            for Running { name, top, stopping } in &self.running {
+                stopping.send_replace(true);
+                tracing::warn!(application = &**name, "an application did not stop in time and is killed");
+                top.kill();
+            }
+        }
+    }
+}
+
+/// Says so when the top of an application ends by itself. The node goes on, as OTP's does with a temporary application.
+async fn tell_end(name: Arc<str>, top: SupervisorRef, stops: watch::Receiver<bool>) {
+    top.wait().await;
+    if !*stops.borrow() {
+        tracing::error!(
+            application = &*name,
+            "the top supervisor of an application has ended; nothing starts it again"
+        );
+    }
+}
