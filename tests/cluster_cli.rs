@@ -24,8 +24,11 @@ async fn add(cluster: &DevCluster, through: usize) -> Value {
 }
 
 async fn member(cluster: &DevCluster, name: &str) -> Value {
-    let nodes = cluster.run(&["--output", "json", "nodes"]).await.json();
-    let members = nodes["members"].as_array().unwrap().clone();
+    member_of(&cluster.run(&["--output", "json", "nodes"]).await, name)
+}
+
+fn member_of(nodes: &Printed, name: &str) -> Value {
+    let members = nodes.json()["members"].as_array().unwrap().clone();
     members.into_iter().find(|member| member["name"] == name).unwrap()
 }
 
@@ -65,8 +68,13 @@ async fn a_cluster_is_seen_drained_and_survives_a_killed_node() {
     let drained = cluster.run(&["drain", "playhouse-1"]).await;
     assert_eq!(drained.code, 0, "{drained:?}");
     assert!(drained.out.starts_with("playhouse-1 leads nothing any more, after "), "{drained:?}");
-    let drained = member(&cluster, "playhouse-1").await;
-    assert_eq!((&drained["state"], &drained["leads"]), (&"draining".into(), &0.into()));
+    // On a busy machine it may be elected again, until it hands over once more.
+    let rests = |printed: &Printed| {
+        let node = member_of(printed, "playhouse-1");
+        assert_eq!(node["state"], "draining", "{printed:?}");
+        node["leads"] == 0
+    };
+    cluster.run_until(&["--output", "json", "nodes"], rests).await;
     let status = cluster.run(&["status"]).await;
     assert!(status.code == 1 && status.out.contains("`playhouse undrain playhouse-1`"), "{status:?}");
     assert!(status.out.contains("this node is draining"), "it is not ready: {status:?}");

@@ -21,7 +21,7 @@ const OVERLAY_LINES_MAX: usize = 45;
 /// Every file below these folders, with its path from the root.
 fn files(extension: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for folder in ["kustomize", "statefulset/manifests", "argocd", "flux"] {
+    for folder in ["kustomize", "statefulset/manifests", "argocd", "examples/flux"] {
         walk(&repository().join(folder), &mut found);
     }
     let root = repository();

@@ -10,10 +10,10 @@ use crate::support::{
     tools::repository,
 };
 
-/// Everything below `argocd` and `flux`.
+/// Everything below `argocd` and `examples/flux`.
 pub fn objects() -> Objects {
     let mut found = Vec::new();
-    for folder in ["argocd", "argocd/environments", "argocd/settings", "flux"] {
+    for folder in ["argocd", "argocd/environments", "argocd/settings", "examples/flux"] {
         let mut paths: Vec<_> = std::fs::read_dir(repository().join(folder))
             .unwrap()
             .map(|entry| entry.unwrap().path())
