@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, fs, process::Command};
 
 use serde::{Deserialize, Serialize};
 
+/// What cannot be found out.
+pub(crate) const UNKNOWN: &str = "unknown";
+
 /// As `Cargo.lock` has it; a test compares.
 const RACTOR: &str = "0.16.5";
 
@@ -26,7 +29,7 @@ impl Machine {
     /// This machine and this work tree. What cannot be found out is `unknown`, never guessed.
     #[must_use]
     pub fn here() -> Self {
-        let unknown = || "unknown".to_owned();
+        let unknown = || UNKNOWN.to_owned();
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease");
         let commit = first_line(Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]));

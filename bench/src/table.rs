@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Report, Row, Summary, Unit, figures::show};
+use crate::{Report, Row, Summary, Unit, figures::show, machine::UNKNOWN};
 
 /// Who we are in the name of a figure; what follows a comma says how.
 pub const OURS: &str = "Playhouse";
@@ -100,7 +100,8 @@ fn placed(page: &str, report: &Report, path: &Path) -> Option<String> {
     let (head, rest) = page.split_once(&mark)?;
     let (_, tail) = rest.split_once(END)?;
     let (machine, file) = (report.machine(), path.file_name().unwrap_or_default().to_string_lossy());
-    let versions = list(machine.versions.iter().map(|(what, version)| format!("{what} {version}")));
+    let known = machine.versions.iter().filter(|(_, version)| *version != UNKNOWN);
+    let versions = list(known.map(|(what, version)| format!("{what} {version}")));
     let mut text = format!("{head}{mark}Commit `{}` (`{file}`), ", machine.commit);
     let (cores, cpu, kernel) = (machine.cores, &machine.cpu_model, &machine.kernel);
     writeln!(text, "{cores} cores of {cpu}, Linux {kernel}; {versions}.\n").expect("a string takes all");

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use tokio::time::Instant;
@@ -15,6 +16,8 @@ use crate::child::{Child, free_addresses};
 /// What the nodes run.
 const MODULE: &str = include_str!("../../erlang/processes.erl");
 const COOKIE: &str = "a-cookie-of-forty-bytes-for-measurements";
+
+const LOGGER: &str = "[{handler,default,logger_std_h,#{config=>#{type=>standard_error}}}]";
 
 /// Whether there is an Erlang to compare with.
 #[must_use]
@@ -43,6 +46,7 @@ pub fn version() -> Option<String> {
 pub struct Erlang {
     folder: tempfile::TempDir,
     name_server: SocketAddr,
+    started: AtomicUsize,
     _name_server: Child,
 }
 
@@ -65,7 +69,7 @@ impl Erlang {
             assert!(Instant::now() < deadline, "the name server of Erlang listens in time");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        Self { folder, name_server, _name_server: child }
+        Self { folder, name_server, started: AtomicUsize::new(0), _name_server: child }
     }
 
     /// Starts a node, with as many schedulers as this machine has cores. Returns when it obeys.
@@ -74,27 +78,53 @@ impl Erlang {
     ///
     /// When it does not start.
     #[must_use]
-    pub fn node(&self, name: &str) -> Obedient {
+    pub fn node(&self) -> ErlangNode {
+        // Another name each time: the name server may hear of the end of a node later than we.
+        let name = format!("node-{}@127.0.0.1", self.started.fetch_add(1, Relaxed));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut command = Command::new("erl");
         command.arg("-noshell").args(["+S", &format!("{cores}:{cores}")]);
-        command.args(["-name", &Self::full_name(name), "-setcookie", COOKIE]);
+        command.args(["-name", &name, "-setcookie", COOKIE]);
         command.args(["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]);
+        // Standard output is for answers.
+        command.args(["-kernel", "logger_level", "error", "-kernel", "logger", LOGGER]);
         command.arg("-pa").arg(self.folder.path()).args(["-s", "processes", "main"]);
         // Nothing of it outlives the run: it keeps a file in the home of its user.
         command.env("HOME", self.folder.path());
         command
             .env("ERL_EPMD_PORT", self.name_server.port().to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1");
-        let mut node = Obedient::start(&mut command);
-        assert_eq!(node.obey("ready"), "ready");
-        node
+        let mut obedient = Obedient::start(&mut command);
+        assert_eq!(obedient.obey("ready"), "ready");
+        ErlangNode { name, obedient }
     }
+}
 
+/// A node of Erlang. It ends with its handle.
+pub struct ErlangNode {
+    name: String,
+    obedient: Obedient,
+}
+
+impl ErlangNode {
     /// As other nodes call it.
     #[must_use]
-    pub fn full_name(name: &str) -> String {
-        format!("{name}@127.0.0.1")
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What tells it what to do.
+    pub fn obedient(&mut self) -> &mut Obedient {
+        &mut self.obedient
+    }
+
+    /// Tells it to do something, and returns what it says.
+    ///
+    /// # Panics
+    ///
+    /// When it could not.
+    pub fn obey(&mut self, line: &str) -> String {
+        self.obedient.obey(line)
     }
 }
 

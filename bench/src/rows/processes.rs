@@ -18,8 +18,7 @@ pub use memory::{CHILD as MEMORY_CHILD, run_here as start_idle_here};
 use crate::{
     Effort, Figures, Unit,
     processes::{
-        erlang::{self, Erlang},
-        obedient::Obedient,
+        erlang::{self, Erlang, ErlangNode},
         stage::Stage,
     },
     table,
@@ -39,12 +38,15 @@ const TARGETS: usize = 1_000;
 struct Run<'a> {
     stage: Stage,
     /// Where nodes of Erlang come from, and the one that does what needs no other.
-    erlang: Option<(Erlang, Obedient)>,
+    erlang: Option<(Erlang, ErlangNode)>,
     effort: Effort,
     figures: &'a mut Figures,
 }
 
 pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown");
+    figures.remark(format!("Load average of the machine when the run began: {load}"));
     let erlang = erlang(figures);
     let mut run = Run { stage: Stage::default(), erlang, effort, figures };
     memory::run(&mut run);
@@ -58,13 +60,13 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
     monitor::run(&mut run);
 }
 
-fn erlang(figures: &mut Figures) -> Option<(Erlang, Obedient)> {
+fn erlang(figures: &mut Figures) -> Option<(Erlang, ErlangNode)> {
     if !erlang::is_installed() {
         figures.remark("Erlang is not installed (`erlang-base`): there is nothing to compare with");
         return None;
     }
     let erlang = Erlang::start();
-    let node = erlang.node("own");
+    let node = erlang.node();
     Some((erlang, node))
 }
 
@@ -91,10 +93,19 @@ impl Run<'_> {
         self.figures.note(table::name(work, who), Unit::Nanoseconds, value);
     }
 
+    /// Another node of Erlang instead of its own one: it has met nobody.
+    fn begin_anew(&mut self) {
+        self.erlang = self.erlang.take().map(|(erlang, before)| {
+            drop(before);
+            let node = erlang.node();
+            (erlang, node)
+        });
+    }
+
     /// What Erlang reaches, if it is there.
     fn erlang_rate(&mut self, work: &str, who: &str, command: &str) {
         if let Some((_, node)) = &mut self.erlang {
-            let rate = node.number(command);
+            let rate = node.obedient().number(command);
             self.rate(work, who, rate);
         }
     }

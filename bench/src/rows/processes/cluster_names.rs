@@ -8,8 +8,7 @@ use super::{OURS, Run};
 use crate::{
     cluster::{self, Cluster, Plan},
     processes::{
-        erlang::Erlang,
-        obedient::Obedient,
+        erlang::ErlangNode,
         ours::{self, Note},
         stage::rated,
     },
@@ -32,14 +31,15 @@ pub(super) fn run(run: &mut Run<'_>) {
 }
 
 /// Two more nodes of Erlang.
-fn join(run: &mut Run<'_>) -> Vec<Obedient> {
+fn join(run: &mut Run<'_>) -> Vec<ErlangNode> {
+    run.begin_anew();
     let Some((erlang, own)) = &mut run.erlang else { return Vec::new() };
-    let start = |name: &str| {
-        let node = erlang.node(name);
-        own.obey(&format!("join {}", Erlang::full_name(name)));
+    let start = |_| {
+        let node = erlang.node();
+        own.obey(&format!("join {}", node.name()));
         node
     };
-    ["second", "third"].map(start).into()
+    (0..2).map(start).collect()
 }
 
 fn turn(run: &mut Run<'_>, cluster: &Cluster) {

@@ -10,7 +10,6 @@ use crate::{
     Unit,
     child::own_program,
     processes::{
-        erlang::Erlang,
         obedient::{Obedient, say},
         ours,
         stage::Stage,
@@ -35,9 +34,9 @@ pub(super) fn run(run: &mut Run<'_>) {
             note(run, who, bytes);
         }
         for (who, command) in [(GEN_SERVER, "idle_started"), (ERLANG, "idle_spawned")] {
-            let node = run.erlang.as_ref().map(|(erlang, _): &(Erlang, _)| erlang.node("idle"));
+            let node = run.erlang.as_ref().map(|(erlang, _)| erlang.node());
             if let Some(mut node) = node {
-                note(run, who, each_takes(&mut node, command, count));
+                note(run, who, each_takes(node.obedient(), command, count));
             }
         }
         note(run, TOKIO, resident::child("task"));

@@ -5,11 +5,12 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{ERLANG, OURS, RACTOR_CLUSTER, Run};
-use crate::processes::{PATIENCE, erlang::Erlang, linked::Linked, ours::Note, stock_linked::StockLinked};
+use crate::processes::{PATIENCE, linked::Linked, ours::Note, stock_linked::StockLinked};
 
 const WORK: &str = "kill -9 of a node until its monitored process is known to be lost";
 
 pub(super) fn run(run: &mut Run<'_>) {
+    run.begin_anew();
     run.in_turns(|run| {
         let took = ours();
         run.nanoseconds(WORK, OURS, took);
@@ -97,12 +98,11 @@ fn stock() -> f64 {
 /// Its node says so through a pipe, which is in the time.
 fn erlang(run: &mut Run<'_>) -> Option<f64> {
     let (erlang, own) = run.erlang.as_mut()?;
-    let mut victim = erlang.node("victim");
-    let name = Erlang::full_name("victim");
-    own.obey(&format!("join {name}"));
-    assert_eq!(own.obey(&format!("watch {name}")), "watched");
+    let mut victim = erlang.node();
+    own.obey(&format!("join {}", victim.name()));
+    assert_eq!(own.obey(&format!("watch {}", victim.name())), "watched");
     let moment = Instant::now();
-    victim.child().process().kill().expect("it runs");
-    assert_eq!(own.hear("the end of a node"), "noconnection");
+    victim.obedient().child().process().kill().expect("it runs");
+    assert_eq!(own.obedient().hear("the end of a node"), "noconnection");
     Some(nanoseconds(moment, Instant::now()))
 }

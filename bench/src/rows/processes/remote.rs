@@ -12,9 +12,8 @@ use super::{ERLANG, GEN_SERVER, OURS, RACTOR_CLUSTER, Run, TARGETS};
 use crate::{
     processes::{
         PATIENCE, PER_TURN,
-        erlang::Erlang,
+        erlang::ErlangNode,
         linked::Linked,
-        obedient::Obedient,
         ours::{self, Note},
         stage::rated,
         stock::{self, FarNote},
@@ -43,7 +42,7 @@ struct Pairs {
     ours: [(String, Linked, Vec<Process<Note>>); 2],
     stock: (StockLinked, Vec<ActorRef<FarNote>>),
     raw: RawFrames,
-    _erlang: Option<Obedient>,
+    _erlang: Option<ErlangNode>,
 }
 
 pub(super) fn run(run: &mut Run<'_>) {
@@ -66,11 +65,12 @@ pub(super) fn run(run: &mut Run<'_>) {
     pairs.stock.0.stop();
 }
 
-fn join(run: &mut Run<'_>) -> Option<Obedient> {
+fn join(run: &mut Run<'_>) -> Option<ErlangNode> {
+    run.begin_anew();
     let (erlang, own) = run.erlang.as_mut()?;
-    let (other, name) = (erlang.node("other"), Erlang::full_name("other"));
-    own.obey(&format!("join {name}"));
-    own.obey(&format!("remote_start {name} {TARGETS}"));
+    let other = erlang.node();
+    own.obey(&format!("join {}", other.name()));
+    own.obey(&format!("remote_start {} {TARGETS}", other.name()));
     Some(other)
 }
 
