@@ -178,6 +178,6 @@ pub fn run_here(arguments: &[String]) -> ExitCode {
     let mailbox: Mailbox<Note> = roomy();
     node.distribution.spawnable(SINK, mailbox, |()| (Sink, ()));
     end_with_parent(&node.environment);
-    say(&node.peering.address().to_string());
+    say(node.peering.address());
     node.core.block_on(std::future::pending())
 }
