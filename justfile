@@ -52,6 +52,10 @@ bench *names:
 measure *groups:
     cargo run --release -p playhouse-bench --bin playhouse_bench -- {{groups}}
 
+# Puts the figures of a report into the page about them: `just table bench/results/processes-0123456789ab.json`.
+table report:
+    cargo run --release -p playhouse-bench --bin playhouse_bench -- --table {{report}} docs/benchmarks.md
+
 # Fuzzes one target for some seconds. Needs `cargo install cargo-fuzz --locked`; works with the stable toolchain.
 fuzz target seconds="60":
     cd fuzz && mkdir -p corpus/{{target}} seeds/{{target}} && \

@@ -10,6 +10,7 @@ pub mod etcd;
 pub mod figures;
 mod machine;
 pub mod node;
+pub mod processes;
 pub mod raw_file;
 pub mod raw_frames;
 mod report;
@@ -17,6 +18,7 @@ pub mod rows;
 pub mod sink;
 pub mod solo;
 pub mod store;
+pub mod table;
 
 pub use effort::Effort;
 pub use figures::Figures;

@@ -4,6 +4,12 @@ use std::{collections::BTreeMap, fs, process::Command};
 
 use serde::{Deserialize, Serialize};
 
+/// What cannot be found out.
+pub(crate) const UNKNOWN: &str = "unknown";
+
+/// As `Cargo.lock` has it; a test compares.
+const RACTOR: &str = "0.16.5";
+
 /// What a reader must know to compare two reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
@@ -23,12 +29,13 @@ impl Machine {
     /// This machine and this work tree. What cannot be found out is `unknown`, never guessed.
     #[must_use]
     pub fn here() -> Self {
-        let unknown = || "unknown".to_owned();
+        let unknown = || UNKNOWN.to_owned();
         let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease");
         let commit = first_line(Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]));
         let rustc = first_line(Command::new("rustc").arg("--version"));
         let etcd = first_line(Command::new("etcd").arg("--version"));
+        let erlang = crate::processes::erlang::version();
         Self {
             commit: commit.unwrap_or_else(unknown),
             cpu_model: cpu_model(&cpu).unwrap_or_else(unknown),
@@ -37,6 +44,8 @@ impl Machine {
             versions: BTreeMap::from([
                 ("rustc".to_owned(), rustc.unwrap_or_else(unknown)),
                 ("etcd".to_owned(), etcd.unwrap_or_else(unknown)),
+                ("Erlang".to_owned(), erlang.unwrap_or_else(unknown)),
+                ("ractor and ractor_cluster".to_owned(), RACTOR.to_owned()),
             ]),
         }
     }
@@ -68,6 +77,15 @@ mod tests {
     fn a_program_that_is_not_there_is_not_guessed() {
         assert_eq!(first_line(&mut Command::new("/nonexistent/program")), None);
         assert_eq!(first_line(&mut Command::new("false")), None);
+    }
+
+    #[test]
+    fn the_version_of_ractor_is_the_one_that_is_built_in() {
+        let lock = include_str!("../../Cargo.lock");
+        for name in ["ractor", "ractor_cluster"] {
+            let package = format!("name = \"{name}\"\nversion = \"{RACTOR}\"\n");
+            assert!(lock.contains(&package), "{name}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use playhouse::{
     config::{Sources, resolve},
     entity::Entity,
     node::{Links, Node, Settings},
+    process::ClusterNames,
     protocol::Key,
     router::{EntityRef, Router},
     telemetry::Metrics,
@@ -163,6 +164,16 @@ impl TestNode {
     #[must_use]
     pub fn raft_id(&self) -> RaftId {
         self.node.identity().raft_id()
+    }
+
+    /// Names of processes in the whole cluster.
+    ///
+    /// # Panics
+    ///
+    /// When this node is alone.
+    #[must_use]
+    pub fn cluster_names(&self) -> ClusterNames {
+        self.node.cluster_names().expect("nodes of a cluster have them unless told otherwise")
     }
 
     /// What the node counts; all that is read on demand was read now.

@@ -165,6 +165,24 @@ impl Report {
         self.remarks.push(text.into());
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// On what it was measured.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// What is no figure.
+    #[must_use]
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
     /// What was measured, in the order in which it was added.
     #[must_use]
     pub fn rows(&self) -> &[Row] {

@@ -7,6 +7,7 @@ mod failover;
 mod idle;
 mod planned_move;
 mod probe;
+mod processes;
 mod remote;
 mod remote_call;
 mod remote_cast;
@@ -19,6 +20,7 @@ use std::path::Path;
 
 use crate::{Effort, Figures};
 
+pub use processes::{MEMORY_CHILD as IDLE_PROCESS_CHILD, start_idle_here};
 pub use resident::{CHILD as RESIDENT_CHILD, measure_here as measure_resident_here};
 
 /// Rows that are measured together.
@@ -31,7 +33,7 @@ pub struct Group {
 
 impl Group {
     /// All groups.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self { name: "cast", run: cast::run },
         Self { name: "call", run: call::run },
         Self { name: "durable", run: durable::run },
@@ -45,6 +47,7 @@ impl Group {
         Self { name: "failover", run: failover::run },
         Self { name: "planned-move", run: planned_move::run },
         Self { name: "idle", run: idle::run },
+        Self { name: "processes", run: processes::run },
     ];
 
     /// Makes all runs; volumes are made in `folder`.

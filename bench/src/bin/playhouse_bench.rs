@@ -2,8 +2,10 @@
 //!
 //! `cargo run --release -p playhouse-bench --bin playhouse_bench [--quick] [group …]`. Groups of one node are `cast`,
 //! `call`, `durable`, `wake`, `resident` and `restart`; of several nodes `remote-cast`, `remote-call`, `replicated`, `replicated-clients`,
-//! `failover`, `planned-move` and `idle`; all of them without a name. Each writes
+//! `failover`, `planned-move` and `idle`; `processes` is of both; all of them without a name. Each writes
 //! `bench/results/<group>-<commit>.json`, unless it is only tried by `--quick`.
+//!
+//! `playhouse_bench --table <report> <page>` puts the figures of a report into a page: see [`playhouse_bench::table`].
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Figures go to one, the progress to the other.
 
@@ -12,8 +14,10 @@ use std::{path::Path, process::ExitCode};
 use playhouse_bench::{
     Effort, Machine, Report, Summary, cluster,
     figures::show,
+    processes::{linked, stock_linked},
     raw_frames,
     rows::{self, Group},
+    table,
 };
 
 /// As the node has it.
@@ -23,6 +27,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Tries the rows with small counts, and writes no report.
 const QUICK: &str = "--quick";
 
+/// Puts the figures of a report into a page.
+const TABLE: &str = "--table";
+
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
@@ -30,6 +37,10 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             println!("{}", rows::measure_resident_here(arguments.get(1).map_or("", String::as_str)));
             return Ok(ExitCode::SUCCESS);
         }
+        Some(rows::IDLE_PROCESS_CHILD) => return Ok(rows::start_idle_here(&arguments[1..])),
+        Some(linked::CHILD) => return Ok(linked::run_here(&arguments[1..])),
+        Some(stock_linked::CHILD) => return Ok(stock_linked::run_here(&arguments[1..])),
+        Some(TABLE) => return fill(&arguments[1..]),
         Some(cluster::CHILD) => return Ok(cluster::run_here(&arguments[1..])),
         Some(raw_frames::CHILD) => {
             raw_frames::receive_here();
@@ -58,6 +69,12 @@ fn measure(group: Group, effort: Effort) -> Result<(), Box<dyn std::error::Error
         eprintln!("written to {}", report.write(Path::new("bench/results"))?.display());
     }
     Ok(())
+}
+
+fn fill(paths: &[String]) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let [report, page] = paths else { return Err("--table takes a report and a page".into()) };
+    table::fill(Path::new(report), Path::new(page))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn chosen(arguments: &[&String]) -> Result<Vec<Group>, String> {

@@ -51,7 +51,7 @@ fn entities(node: &TestNode, callers: usize, calls: usize) -> f64 {
 }
 
 /// Each caller calls a task of its own.
-fn channels(callers: usize, calls: usize) -> f64 {
+pub(super) fn channels(callers: usize, calls: usize) -> f64 {
     let runtime = runtime();
     let started = Instant::now();
     let tasks = (0..callers).map(|_| {
@@ -59,6 +59,19 @@ fn channels(callers: usize, calls: usize) -> f64 {
         drop(runtime.handle().spawn(answer(receiver)));
         runtime.handle().spawn(ask(sender, calls / callers))
     });
+    let tasks: Vec<_> = tasks.collect();
+    let done = runtime.block_on(futures_util::future::try_join_all(tasks));
+    done.expect("no task panics");
+    calls as f64 / started.elapsed().as_secs_f64()
+}
+
+/// All callers call one task.
+pub(super) fn one_channel(callers: usize, calls: usize) -> f64 {
+    let runtime = runtime();
+    let started = Instant::now();
+    let (sender, receiver) = mpsc::channel(64);
+    drop(runtime.handle().spawn(answer(receiver)));
+    let tasks = (0..callers).map(|_| runtime.handle().spawn(ask(sender.clone(), calls / callers)));
     let tasks: Vec<_> = tasks.collect();
     let done = runtime.block_on(futures_util::future::try_join_all(tasks));
     done.expect("no task panics");

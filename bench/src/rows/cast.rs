@@ -76,7 +76,7 @@ fn received(node: &TestNode, targets: &[EntityRef<Sink>]) -> u64 {
 }
 
 /// One sender, one receiver that counts for 1,000 targets.
-fn channel(many: bool) -> f64 {
+pub(super) fn channel(many: bool) -> f64 {
     let runtime = runtime();
     let (sender, receiver) = mpsc::channel::<([u8; 16], u64)>(CHANNEL);
     let started = Instant::now();

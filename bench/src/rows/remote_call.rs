@@ -59,11 +59,11 @@ fn note(figures: &mut Figures, name: &str, latencies: &Histogram<u64>) {
     }
 }
 
-fn histogram() -> Histogram<u64> {
+pub(super) fn histogram() -> Histogram<u64> {
     Histogram::new(3).expect("three digits are allowed")
 }
 
-fn record(latencies: &mut Histogram<u64>, latency: Duration) {
+pub(super) fn record(latencies: &mut Histogram<u64>, latency: Duration) {
     let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
     latencies.record(nanoseconds).expect("it grows as needed");
 }

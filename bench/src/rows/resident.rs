@@ -27,7 +27,7 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
 }
 
 /// What was freed may stay with the process, so each measurement has one of its own.
-fn child(what: &str) -> f64 {
+pub(super) fn child(what: &str) -> f64 {
     let own = std::env::current_exe().expect("this program is a file");
     let output = Process::new(own).args([CHILD, what]).output().expect("a process can be started");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
