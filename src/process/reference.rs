@@ -346,7 +346,10 @@ impl<M: Send + 'static> Process<M> {
                     self.cast(message(reply)).await?;
                     answer(&inner.life, answered).await
                 }
-                Place::There(far) => far.call(&message(reply), answered).await,
+                Place::There(far) => {
+                    let asked = far.call(&message(reply), answered);
+                    asked.await
+                }
             }
         };
         tokio::time::timeout(timeout, asked).await.unwrap_or(Err(CallError::Timeout))

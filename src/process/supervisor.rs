@@ -74,7 +74,8 @@ use std::{sync::Arc, time::Duration};
 use ractor::{Actor, ActorCell, SpawnErr};
 use tokio::task::JoinHandle;
 
-use self::{actor::Overseer, task::Leftovers};
+use self::actor::Overseer;
+pub(super) use self::task::Leftovers;
 pub use self::{
     backoff::Backoff,
     child::{ChildSpec, RunningChild},
@@ -153,7 +154,7 @@ impl Supervisor {
         Ok(self.spawn(Some(parent), Arc::default()).await?.0)
     }
 
-    async fn spawn(
+    pub(super) async fn spawn(
         self,
         parent: Option<ActorCell>,
         below: Arc<Leftovers>,
@@ -171,7 +172,7 @@ pub trait Tree: sealed::Tree {}
 
 impl<S: sealed::Tree> Tree for S {}
 
-mod sealed {
+pub(super) mod sealed {
     use std::{any::Any, future::Future, sync::Arc};
 
     use ractor::{ActorCell, SpawnErr};
