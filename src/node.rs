@@ -2,6 +2,7 @@
 //!
 //! Comes in: settings, kinds, an environment. Leaves: a running [`Node`] with its [`Router`].
 
+mod application;
 mod builder;
 mod cluster;
 mod copies;
@@ -35,6 +36,7 @@ use playhouse_cluster::{
 };
 use tokio::{sync::Semaphore, task::JoinHandle};
 
+pub use application::{Application, ApplicationResult};
 pub use builder::Builder;
 pub use copies::{CopyError, CopyHead, CopyId, CopyIdError};
 pub use error::StartError;
@@ -171,7 +173,8 @@ impl Node {
         environment: Environment,
     ) -> Result<Self, StartError> {
         environment.spawn(disk::give_up_when_hanging(store.probe(), settings.hangs_after));
-        let kinds = Arc::new(wiring::with_internal_kinds(kinds, settings)?);
+        // Several nodes of one program may be given the same kinds.
+        let kinds = Arc::new(wiring::with_internal_kinds(kinds.apart(), settings)?);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
         let (groups, control) = (Groups::default(), Control::default());
         let copies = copies::Desk::new(
@@ -288,6 +291,7 @@ impl Node {
         let senders: Vec<_> =
             (0..settings.shards.get()).map(|_| watch::channel(ShardStatistics::default()).0).collect();
         let statistics = senders.iter().map(watch::Sender::subscribe).collect();
+        let surroundings = kinds.surroundings().clone();
         let services = ShardServices {
             kinds,
             config: settings.shard.clone(),
@@ -352,6 +356,10 @@ impl Node {
             report,
         });
         let cluster_names = wiring::cluster_names(distribution.as_ref(), &router, &council, &operator);
+        if let (Some(distribution), Some(names)) = (&distribution, &cluster_names) {
+            surroundings.provide(distribution.clone());
+            surroundings.provide(names.clone());
+        }
         Self {
             environment,
             identity,

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::{OptionFuture, join};
 use playhouse_cluster::{
     environment::{Environment, watch},
     peering::CookieFileError,
@@ -21,7 +22,7 @@ use playhouse_cluster::{
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
 use super::{
-    Builder, Node, RELEASE, Settings, StartError,
+    Builder, Node, RELEASE, Settings, StartError, application,
     disk::{FUSE_AFTER, Fuse},
     meters::Meters,
 };
@@ -190,6 +191,7 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let traces = context.traces()?;
     let mut settings = Settings { traces: traces.clone(), ..Settings::of(&config) };
     settings.links = links::links(&settings, &environment)?;
+    let application = node.application.clone();
     let start = start(&settings, node, &metrics, &environment);
     let (node, _fuse) = tokio::select! {
         started = start => started?,
@@ -210,6 +212,8 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let addresses = address::Addresses { gateway: listeners.gateway_at, ops: listeners.ops_at };
     addresses.announce(&config, profile, address_file.as_deref())?;
 
+    let application = application.map(|run| application::start(&run, &node));
+
     let mut fatal = node.fatal();
     let failed = tokio::select! {
         () = signals.first() => None,
@@ -221,8 +225,10 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let budget = if has_store { config.drain.budget } else { config.drain.budget.min(WITHOUT_STORE_MAX) };
     tracing::info!(budget_s = budget.as_secs(), "draining");
     let leave = async {
-        // First the leaderships, while clients are still served; then the clients.
-        node.hand_over(budget.mul_f64(LEADERSHIPS_SHARE)).await;
+        // First the leaderships, while clients are still served; then the clients. Processes leave while others can be reached.
+        let share = budget.mul_f64(LEADERSHIPS_SHARE);
+        let processes = OptionFuture::from(application.map(|application| application.stop(share)));
+        join(node.hand_over(share), processes).await;
         gateway_drain.start();
         if has_store {
             let _ = gateway.await;

@@ -1,0 +1,190 @@
+//! What runs on each node, and the tour that one of them makes.
+
+#![allow(clippy::print_stdout)] // It talks to a person.
+
+use std::time::Duration;
+
+use playhouse::{
+    node::{Application, ApplicationResult},
+    process::{
+        self, CallError, ChildSpec, ClusterNames, Distribution, Down, ExitReason, Mailbox, NameError,
+        Portable, Process, Reply, Strategy, Supervisor,
+    },
+};
+use playhouse_cluster::consensus::RaftId;
+use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+/// The group of those that each node offers, the kind that others may start, and the name of the one who makes the tour.
+const GREETERS: &str = "greeters";
+const GREETER: &str = "greeter";
+const GUIDE: &str = "guide";
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Greets, on whichever node it lives.
+struct Greeter {
+    node: String,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Greeting {
+    Hello(String, Reply<String>),
+    /// Greets somebody else, and passes on where the answer goes.
+    HelloBy(Process<Greeting>, Reply<String>),
+    Crash(String),
+    Stop,
+}
+
+impl Message for Greeting {}
+
+impl Portable for Greeting {
+    const NAME: &'static str = "greeting.1";
+}
+
+impl Actor for Greeter {
+    type Msg = Greeting;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<Greeting>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Greeting>,
+        greeting: Greeting,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        match greeting {
+            Greeting::Hello(who, reply) => {
+                reply.send(format!("hello {who}, from {}", self.node));
+            }
+            Greeting::HelloBy(other, reply) => {
+                other.cast(Greeting::Hello(format!("friend of {}", self.node), reply)).await?;
+            }
+            Greeting::Crash(why) => return Err(why.into()),
+            Greeting::Stop => return Err(ExitReason::Shutdown.into()),
+        }
+        Ok(())
+    }
+}
+
+/// On each node, until it leaves.
+pub async fn run(mut node: Application) -> ApplicationResult {
+    let distribution =
+        node.distribution().ok_or("start it with --nodes 2: a node alone has nobody to greet")?.clone();
+    let names = node.cluster_names().ok_or("a node with peers has names")?.clone();
+    let name = node.node_name().to_owned();
+
+    let greeter = ChildSpec::process(GREETER, Mailbox::default(), {
+        let name = name.clone();
+        move || (Greeter { node: name.clone() }, ())
+    });
+    let supervisor = Supervisor::new(Strategy::OneForOne).child(greeter).start().await?;
+    let greeter: Process<Greeting> =
+        supervisor.child(GREETER).await?.reference().ok_or("it takes greetings")?;
+    distribution.groups().join(GREETERS, &greeter)?;
+    distribution.spawnable(GREETER, Mailbox::default(), move |node: String| (Greeter { node }, ()));
+
+    match names.register(GUIDE, &greeter).await {
+        Ok(()) => tour(&name, &distribution, &names, &greeter).await?,
+        Err(NameError::Taken(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    node.until_leaving().await;
+    supervisor.stop_and_wait().await;
+    Ok(())
+}
+
+async fn tour(
+    name: &str,
+    distribution: &Distribution,
+    names: &ClusterNames,
+    guide: &Process<Greeting>,
+) -> ApplicationResult {
+    let say = |text: String| println!("{name} tours: {text}");
+    let (node, other) = meet(distribution, guide).await?;
+    say(format!("{} greeters in the group", distribution.groups().members::<Greeting>(GREETERS).len()));
+
+    let answer = other.call(|reply| Greeting::Hello(name.to_owned(), reply), 5 * SECOND).await?;
+    say(format!("a greeter of the group says: {answer}"));
+    let answer = other.call(|reply| Greeting::HelloBy(guide.clone(), reply), 5 * SECOND).await?;
+    say(format!("and back, through it: {answer}"));
+
+    let whom: Process<Greeting> = names.whereis(GUIDE).await?.ok_or("it was registered")?;
+    say(format!("{GUIDE} is {}", if whom == *guide { "this node's greeter" } else { "somebody else" }));
+    let taken = names.register(GUIDE, guide).await;
+    say(format!(
+        "twice: {}",
+        if matches!(taken, Err(NameError::Taken(_))) { "the name is taken" } else { "?" }
+    ));
+
+    for end in [Greeting::Crash("out of breath".to_owned()), Greeting::Stop] {
+        let guest = format!("a guest of {name}");
+        let spawned: Process<Greeting> = distribution.spawn_on(node, GREETER, &guest, 5 * SECOND).await?;
+        let answer = spawned.call(|reply| Greeting::Hello(name.to_owned(), reply), 5 * SECOND).await?;
+        let (ends, mut end_heard) = mpsc::channel(1);
+        let watcher = process::spawn(Watcher, ends, Mailbox::default()).await?;
+        watcher.monitor(&spawned, Watched)?;
+        spawned.cast(end).await?;
+        let reason = end_heard.recv().await.ok_or("the watcher lives")?;
+        say(format!("started on the other node: {answer}; its monitor says: {reason}"));
+        let gone = spawned.call(|reply| Greeting::Hello(name.to_owned(), reply), 5 * SECOND).await;
+        assert_eq!(gone, Err(CallError::NoProc));
+    }
+    say("done".to_owned());
+    Ok(())
+}
+
+/// Waits for a greeter of another node; which node that is, too.
+async fn meet(
+    distribution: &Distribution,
+    guide: &Process<Greeting>,
+) -> Result<(RaftId, Process<Greeting>), ActorProcessingErr> {
+    let mut peers = distribution.peers();
+    loop {
+        let members = distribution.groups().members::<Greeting>(GREETERS);
+        let other = members.into_iter().find(|member| member != guide);
+        if let Some((home, other)) = other.and_then(|other| Some((other.id().home()?, other))) {
+            return Ok((home.node, other));
+        }
+        // A greeter may join a moment after its node is there.
+        let looked = tokio::time::timeout(SECOND / 10, peers.changed()).await;
+        if let Ok(changed) = looked {
+            changed?;
+        }
+    }
+}
+
+/// Hears of an end, and passes it on.
+struct Watcher;
+
+struct Watched(Down);
+
+impl Message for Watched {}
+
+impl Actor for Watcher {
+    type Msg = Watched;
+    type State = mpsc::Sender<ExitReason>;
+    type Arguments = mpsc::Sender<ExitReason>;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Watched>,
+        ends: mpsc::Sender<ExitReason>,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        Ok(ends)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Watched>,
+        Watched(down): Watched,
+        ends: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        ends.send(down.reason).await?;
+        Err(ExitReason::Normal.into())
+    }
+}
