@@ -1,6 +1,6 @@
 //! What runs on each node, and the tour that one of them makes.
 
-#![allow(clippy::print_stdout)] // It talks to a person.
+#![allow(clippy::print_stderr)] // It talks to a person; `dev` shows what nodes say there.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ async fn tour(
     names: &ClusterNames,
     guide: &Process<Greeting>,
 ) -> ApplicationResult {
-    let say = |text: String| println!("{name} tours: {text}");
+    let say = |text: String| eprintln!("{name} tours: {text}");
     let (node, other) = meet(distribution, guide).await?;
     say(format!("{} greeters in the group", distribution.groups().members::<Greeting>(GREETERS).len()));
 
