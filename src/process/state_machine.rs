@@ -102,6 +102,9 @@ pub enum Event<M> {
     Timeout(&'static str, M),
 }
 
+/// How a machine of this kind begins.
+type EntryOf<S> = Entry<<S as StateMachine>::State, <S as StateMachine>::Data, <S as StateMachine>::Message>;
+
 /// A machine that is in one state at a time. Each event makes a [`Step`].
 ///
 /// A function that returns an error, or panics, ends the machine with that reason.
@@ -125,7 +128,7 @@ pub trait StateMachine: Send + Sync + Sized + 'static {
     fn init(
         &self,
         arguments: Self::Arguments,
-    ) -> impl Future<Output = Result<Entry<Self::State, Self::Data, Self::Message>, ActorProcessingErr>> + Send;
+    ) -> impl Future<Output = Result<EntryOf<Self>, ActorProcessingErr>> + Send;
 
     /// Says what an event does.
     fn handle(

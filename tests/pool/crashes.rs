@@ -6,6 +6,7 @@ use std::{
 };
 
 use playhouse::process::{Backoff, CallError, ExitReason, Routing};
+use playhouse_cluster::environment::spawn_here;
 
 use crate::stage::{Job, LONG, SECOND, Starts, What, ask, boom, busy, hands, hands_with, until_there};
 
@@ -112,7 +113,7 @@ async fn every_call_of_a_storm_of_crashes_ends() {
                 let crashes = number.is_multiple_of(7);
                 let what = if crashes { What::Crash } else { What::Answer };
                 let call = async move { (crashes, pool.call(Job { key, what }, LONG).await) };
-                tokio::spawn(tokio::time::timeout(Duration::from_secs(60), call))
+                spawn_here(tokio::time::timeout(Duration::from_secs(60), call))
             })
             .collect();
         for call in calls {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use playhouse::process::{CallError, ChildSpec, ExitReason, PoolRef, StartError, Strategy, Supervisor};
+use playhouse_cluster::environment::spawn_here;
 
 use crate::stage::{Hands, Job, LONG, SECOND, Starts, What, ask, boom, busy, done_by, hands, hands_with};
 
@@ -11,7 +12,7 @@ async fn a_pool_that_drains_ends_its_jobs_and_takes_no_more() {
     let pool = hands(1).start().await.unwrap();
     let (first, go) = busy(&pool, "").await;
     let waits = ask(&pool, "", What::Answer).await;
-    let drained = tokio::spawn({
+    let drained = spawn_here({
         let pool = pool.clone();
         async move { pool.drain().await }
     });
@@ -43,7 +44,7 @@ async fn a_pool_that_stops_lets_workers_end_their_jobs_and_fails_the_others() {
     let pool = hands(1).start().await.unwrap();
     let (first, go) = busy(&pool, "").await;
     let waits = ask(&pool, "", What::Answer).await;
-    let stopped = tokio::spawn({
+    let stopped = spawn_here({
         let pool = pool.clone();
         async move { pool.stop_and_wait().await }
     });

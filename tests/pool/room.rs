@@ -1,6 +1,7 @@
 //! How many jobs may wait, and what happens to one too many.
 
 use playhouse::process::{CallError, Overflow};
+use playhouse_cluster::environment::spawn_here;
 
 use crate::stage::{Job, LONG, SECOND, What, ask, busy, hands};
 
@@ -84,7 +85,7 @@ async fn every_call_of_a_flood_ends_and_no_more_wait_than_may() {
     let flood: Vec<_> = (0..5_000)
         .map(|_| {
             let pool = pool.clone();
-            tokio::spawn(async move { pool.call(Job { key: "", what: What::Answer }, LONG).await })
+            spawn_here(async move { pool.call(Job { key: "", what: What::Answer }, LONG).await })
         })
         .collect();
     while flood.iter().filter(|call| call.is_finished()).count() < 5_000 - 50 {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use playhouse::process::{CallError, ExitReason, Pool, PoolRef, Worker, key_of};
+use playhouse_cluster::environment::spawn_here;
 use ractor::ActorProcessingErr;
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -104,7 +105,7 @@ pub type Call = JoinHandle<Result<Done, CallError>>;
 /// Asks without waiting for the answer; returns when the pool has heard of it.
 pub async fn ask(pool: &PoolRef<Hands>, key: &'static str, what: What) -> Call {
     let before = heard_of(pool).await;
-    let asked = tokio::spawn({
+    let asked = spawn_here({
         let pool = pool.clone();
         async move { pool.call(Job { key, what }, LONG).await }
     });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use playhouse::process::{
     CallError, ChildSpec, ExitReason, Machine, Mailbox, Process, Step, Strategy, Supervisor,
 };
+use playhouse_cluster::environment::spawn_here;
 use ractor::Actor;
 
 use crate::stage::{Input, Player, SECOND, Scene, State, act, machine, named, note, settled};
@@ -54,7 +55,7 @@ async fn a_machine_that_crashes_says_nothing_and_is_crashed() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_postponed_ends_with_the_machine() {
     let (machine, _) = machine().await;
-    let caller = tokio::spawn({
+    let caller = spawn_here({
         let machine = machine.clone();
         async move { machine.call(|reply| Input::Ask("ask", reply), 60 * SECOND).await }
     });

@@ -1,6 +1,7 @@
 //! Events: which comes next, which come again, and how many are kept.
 
 use playhouse::process::{CallError, ExitReason, Step};
+use playhouse_cluster::environment::spawn_here;
 
 use crate::stage::{Input, SECOND, State, act, machine, machine_with, named, note, other_ends, settled};
 
@@ -84,7 +85,7 @@ async fn an_inserted_event_may_insert_more_which_come_next() {
 #[tokio::test(start_paused = true)]
 async fn a_call_may_be_answered_in_another_state() {
     let (machine, scene) = machine().await;
-    let caller = tokio::spawn({
+    let caller = spawn_here({
         let machine = machine.clone();
         async move { machine.call(|reply| Input::Ask("ask", reply), SECOND).await }
     });

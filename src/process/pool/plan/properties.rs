@@ -1,6 +1,6 @@
 //! What holds whatever happens: jobs come, and workers end them, crash and come back by chance.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, btree_map::Entry};
 
 use proptest::{prelude::*, strategy::Strategy};
 
@@ -90,12 +90,13 @@ impl World {
             }
             Event::Arrive(index) if !self.coming.is_empty() => {
                 let number = self.coming.swap_remove(index.index(self.coming.len()));
-                if self.there.contains_key(&number) {
+                match self.there.entry(number) {
                     // The desk sends it away.
-                    Vec::new()
-                } else {
-                    self.there.insert(number, None);
-                    self.plan.arrived(number)
+                    Entry::Occupied(_) => Vec::new(),
+                    Entry::Vacant(place) => {
+                        place.insert(None);
+                        self.plan.arrived(number)
+                    }
                 }
             }
             Event::Resize(size) => {
