@@ -71,3 +71,20 @@ async fn a_sticky_key_is_worked_at_by_one_at_a_time() {
     assert_eq!(second.await.unwrap().unwrap(), Done { place: 0, before: 1 });
     pool.stop_and_wait().await;
 }
+
+/// Found by a property: nobody took a job whose key was left by a worker that was to leave.
+#[tokio::test(start_paused = true)]
+async fn a_sticky_key_that_is_left_goes_to_whoever_is_free() {
+    let pool = hands(2).routing(Routing::StickyQueuer).start().await.unwrap();
+    let (stays, go_on) = busy(&pool, "b").await;
+    let (leaves, go) = busy(&pool, "a").await;
+    let waits = ask(&pool, "a", What::Answer).await;
+    drop(go_on);
+    assert_eq!(stays.await.unwrap().unwrap().place, 0);
+    pool.resize(1).await.unwrap();
+    assert_eq!(pool.stats().await.unwrap().waiting, 1);
+    drop(go);
+    assert_eq!(leaves.await.unwrap().unwrap().place, 1);
+    assert_eq!(waits.await.unwrap().unwrap().place, 0);
+    pool.stop_and_wait().await;
+}

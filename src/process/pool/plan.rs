@@ -126,7 +126,12 @@ impl<J> Plan<J> {
     /// A worker is done with its job.
     pub(super) fn free(&mut self, number: usize) -> Vec<Action<J>> {
         self.release(number);
-        self.next_for(number)
+        let mut actions = self.next_for(number);
+        if self.routing == Routing::StickyQueuer {
+            // One that is to leave takes no job of its key; others may have waited for that.
+            actions.extend(self.offer());
+        }
+        actions
     }
 
     /// A worker ended. Those that wait for it wait for the next one in its place, unless there will be none.
