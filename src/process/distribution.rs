@@ -10,7 +10,7 @@
 //!
 //! * **Ids are wide**: a process is named by its node, the start of that node ([`Home`]) and a number. What was sent to an earlier start
 //!   never reaches a later one.
-//! * **References travel inside of messages.** A [`Process`] or a [`Reply`] in a message becomes an id or a number on the
+//! * **References travel inside of messages.** A [`Process`] or a [`Reply`](super::Reply) in a message becomes an id or a number on the
 //!   way, and a reference again on the other side; it may be passed on to a third node. Messages that travel are [`Portable`].
 //! * **One connection, one truth.** All that is said between two starts of two nodes goes over one lane, in order. When that ends,
 //!   because the peer is silent, was closed or has a newer incarnation, everything that depends on it ends at once and once:
