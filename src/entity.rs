@@ -12,6 +12,7 @@ mod crashes;
 mod limits;
 mod registry;
 mod resident;
+mod surroundings;
 mod table;
 mod typed_table;
 
@@ -19,6 +20,7 @@ pub use behaviour::{Durability, Entity, NoEvents, Refusal, SchemaVersion, Upcast
 pub use context::{CallResult, Change, Context, Effects, OutgoingCast, SpawnedFuture, TimerChange};
 pub use limits::Limits;
 pub use registry::{KindDescription, KindIndex, KindRegistry, RegisterError};
+pub use surroundings::Surroundings;
 pub use table::{
     CallThen, Command, Executed, Image, LoadError, Loaded, Outcome, RecordChange, Records, Scope, Spawn,
     Stored, Table, TableStatistics,

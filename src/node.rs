@@ -175,7 +175,8 @@ impl Node {
         environment: Environment,
     ) -> Result<Self, StartError> {
         environment.spawn(disk::give_up_when_hanging(store.probe(), settings.hangs_after));
-        let kinds = Arc::new(wiring::with_internal_kinds(kinds, settings)?);
+        // Several nodes of one program may be given the same kinds.
+        let kinds = Arc::new(wiring::with_internal_kinds(kinds.apart(), settings)?);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
         let (groups, control) = (Groups::default(), Control::default());
         let copies = copies::Desk::new(
@@ -292,6 +293,7 @@ impl Node {
         let senders: Vec<_> =
             (0..settings.shards.get()).map(|_| watch::channel(ShardStatistics::default()).0).collect();
         let statistics = senders.iter().map(watch::Sender::subscribe).collect();
+        let surroundings = kinds.surroundings().clone();
         let services = ShardServices {
             kinds,
             config: settings.shard.clone(),
@@ -361,6 +363,10 @@ impl Node {
             let observer = Observer::new(distribution.clone(), cluster_names.clone());
             control.set_observer(observer.clone());
             operator.set_observer(observer);
+            surroundings.provide(distribution.clone());
+        }
+        if let Some(names) = &cluster_names {
+            surroundings.provide(names.clone());
         }
         Self {
             environment,

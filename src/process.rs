@@ -4,6 +4,8 @@
 //!
 //! * [`Supervisor`], whose children are started in order, restarted by rules, and stopped in the opposite order;
 //! * [`Process`], a reference with a bounded mailbox: `call`, `cast`, `send_after`, `stop`, `kill`, `drain`;
+//! * [`StateMachine`], with timeouts of states and events, and messages that wait for another state;
+//! * [`Pool`], workers that share jobs;
 //! * monitors and links: who ended, and why ([`ExitReason`]);
 //! * [`Names`]: which process has which name on this node;
 //! * [`Distribution`]: all of this between nodes: references that travel in messages, groups, spawning on another node;
@@ -26,7 +28,9 @@ mod mailbox;
 mod monitor;
 mod names;
 mod observer;
+mod pool;
 mod reference;
+mod state_machine;
 mod supervisor;
 mod table;
 mod tidy;
@@ -43,7 +47,9 @@ pub use mailbox::{Mailbox, MailboxStats, Policy};
 pub use monitor::{Down, Monitor, MonitorError, MonitorId};
 pub use names::{Names, RegisterError};
 pub use observer::{Branch, BranchState, Excerpt, GroupRow, Leaf, NameRow, Observer, ProcessReport};
+pub use pool::{Overflow, Pool, PoolRef, PoolStats, ResizeError, Routing, Worker, key_of};
 pub use reference::Process;
+pub use state_machine::{Actions, Entry, Event, Machine, StateMachine, Step};
 pub use supervisor::{
     AutoShutdown, Backoff, ChildRules, ChildSpec, ChildStatus, ChildType, ChildView, Counts,
     DeleteChildError, FindChildError, Flags, RequestError, Restart, RestartChildError, RunningChild,

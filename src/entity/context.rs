@@ -7,7 +7,7 @@ use compact_str::CompactString;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use super::Entity;
+use super::{Entity, Surroundings};
 use crate::protocol::{Body, CallError, EntityId, Key, KindName, Reply, RequestId, codec};
 
 /// The outcome of [`Context::call`], decoded.
@@ -32,6 +32,8 @@ pub struct Context<'a, E: Entity> {
     now_ms: u64,
     revision: u64,
     request_id: Option<&'a RequestId>,
+    /// `None`: outside of a node.
+    surroundings: Option<&'a Surroundings>,
     effects: Effects<E>,
 }
 
@@ -156,7 +158,7 @@ impl<'a, E: Entity> Context<'a, E> {
     /// A context for one command; `now_ms` is the shard's clock.
     #[must_use]
     pub fn new(key: &'a Key, now_ms: u64, revision: u64, request_id: Option<&'a RequestId>) -> Self {
-        Self { key, now_ms, revision, request_id, effects: Effects::none() }
+        Self { key, now_ms, revision, request_id, surroundings: None, effects: Effects::none() }
     }
 
     /// A context outside of a node, for unit tests of kinds.
@@ -169,6 +171,16 @@ impl<'a, E: Entity> Context<'a, E> {
     #[must_use]
     pub fn into_effects(self) -> Effects<E> {
         self.effects
+    }
+
+    /// Where handles are found.
+    pub(crate) fn set_surroundings(&mut self, surroundings: &'a Surroundings) {
+        self.surroundings = Some(surroundings);
+    }
+
+    /// Where handles are found.
+    pub(crate) fn surroundings(&self) -> Option<&'a Surroundings> {
+        self.surroundings
     }
 
     /// Puts `effects` in the place of what was stated so far.
@@ -198,6 +210,26 @@ impl<'a, E: Entity> Context<'a, E> {
     #[must_use]
     pub fn request_id(&self) -> Option<&RequestId> {
         self.request_id
+    }
+
+    /// A handle of this type that the node provides: `process::ClusterNames` and `process::Distribution`, on nodes that have them,
+    /// and what its program provided. For work that starts after the commit, such as a message to a process:
+    ///
+    /// ```
+    /// # use playhouse::{entity::{Context, Entity}, process::{ClusterNames, Portable}};
+    /// # fn tell<E: Entity, M: Portable>(context: &mut Context<'_, E>, message: M, told: E::Command) {
+    /// if let Some(names) = context.given::<ClusterNames>() {
+    ///     context.spawn(async move {
+    ///         // At most once, as every cast to a process. What comes of it is a command.
+    ///         let _ = names.cast("printer", message).await;
+    ///         told
+    ///     });
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn given<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
+        self.surroundings?.get()
     }
 
     /// Replaces the state. The last one stated counts. Not together with [`emit`](Self::emit): the command would

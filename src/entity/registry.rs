@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, sync::Arc};
 use playhouse_cluster::collections::{Hasher, Map};
 use serde::{Deserialize, Serialize};
 
-use super::{Durability, Entity, SchemaVersion, table::Table, typed_table::TypedTable};
+use super::{Durability, Entity, SchemaVersion, Surroundings, table::Table, typed_table::TypedTable};
 use crate::protocol::{EntityIdError, KindName};
 
 /// The position of a kind in its node's registry. Means nothing to another node.
@@ -67,13 +67,14 @@ pub enum RegisterError {
 pub struct KindRegistry {
     kinds: Vec<Kind>,
     by_name: Map<KindName, KindIndex>,
+    surroundings: Surroundings,
 }
 
 #[derive(Clone)]
 struct Kind {
     description: Arc<KindDescription>,
     reads: RangeInclusive<SchemaVersion>,
-    table: fn(Hasher) -> Box<dyn Table>,
+    table: fn(Hasher, Surroundings) -> Box<dyn Table>,
 }
 
 impl KindRegistry {
@@ -103,9 +104,22 @@ impl KindRegistry {
             reads_from: *E::READS.start(),
             examples: E::command_examples(),
         });
-        let table = |hasher| -> Box<dyn Table> { Box::new(TypedTable::<E>::new(hasher)) };
+        let table =
+            |hasher, surroundings| -> Box<dyn Table> { Box::new(TypedTable::<E>::new(hasher, surroundings)) };
         self.kinds.push(Kind { description, reads: E::READS, table });
         Ok(())
+    }
+
+    /// What handlers of these kinds find around them.
+    #[must_use]
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
+    /// The same kinds with surroundings of their own, in which there is what was provided up to now.
+    #[must_use]
+    pub fn apart(self) -> Self {
+        Self { surroundings: self.surroundings.apart(), ..self }
     }
 
     /// All kinds, in the order in which they were registered.
@@ -140,6 +154,7 @@ impl KindRegistry {
     /// Empty tables, one per kind, for a shard that begins to execute.
     #[must_use]
     pub fn tables(&self, hasher: &Hasher) -> Vec<Box<dyn Table>> {
-        self.kinds.iter().map(|kind| (kind.table)(hasher.clone())).collect()
+        let table = |kind: &Kind| (kind.table)(hasher.clone(), self.surroundings.clone());
+        self.kinds.iter().map(table).collect()
     }
 }

@@ -10,7 +10,7 @@ use playhouse_cluster::collections::Hasher;
 
 use super::{
     Change, Command, Context, Durability, Effects, Entity, Executed, Loaded, Outcome, Refusal, Scope, Spawn,
-    SpawnedFuture, Table, TableStatistics, TimerChange,
+    SpawnedFuture, Surroundings, Table, TableStatistics, TimerChange,
     crashes::Crashes,
     resident::{self, Next, Resident},
 };
@@ -23,6 +23,8 @@ const QUOTED_CHARS_MAX: usize = 512;
 pub(crate) struct TypedTable<E: Entity> {
     #[allow(clippy::disallowed_types)] // Seeded by the environment: keys are chosen by clients.
     residents: std::collections::HashMap<Key, Resident<E>, Hasher>,
+    /// What handlers may ask for.
+    surroundings: Surroundings,
     crashes: Crashes,
     statistics: TableStatistics,
     /// Where the next search for idle residents begins.
@@ -31,9 +33,10 @@ pub(crate) struct TypedTable<E: Entity> {
 
 impl<E: Entity> TypedTable<E> {
     #[allow(clippy::disallowed_types)]
-    pub(crate) fn new(hasher: Hasher) -> Self {
+    pub(crate) fn new(hasher: Hasher, surroundings: Surroundings) -> Self {
         Self {
             residents: std::collections::HashMap::with_hasher(hasher),
+            surroundings,
             crashes: Crashes::default(),
             statistics: TableStatistics::default(),
             sweep: 0,
@@ -113,6 +116,7 @@ impl<E: Entity> TypedTable<E> {
         *saw = Some(resident.proposal);
         let encodes = scope.wants_reply || E::DURABILITY == Durability::Replicated;
         let mut context = Context::<E>::new(key, scope.now_ms, resident.revision, scope.request_id);
+        context.set_surroundings(&self.surroundings);
         let handled = catch_unwind(AssertUnwindSafe(|| {
             let handled = resident.state.handle(command, &mut context);
             let encode = |reply| if encodes { encode_reply(&reply, content) } else { Ok(Bytes::new()) };

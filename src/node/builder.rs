@@ -60,6 +60,15 @@ impl Builder {
         self
     }
 
+    /// Gives handlers of all kinds a handle: [`Context::given`](crate::entity::Context::given).
+    #[must_use]
+    pub fn provide<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        // Not to builders that this one was cloned from.
+        self.kinds = self.kinds.apart();
+        self.kinds.surroundings().provide(value);
+        self
+    }
+
     /// Adds a program of processes that lives with the node, as an OTP application does: `start` is called once the node is a member of its
     /// cluster, and returns the supervisor at the top when all that is below runs. Before the node leaves, that supervisor is stopped, which is
     /// the last application first.

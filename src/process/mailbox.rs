@@ -135,15 +135,21 @@ pub struct MailboxStats {
     pub dead_letters: u64,
 }
 
-/// The monitor whose notice a message is. It counts until its message is handled.
+/// The monitor, or the timeout of a state machine, whose notice a message is. It counts until its message is handled.
 pub(super) struct Asked {
     monitor: MonitorId,
+    is_alarm: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Asked {
     pub(super) fn new(monitor: MonitorId, permit: OwnedSemaphorePermit) -> Self {
-        Self { monitor, _permit: permit }
+        Self { monitor, is_alarm: false, _permit: permit }
+    }
+
+    /// By its process itself, for a later time.
+    pub(super) fn alarm(id: MonitorId, permit: OwnedSemaphorePermit) -> Self {
+        Self { is_alarm: true, ..Self::new(id, permit) }
     }
 }
 
@@ -252,6 +258,16 @@ impl<M> Queue<M> {
             self.freed.notify_one();
         }
         taken
+    }
+
+    /// Which alarm the message was that was taken last; `None` if it was none.
+    pub(super) fn alarm(&self) -> Option<MonitorId> {
+        self.letters.lock().alarm
+    }
+
+    /// So many messages were taken, and then there was no room for them after all.
+    pub(super) fn note_refused(&self, messages: usize) {
+        self.letters.lock().stats.refused += messages as u64;
     }
 
     /// Takes back the notice of a monitor. Whether it was still there.

@@ -175,11 +175,21 @@ impl<M: Send + 'static> Inner<M> {
         self.queue.flush(monitor)
     }
 
+    /// Which alarm the message is that is being handled; `None` if it is none.
+    pub(super) fn alarm(&self) -> Option<MonitorId> {
+        self.queue.alarm()
+    }
+
+    /// It could not keep so many messages that its mailbox had taken.
+    pub(super) fn note_refused(&self, messages: usize) {
+        self.queue.note_refused(messages);
+    }
+
     fn actor(&self) -> &ActorRef<Token> {
         self.actor.get().expect("nobody has a reference before it starts")
     }
 
-    fn id(&self) -> ProcessId {
+    pub(super) fn id(&self) -> ProcessId {
         ProcessId::here(self.actor.get().map_or(0, |actor| actor.get_id().pid()))
     }
 }
@@ -371,7 +381,10 @@ impl<M: Send + 'static> Process<M> {
                     self.cast(message(reply)).await?;
                     answer(&inner.life, answered).await
                 }
-                Place::There(far) => far.call(&message(reply), answered).await,
+                Place::There(far) => {
+                    let asked = far.call(&message(reply), answered);
+                    asked.await
+                }
             }
         };
         tokio::time::timeout(timeout, asked).await.unwrap_or(Err(CallError::Timeout))

@@ -74,11 +74,7 @@ use std::{sync::Arc, time::Duration};
 use ractor::{Actor, ActorCell, SpawnErr};
 use tokio::task::JoinHandle;
 
-pub(super) use self::request::SupervisorView;
-use self::{
-    actor::{Origin, Overseer},
-    task::Leftovers,
-};
+use self::actor::{Origin, Overseer};
 pub use self::{
     backoff::Backoff,
     child::{ChildSpec, RunningChild},
@@ -92,6 +88,7 @@ pub use self::{
     simple::{SimpleOneForOne, SimpleOneForOneRef},
     spec::{AutoShutdown, ChildRules, ChildType, Flags, Restart, Shutdown, SpecError, Strategy},
 };
+pub(super) use self::{request::SupervisorView, task::Leftovers};
 
 /// A supervisor that is not started yet.
 #[derive(Clone, Debug)]
@@ -157,7 +154,7 @@ impl Supervisor {
         Ok(self.spawn(Some(parent), Arc::default()).await?.0)
     }
 
-    async fn spawn(
+    pub(super) async fn spawn(
         self,
         parent: Option<ActorCell>,
         below: Arc<Leftovers>,
@@ -176,7 +173,7 @@ pub trait Tree: sealed::Tree {}
 
 impl<S: sealed::Tree> Tree for S {}
 
-mod sealed {
+pub(super) mod sealed {
     use std::{any::Any, future::Future, sync::Arc};
 
     use ractor::{ActorCell, SpawnErr};

@@ -6,7 +6,11 @@ use parking_lot::Mutex;
 use playhouse_cluster::environment::spawn_here;
 use tokio::{sync::OwnedSemaphorePermit, task::AbortHandle};
 
-use super::reference::Process;
+use super::{
+    mailbox::Asked,
+    monitor::MonitorId,
+    reference::{Inner, Process},
+};
 
 /// Why a timer was not set. The message will not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,4 +67,55 @@ pub(super) fn send_after<M: Send + 'static>(
         }
     });
     Ok(Timer { pending, task: task.abort_handle() })
+}
+
+/// A notice that will come to a process that asked for it itself: it is not counted, and always finds room.
+pub(super) struct Alarm {
+    id: MonitorId,
+    /// Whoever takes it out decides whether the notice comes.
+    asked: Arc<Mutex<Option<Asked>>>,
+    task: AbortHandle,
+}
+
+impl Alarm {
+    /// By what its message is known when it is handled.
+    pub(super) fn id(&self) -> MonitorId {
+        self.id
+    }
+
+    /// Ends it; a message that is in the mailbox by now is taken out. One that is just being put there is still handled.
+    pub(super) fn cancel<M: Send + 'static>(&self, process: &Inner<M>) {
+        // Its permit is free at once, not when the task is gone.
+        let waits = self.asked.lock().take().is_some();
+        self.task.abort();
+        if !waits {
+            process.flush(self.id);
+        }
+    }
+}
+
+/// Sends a notice after a time, unless the process ends before.
+pub(super) fn alarm_after<M: Send + 'static>(
+    process: &Arc<Inner<M>>,
+    after: Duration,
+    message: M,
+) -> Result<Alarm, TimerError> {
+    let permit = process.permit_timer().ok_or(TimerError::TooMany)?;
+    let id = process.next_monitor();
+    let asked = Arc::new(Mutex::new(Some(Asked::alarm(id, permit))));
+    let (process, rings) = (Arc::clone(process), Arc::clone(&asked));
+    let task = spawn_here(async move {
+        tokio::select! {
+            biased;
+            _ = process.life().ended() => {}
+            () = tokio::time::sleep(after) => {
+                let asked = rings.lock().take();
+                if asked.is_some() {
+                    // A process that is about to end hears nothing any more.
+                    drop(process.notify(message, asked));
+                }
+            }
+        }
+    });
+    Ok(Alarm { id, asked, task: task.abort_handle() })
 }

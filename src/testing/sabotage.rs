@@ -49,6 +49,9 @@ impl<E: Entity> Entity for Sabotaged<E> {
     fn handle(&self, command: E::Command, context: &mut Context<'_, Self>) -> Result<E::Reply, E::Error> {
         let request_id = context.request_id();
         let mut inner = Context::<E>::new(context.key(), context.now_ms(), context.revision(), request_id);
+        if let Some(surroundings) = context.surroundings() {
+            inner.set_surroundings(surroundings);
+        }
         let handled = self.0.handle(command, &mut inner);
         let effects = inner.into_effects();
         if FUSE.replace(false) {

@@ -56,17 +56,26 @@ impl<M> Far<M> {
     }
 
     /// Sends a message with the place for its answer, and waits for that.
-    pub(in crate::process) async fn call<T>(
+    ///
+    /// The message is sent at once, and not held while its answer is waited for.
+    pub(in crate::process) fn call<T>(
         &self,
         message: &M,
         answered: Answered<T>,
-    ) -> Result<T, CallError> {
+    ) -> impl Future<Output = Result<T, CallError>> + use<M, T> {
+        let asked = self.ask(message);
+        async move {
+            let (mirror, _awaited) = asked?;
+            reference::answer(mirror.life(), answered).await
+        }
+    }
+
+    fn ask(&self, message: &M) -> Result<(Arc<Mirror>, Awaited), CallError> {
         let connection = self.shared.connection(self.id).map_err(|reason| cast_error(&reason))?;
         // Watched before the message is sent, so that an end is not missed.
         let mirror = connection.mirror(self.id).ok_or(CallError::NoConnection)?;
         let calls = self.send(&connection, message)?;
-        let _awaited = Awaited { connection, calls };
-        reference::answer(mirror.life(), answered).await
+        Ok((mirror, Awaited { connection, calls }))
     }
 
     fn send(&self, connection: &Arc<Connection>, message: &M) -> Result<Vec<u64>, CastError> {

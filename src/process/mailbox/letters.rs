@@ -44,6 +44,8 @@ pub(super) struct Letters<M> {
     /// How many senders wait.
     pub(super) in_line: usize,
     entrance: Entrance,
+    /// The alarm that the message was which was taken last.
+    pub(super) alarm: Option<MonitorId>,
     pub(super) stats: MailboxStats,
 }
 
@@ -58,7 +60,7 @@ pub(super) struct Letter<M> {
 impl<M> Letters<M> {
     pub(super) fn new() -> Self {
         let (waiting, stats) = (VecDeque::new(), MailboxStats::default());
-        Self { waiting, spare: 0, in_line: 0, entrance: Entrance::Open, stats }
+        Self { waiting, spare: 0, in_line: 0, entrance: Entrance::Open, alarm: None, stats }
     }
 
     /// Takes a message that weighs so much, if there is room. `ring` gives `ractor` a token, or says that it takes no more.
@@ -101,6 +103,7 @@ impl<M> Letters<M> {
     pub(super) fn take(&mut self) -> Taken<M> {
         if let Some(letter) = self.waiting.pop_front() {
             self.uncount(&letter);
+            self.alarm = letter.asked.and_then(|asked| asked.is_alarm.then_some(asked.monitor));
             return Taken::Message(letter.message);
         }
         if self.entrance == Entrance::Notices {

@@ -1,0 +1,18 @@
+//! Pools: what people expect of one, a test each.
+//!
+//! The clock is paused: time passes when everybody waits. Storms run on several threads.
+
+#![allow(clippy::unwrap_used)] // All of this is a test, its helpers too.
+
+#[path = "pool/crashes.rs"]
+mod crashes;
+#[path = "pool/ends.rs"]
+mod ends;
+#[path = "pool/room.rs"]
+mod room;
+#[path = "pool/routing.rs"]
+mod routing;
+#[path = "pool/sizes.rs"]
+mod sizes;
+#[path = "pool/stage.rs"]
+mod stage;
