@@ -1,6 +1,6 @@
 //! The image of a node: what the Dockerfile and `pack` make, and that it runs the way orchestrators run it.
 
-#![allow(clippy::unwrap_used)] // All of this file is a test, its helpers too.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // All of this file is a test, its helpers too.
 
 #[path = "image/archive.rs"]
 mod archive;

@@ -82,7 +82,9 @@ fn it_opens_the_ports_of_a_pod() {
 fn the_health_check_ends_by_itself_before_it_is_ended() {
     let check = packed()["Healthcheck"].clone();
     let words: Vec<_> = check["Test"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
-    let ["CMD", program, "health", "--timeout", own] = words[..] else { panic!("{words:?}") };
+    let ["CMD", program, "health", "--ops", asked, "--timeout", own] = words[..] else { panic!("{words:?}") };
+    // Named, as variables for people who use the container as their command line may point elsewhere.
+    assert_eq!(asked, format!("http://127.0.0.1:{}", port::OPS.number));
     assert!(nanoseconds(own) < check["Timeout"].as_u64().unwrap());
     assert!(check["Timeout"].as_u64() < check["Interval"].as_u64());
     assert_eq!(json!([program]), packed()["Entrypoint"]);
