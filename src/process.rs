@@ -22,6 +22,7 @@ pub mod distribution;
 mod exit;
 mod host;
 mod id;
+mod inner;
 mod life;
 mod link;
 mod mailbox;

@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 
 use super::{
     ExitReason, Mailbox, Process,
+    inner::{Inner, Token, run_as},
     mailbox::Taken,
-    reference::{Inner, Token, run_as},
     table,
     tidy::Tidy,
 };

@@ -10,11 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    ExitReason, ProcessId,
-    life::NoticeId,
-    link::Peer,
-    mailbox::Asked,
-    reference::{Inner, Process},
+    ExitReason, ProcessId, inner::Inner, life::NoticeId, link::Peer, mailbox::Asked, reference::Process,
 };
 
 /// Names a monitor within the process that set it.

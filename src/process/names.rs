@@ -12,9 +12,9 @@ use playhouse_cluster::collections::{Hasher, Map};
 
 use super::{
     Process, ProcessId,
+    inner::{Inner, as_peer},
     life::NoticeId,
     link::Peer,
-    reference::{Inner, as_peer},
 };
 
 /// How many tables share the names, so that those who look do not wait for each other.

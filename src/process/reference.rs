@@ -1,225 +1,20 @@
 //! References to processes: what one sends to, watches and ends, on this node or another.
 
-use std::{
-    any::Any,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRef};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    CallError, CastError, Down, Exit, ExitReason, Mailbox, MailboxStats, Monitor, MonitorError, MonitorId,
-    Policy, ProcessId, Reply, Timer, TimerError,
+    CallError, CastError, Down, Exit, ExitReason, MailboxStats, Monitor, MonitorError, Policy, ProcessId,
+    Reply, Timer, TimerError,
     call::Answered,
     distribution::far::{Far, Order},
-    life::{Life, Mourners, contain},
+    inner::{self, Inner, as_peer},
+    life::Life,
     link::{self, Peer},
-    mailbox::{Asked, Queue, Rejected, Taken},
-    monitor,
-    table::{Entry, Listed, ProcessTable},
-    timer,
+    mailbox::Rejected,
+    monitor, timer,
 };
-
-/// What `ractor` is told for each message: there is one.
-pub(super) struct Token;
-
-impl ractor::Message for Token {}
-
-tokio::task_local! {
-    /// The process whose handler runs: an `Arc<Inner<M>>`.
-    static CURRENT: Arc<dyn Current>;
-}
-
-/// The process whose handler runs, whatever messages it takes.
-trait Current: Any + Send + Sync {
-    fn table(&self) -> Option<Arc<ProcessTable>>;
-}
-
-impl<M: Send + 'static> Current for Inner<M> {
-    fn table(&self) -> Option<Arc<ProcessTable>> {
-        self.table.clone()
-    }
-}
-
-/// Where the process belongs whose handler runs.
-pub(super) fn table_of_current() -> Option<Arc<ProcessTable>> {
-    CURRENT.try_with(|current| current.table()).ok().flatten()
-}
-
-/// A process, whoever holds it: its actor, its mailbox, its life.
-pub(super) struct Inner<M> {
-    /// Set when it starts.
-    actor: OnceLock<ActorRef<Token>>,
-    queue: Queue<M>,
-    life: Life,
-    monitors_given: AtomicU64,
-    /// Makes a message of the end of a linked process.
-    trap: Mutex<Option<Trap<M>>>,
-    /// Of the node that it belongs to.
-    table: Option<Arc<ProcessTable>>,
-}
-
-type Trap<M> = Arc<dyn Fn(Exit) -> M + Send + Sync>;
-
-impl<M: Send + 'static> Inner<M> {
-    pub(super) fn new(mailbox: Mailbox<M>, table: Option<Arc<ProcessTable>>) -> Self {
-        Self {
-            actor: OnceLock::new(),
-            queue: Queue::new(mailbox),
-            life: Life::new(),
-            monitors_given: AtomicU64::new(0),
-            trap: Mutex::new(None),
-            table,
-        }
-    }
-
-    /// It is being started, by this parent, to run an actor of this type.
-    pub(super) fn begin(self: &Arc<Self>, actor: ActorRef<Token>, parent: Option<u64>, runs: &'static str) {
-        let bell = actor.clone();
-        let first = self.actor.set(actor);
-        debug_assert!(first.is_ok(), "a process is started once");
-        self.queue.open(Box::new(move || bell.send_message(Token).is_ok()));
-        if let Some(table) = &self.table {
-            let listed: Arc<dyn Listed> = Arc::<Self>::clone(self);
-            let process = Arc::downgrade(&listed);
-            table.begin(self.id().number(), Entry { process, parent, actor: runs });
-        }
-    }
-
-    pub(super) fn life(&self) -> &Life {
-        &self.life
-    }
-
-    /// Puts a message of at least so many bytes in the mailbox, if there is room now.
-    pub(super) fn try_take(&self, message: M, bytes: usize) -> Result<(), CastError> {
-        self.queue.try_push_heavy(message, bytes).map_err(CastError::from)
-    }
-
-    /// What is to be done about a token.
-    pub(super) fn take(&self) -> Taken<M> {
-        self.queue.take()
-    }
-
-    /// Its last handler has returned.
-    pub(super) fn end_well(&self) {
-        self.end(Life::end_well);
-    }
-
-    /// It is gone, whatever happened.
-    pub(super) fn end_anyhow(&self) {
-        self.end(Life::end_anyhow);
-    }
-
-    fn end(&self, end: impl FnOnce(&Life) -> Option<Mourners>) {
-        // Whoever knows that it has ended cannot send to it any more.
-        self.queue.close_entrance();
-        if let Some(mourners) = end(&self.life) {
-            contain(self.id(), || self.queue.close());
-            contain(self.id(), || self.forget_trap());
-            if let Some(table) = &self.table {
-                table.end(self.id().number(), mourners.reason(), self.queue.stats());
-            }
-            mourners.tell(self.id());
-        }
-    }
-
-    /// A trap often holds a reference to its own process; both would stay for ever.
-    fn forget_trap(&self) {
-        let trap = self.trap.lock().take();
-        // It may hold a reference to anything, so it is not dropped under the lock.
-        drop(trap);
-    }
-
-    fn trap_exit(&self, trap: Trap<M>) {
-        let replaced = self.trap.lock().replace(trap);
-        drop(replaced);
-        if self.life.has_ended() {
-            self.forget_trap();
-        }
-    }
-
-    /// Ends it at once, for this reason.
-    pub(super) fn crash(&self, reason: ExitReason) {
-        self.life.judge(reason);
-        self.actor().kill();
-    }
-
-    pub(super) fn next_monitor(&self) -> MonitorId {
-        MonitorId(self.monitors_given.fetch_add(1, Relaxed))
-    }
-
-    /// Puts a notice in the mailbox. It comes back if the process is about to end, so that nobody would read it.
-    pub(super) fn notify(&self, message: M, asked: Option<Asked>) -> Result<(), M> {
-        self.queue.push_notice(message, asked)
-    }
-
-    /// A permit for one more monitor.
-    pub(super) fn permit_monitor(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.queue.monitors).try_acquire_owned().ok()
-    }
-
-    /// A permit for one more timer.
-    pub(super) fn permit_timer(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.queue.timers).try_acquire_owned().ok()
-    }
-
-    pub(super) fn flush(&self, monitor: MonitorId) -> bool {
-        self.queue.flush(monitor)
-    }
-
-    /// Which alarm the message is that is being handled; `None` if it is none.
-    pub(super) fn alarm(&self) -> Option<MonitorId> {
-        self.queue.alarm()
-    }
-
-    /// It could not keep so many messages that its mailbox had taken.
-    pub(super) fn note_refused(&self, messages: usize) {
-        self.queue.note_refused(messages);
-    }
-
-    fn actor(&self) -> &ActorRef<Token> {
-        self.actor.get().expect("nobody has a reference before it starts")
-    }
-
-    pub(super) fn id(&self) -> ProcessId {
-        ProcessId::here(self.actor.get().map_or(0, |actor| actor.get_id().pid()))
-    }
-}
-
-impl<M: Send + 'static> Listed for Inner<M> {
-    fn stats(&self) -> MailboxStats {
-        self.queue.stats()
-    }
-}
-
-impl<M: Send + 'static> Peer for Inner<M> {
-    fn id(&self) -> ProcessId {
-        Inner::id(self)
-    }
-
-    fn life(&self) -> &Life {
-        &self.life
-    }
-
-    fn exit_signal(&self, from: ProcessId, reason: &ExitReason) {
-        let trap = self.trap.lock().clone();
-        let exit = Exit { process: from, reason: reason.clone() };
-        match trap.map(|trap| catch_unwind(AssertUnwindSafe(|| trap(exit)))) {
-            Some(Ok(message)) => drop(self.notify(message, None)),
-            Some(Err(panic)) => self.crash(ExitReason::of_panic(panic.as_ref())),
-            None if *reason != ExitReason::Normal => self.crash(reason.clone()),
-            None => {}
-        }
-    }
-}
 
 /// A reference to a process with a bounded mailbox. Cheap to clone; it does not keep the process alive.
 ///
@@ -314,8 +109,7 @@ impl<M: Send + 'static> Process<M> {
     /// `InvalidActorType`. `None` outside of the handlers of a process, and in tasks that they spawned: clone it before.
     #[must_use]
     pub fn of(myself: &ActorRef<M>) -> Option<Self> {
-        let current: Arc<dyn Any + Send + Sync> = CURRENT.try_with(Arc::clone).ok()?;
-        let process = Self::new(current.downcast::<Inner<M>>().ok()?);
+        let process = Self::new(inner::current()?);
         (process.id() == ProcessId::here(myself.get_id().pid())).then_some(process)
     }
 
@@ -341,8 +135,8 @@ impl<M: Send + 'static> Process<M> {
     /// When the process has ended or its node is not connected, and when the message was refused.
     pub async fn cast(&self, message: M) -> Result<(), CastError> {
         match &self.place {
-            Place::Here(inner) if inner.queue.policy() != Policy::Wait || !self.is_current() => {
-                inner.queue.push(message).await.map_err(CastError::from)
+            Place::Here(inner) if inner.queue().policy() != Policy::Wait || !self.is_current() => {
+                inner.queue().push(message).await.map_err(CastError::from)
             }
             _ => self.try_cast(message),
         }
@@ -355,7 +149,7 @@ impl<M: Send + 'static> Process<M> {
     /// When the process has ended, and when there is no room.
     pub fn try_cast(&self, message: M) -> Result<(), CastError> {
         match &self.place {
-            Place::Here(inner) => inner.queue.try_push(message).map_err(CastError::from),
+            Place::Here(inner) => inner.queue().try_push(message).map_err(CastError::from),
             Place::There(far) => far.cast(&message),
         }
     }
@@ -379,7 +173,7 @@ impl<M: Send + 'static> Process<M> {
             match &self.place {
                 Place::Here(inner) => {
                     self.cast(message(reply)).await?;
-                    answer(&inner.life, answered).await
+                    answer(inner.life(), answered).await
                 }
                 Place::There(far) => {
                     let asked = far.call(&message(reply), answered);
@@ -392,12 +186,7 @@ impl<M: Send + 'static> Process<M> {
 
     /// Whether this runs in one of its own handlers.
     fn is_current(&self) -> bool {
-        let is_self = |current: &Arc<dyn Current>| {
-            let current: &dyn Any = &**current;
-            let current = current.downcast_ref::<Inner<M>>();
-            current.zip(self.here()).is_some_and(|(current, inner)| std::ptr::eq(current, &**inner))
-        };
-        CURRENT.try_with(is_self).unwrap_or(false)
+        self.here().is_some_and(|inner| inner::is_current(inner))
     }
 
     /// Sends a message after a time.
@@ -478,7 +267,7 @@ impl<M: Send + 'static> Process<M> {
     pub fn stop(&self, reason: ExitReason) {
         match &self.place {
             Place::Here(inner) => {
-                inner.life.ask(reason.clone());
+                inner.life().ask(reason.clone());
                 inner.actor().stop(reason.stop_text());
             }
             Place::There(far) => {
@@ -501,7 +290,7 @@ impl<M: Send + 'static> Process<M> {
     /// in until the last message is handled.
     pub fn drain(&self) {
         match &self.place {
-            Place::Here(inner) => inner.queue.drain(),
+            Place::Here(inner) => inner.queue().drain(),
             Place::There(far) => {
                 far.order(&Order::Drain);
             }
@@ -512,7 +301,7 @@ impl<M: Send + 'static> Process<M> {
     /// is known.
     pub async fn ended(&self) -> ExitReason {
         match &self.place {
-            Place::Here(inner) => inner.life.ended().await,
+            Place::Here(inner) => inner.life().ended().await,
             Place::There(far) => far.ended().await,
         }
     }
@@ -522,7 +311,7 @@ impl<M: Send + 'static> Process<M> {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         match &self.place {
-            Place::Here(inner) => !inner.life.has_ended(),
+            Place::Here(inner) => !inner.life().has_ended(),
             Place::There(far) => far.is_reachable(),
         }
     }
@@ -530,7 +319,7 @@ impl<M: Send + 'static> Process<M> {
     /// How full its mailbox is, and what became of messages that it could not keep. Only its own node knows: all zero elsewhere.
     #[must_use]
     pub fn mailbox(&self) -> MailboxStats {
-        self.here().map(|inner| inner.queue.stats()).unwrap_or_default()
+        self.here().map(|inner| inner.queue().stats()).unwrap_or_default()
     }
 
     /// The actor behind it, for `ractor`'s supervision; `None` if it lives on another node.
@@ -548,10 +337,6 @@ impl<M: Send + 'static> Process<M> {
     }
 }
 
-pub(super) fn as_peer<M: Send + 'static>(inner: &Arc<Inner<M>>) -> Arc<dyn Peer> {
-    Arc::<Inner<M>>::clone(inner)
-}
-
 /// Waits for an answer, or for the end of the process that would give it.
 pub(super) async fn answer<T>(life: &Life, mut answered: Answered<T>) -> Result<T, CallError> {
     tokio::select! {
@@ -566,14 +351,6 @@ pub(super) async fn answer<T>(life: &Life, mut answered: Answered<T>) -> Result<
         },
         reason = life.ended() => answered.try_recv().unwrap_or_else(|_| Err(life.without_answer(reason))),
     }
-}
-
-/// Runs a handler of a process as that process.
-pub(super) fn run_as<M: Send + 'static, F: Future>(
-    inner: &Arc<Inner<M>>,
-    handler: F,
-) -> impl Future<Output = F::Output> + use<M, F> {
-    CURRENT.scope(Arc::<Inner<M>>::clone(inner), handler)
 }
 
 impl<M> Clone for Process<M> {

@@ -18,7 +18,7 @@ use playhouse_cluster::collections::Map;
 
 use self::counts::Past;
 pub use self::counts::{ExitCounts, ProcessCounts};
-use super::{ExitReason, MailboxStats, reference, supervisor::SupervisorRef};
+use super::{ExitReason, MailboxStats, inner, supervisor::SupervisorRef};
 
 /// How many parts share the processes, so that those who start at the same time do not wait for each other.
 pub(super) const PARTS: usize = 64;
@@ -38,7 +38,7 @@ pub(super) fn scope<F: Future>(
 
 /// Where what is started here belongs: to the node of the process whose handler runs, if nobody said so. `None`: to no node.
 pub(super) fn here() -> Option<Arc<ProcessTable>> {
-    SCOPE.try_with(Clone::clone).unwrap_or_else(|_| reference::table_of_current())
+    SCOPE.try_with(Clone::clone).unwrap_or_else(|_| inner::table_of_current())
 }
 
 /// A process as the table sees it.

@@ -6,11 +6,7 @@ use parking_lot::Mutex;
 use playhouse_cluster::environment::spawn_here;
 use tokio::{sync::OwnedSemaphorePermit, task::AbortHandle};
 
-use super::{
-    mailbox::Asked,
-    monitor::MonitorId,
-    reference::{Inner, Process},
-};
+use super::{inner::Inner, mailbox::Asked, monitor::MonitorId, reference::Process};
 
 /// Why a timer was not set. The message will not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::process::{
     CastError, Process, ProcessId,
+    inner::{Inner, as_peer},
     link::Peer,
-    reference::{Inner, as_peer},
 };
 
 pub(super) struct Exports {

@@ -19,9 +19,7 @@ use serde::{Deserialize, Serialize};
 pub(in crate::process) use self::members::OwnGroup;
 use self::members::{Member, Members};
 use super::{Portable, Shared, connection::Connection, frame::Frame, name_of};
-use crate::process::{
-    CastError, ExitReason, Process, ProcessId, life::NoticeId, link::Peer, reference::as_peer,
-};
+use crate::process::{CastError, ExitReason, Process, ProcessId, inner::as_peer, life::NoticeId, link::Peer};
 
 /// How long the name of a group may be.
 const NAME_BYTES_MAX: usize = 255;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::process::{
     Process,
-    reference::Inner,
+    inner::Inner,
     timer::{self, Alarm},
 };
 
