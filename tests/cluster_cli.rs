@@ -57,7 +57,7 @@ async fn a_cluster_is_seen_drained_and_survives_a_killed_node() {
         .until_counted(0, &["playhouse_peers{state=\"alive\"} 2", "playhouse_shards_without_leader 0"])
         .await;
     for number in 0..3 {
-        cluster.until_counted(number, &["playhouse_process_peers 2"]).await;
+        cluster.until_counted(number, &["playhouse_mail_peers 2", "playhouse_process_peers 2"]).await;
     }
     let metrics = cluster.ops(0, "/metrics").await.1;
     let sent = "playhouse_link_bytes_total{direction=\"out\",lane=\"consensus\"} ";

@@ -116,22 +116,24 @@ sections! {
 
     /// References to processes of other nodes.
     Processes as processes {
-        /// Whether processes of other nodes can be reached: on or off. It takes two connections to each peer, one for mail of
-        /// bounded processes and one for plain `ractor` actors, and 11 KB for each remotable one of those. Off unless both
-        /// nodes say `on`; not used by a node that is alone.
+        /// Whether processes of other nodes can be reached: on or off. It takes one connection to each peer, for mail. Off unless
+        /// both nodes say `on`; not used by a node that is alone.
         remote: Switch = "on",
+        /// Whether plain `ractor` actors of other nodes can be reached, too, by `ractor_cluster`: on or off. It takes one more
+        /// connection to each peer and 11 KB for each remotable actor of a peer; their mailboxes have no bound. Off unless
+        /// both nodes say `on`, and without `remote`.
+        ractor_cluster: Switch = "off",
         /// How large a message to a process of another node, or an answer, may be, 4KiB to 64MiB; mail has 15MiB at most. It
         /// bounds what this node sends; nodes may differ.
         message_bytes_max: ByteSize = "1MiB",
         /// How many bytes of messages may wait to be sent to one peer; past it their senders are refused. Above
         /// `message_bytes_max` by 1KiB or more.
         waiting_bytes_max: ByteSize = "8MiB",
-        /// How many bytes of answers one peer may be made to keep, if all are as large as a message may be: so many calls
-        /// to it, `answers_bytes_max` / `message_bytes_max`, wait at a time. That is 128 by default, however small the
+        /// How many bytes of answers and of news of ended processes may wait to be sent to one peer. With `ractor_cluster` also
+        /// how many bytes of answers one peer may be made to keep, if all are as large as a message may be: so many calls to it, `answers_bytes_max` / `message_bytes_max`, wait at a time. That is 128 by default, however small the
         /// answers are; a smaller `message_bytes_max` makes room for more, 4,096 at most. A node whose answers to a peer
         /// take more than twice its own, beside 64MiB and `waiting_bytes_max`, closes that connection: keep it alike on
-        /// all nodes. Mail has no such limit for calls: there, this is how many bytes of answers and of news of ended
-        /// processes may wait to be sent.
+        /// all nodes. Mail has no such limit for calls.
         answers_bytes_max: ByteSize = "128MiB",
     }
 

@@ -135,7 +135,8 @@ impl Settings {
 
 fn remote_processes(config: &Config) -> Option<processes::Config> {
     let told = &config.processes;
-    (told.remote == Switch::On).then(|| processes::Config {
+    let wanted = told.remote == Switch::On && told.ractor_cluster == Switch::On;
+    wanted.then(|| processes::Config {
         frame_bytes_max: size(told.message_bytes_max.0),
         waiting_bytes_max: size(told.waiting_bytes_max.0),
         answers_bytes_max: size(told.answers_bytes_max.0),

@@ -72,6 +72,9 @@ impl DevCluster {
             "127.0.0.1:0",
             "--set",
             "peer.listen=127.0.0.1:0",
+            // All connections that a pair of nodes may have.
+            "--set",
+            "processes.ractor_cluster=on",
         ]);
         let log = std::fs::File::create(directory.join(LOG)).unwrap();
         command.arg("--address-file").arg(&file).stdout(Stdio::null()).stderr(log);

@@ -208,9 +208,11 @@ mod tests {
 
     #[test]
     fn remote_processes_are_there_unless_told_otherwise() {
-        let told = settings(&[]).processes.unwrap();
-        assert_eq!(told, processes::Config::default());
+        assert_eq!(settings(&[]).processes, None, "plain actors are reached only by who wants that");
+        let wanted = ("processes.ractor_cluster", "on");
+        assert_eq!(settings(&[wanted]).processes, Some(processes::Config::default()));
         let told = settings(&[
+            wanted,
             ("processes.message_bytes_max", "2MiB"),
             ("processes.waiting_bytes_max", "3MiB"),
             ("processes.answers_bytes_max", "4MiB"),
@@ -219,7 +221,7 @@ mod tests {
         let bounds = (told.frame_bytes_max, told.waiting_bytes_max, told.answers_bytes_max);
         assert_eq!(bounds, (2 << 20, 3 << 20, 4 << 20));
         let off = ("processes.remote", "off");
-        assert_eq!(settings(&[off]).processes, None);
+        assert_eq!(settings(&[wanted, off]).processes, None);
         assert!(settings(&[off]).distribution.is_some(), "a node that is alone has processes of its own");
         let cluster = [
             ("bootstrap.members", "playhouse-0,b,c"),
