@@ -195,7 +195,7 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// # Errors
     ///
-    /// When as many timers run for this process as [may](Mailbox::timers_max), and when it lives on another node.
+    /// When as many timers run for this process as [may](super::Mailbox::timers_max), and when it lives on another node.
     pub fn send_after(&self, after: Duration, message: M) -> Result<Timer, TimerError> {
         timer::send_after(self, after, message)
     }
@@ -209,7 +209,7 @@ impl<M: Send + 'static> Process<M> {
     ///
     /// # Errors
     ///
-    /// When this process has as many monitors as it [may](Mailbox::monitors_max), and when *this* one lives on another node.
+    /// When this process has as many monitors as it [may](super::Mailbox::monitors_max), and when *this* one lives on another node.
     pub fn monitor<N: Send + 'static>(
         &self,
         target: &Process<N>,

@@ -10,6 +10,8 @@
 //! volume, which is what makes it the same member.
 
 pub mod end;
+#[cfg(feature = "executor")]
+pub mod executor;
 pub mod label;
 pub mod object;
 pub mod path;

@@ -233,16 +233,20 @@ impl Book {
 
     /// Each counter has exactly what was acknowledged, through each of these nodes.
     pub async fn audit(&self, nodes: &Nodes, of: &[usize]) {
+        for at in of {
+            self.audit_by(&nodes.client(&[*at]), &format!("node {at}")).await;
+        }
+    }
+
+    /// Each counter has exactly what was acknowledged, through this client.
+    pub async fn audit_by(&self, client: &Client, whose: &str) {
         assert!(self.failures.is_empty(), "what is not known must be settled first");
         assert!(self.added.iter().any(|added| *added > 0), "the test did something");
         let shared = self.shared.as_ref().expect("it is of a load that ended");
-        for at in of {
-            let client = nodes.client(&[*at]);
-            for (counter, added) in self.added.iter().enumerate() {
-                let entity = shared.entity(&client, counter);
-                let Value { value } = entity.call(&json!({"get": {}})).await.unwrap();
-                assert_eq!(value, *added, "counter {counter} through node {at}");
-            }
+        for (counter, added) in self.added.iter().enumerate() {
+            let entity = shared.entity(client, counter);
+            let Value { value } = entity.call(&json!({"get": {}})).await.unwrap();
+            assert_eq!(value, *added, "counter {counter} through {whose}");
         }
     }
 

@@ -1,0 +1,88 @@
+//! A Service: a name, and often an address, for pods.
+
+use serde::Deserialize;
+
+use super::{
+    CoreV1,
+    meta::{Labels, Metadata, PortRef},
+    pod::Protocol,
+};
+
+/// The Service, as it is written.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Service {
+    #[serde(rename = "apiVersion")]
+    _version: CoreV1,
+    #[serde(rename = "kind")]
+    _kind: String,
+    /// Name and labels.
+    pub metadata: Metadata,
+    /// Whom it stands for.
+    pub spec: ServiceSpec,
+}
+
+/// Whom a Service stands for.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceSpec {
+    /// Pods with these labels.
+    pub selector: Labels,
+    /// Which ports.
+    pub ports: Vec<ServicePort>,
+    /// How it is reached.
+    #[serde(default, rename = "type")]
+    pub kind: ServiceType,
+    #[serde(rename = "clusterIP")]
+    cluster_ip: Option<String>,
+    /// Whether it stands for pods that are not ready, too.
+    #[serde(default)]
+    pub publish_not_ready_addresses: bool,
+}
+
+/// How a Service is reached. What is outside of the cluster is not there on one machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum ServiceType {
+    /// From inside.
+    #[default]
+    #[serde(rename = "ClusterIP")]
+    ClusterIp,
+    /// From outside, too.
+    LoadBalancer,
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServicePort {
+    /// How name servers call it.
+    #[serde(default)]
+    pub name: String,
+    /// Its number.
+    pub port: u16,
+    target_port: Option<PortRef>,
+    /// Of which kind it is.
+    #[serde(default)]
+    pub protocol: Protocol,
+}
+
+impl Service {
+    /// Whether it has no address of its own.
+    #[must_use]
+    pub fn is_headless(&self) -> bool {
+        self.spec.cluster_ip.as_deref() == Some("None")
+    }
+
+    /// An address that the manifest asks for: nobody knows whether a cluster would grant it.
+    pub(super) fn fixed_address(&self) -> Option<&str> {
+        self.spec.cluster_ip.as_deref().filter(|address| !matches!(*address, "None" | ""))
+    }
+}
+
+impl ServicePort {
+    /// Where it leads in a pod.
+    #[must_use]
+    pub fn target(&self) -> PortRef {
+        self.target_port.clone().unwrap_or(PortRef::Number(self.port))
+    }
+}
