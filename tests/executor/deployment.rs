@@ -15,10 +15,9 @@ use crate::nodes::new_cookie;
 pub const PATIENCE: Duration = Duration::from_secs(150);
 /// How long a client tries: longer than a rollout leaves anybody without an answer, however busy the machine is.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(90);
-/// Set where everything must be tested: what is missing is a failure there.
-const REQUIRED: &str = "PLAYHOUSE_CI";
-/// As it: where programs must be there, and where name spaces must be.
-const TOOLS_REQUIRED: &str = "CI_REQUIRES_TOOLS";
+/// Set where programs must be there: one that is missing is a failure then.
+const TOOLS_REQUIRED: &str = "PLAYHOUSE_CI";
+/// Set where name spaces must be allowed, as `support/privileges.rs` says it.
 const ROOT_REQUIRED: &str = "PLAYHOUSE_REQUIRE_ROOT_TESTS";
 /// How often a command is given again.
 const ASK_EVERY: Duration = Duration::from_millis(300);
@@ -47,10 +46,8 @@ pub fn production() -> Option<String> {
 }
 
 fn skipped<T>(required: &str, reason: &str) -> Option<T> {
-    for required in [REQUIRED, required] {
-        let is_set = std::env::var_os(required).is_some_and(|set| !set.is_empty());
-        assert!(!is_set, "{required} is set, but the production overlay cannot be run: {reason}");
-    }
+    let is_set = std::env::var_os(required).is_some_and(|set| !set.is_empty());
+    assert!(!is_set, "{required} is set, but the production overlay cannot be run: {reason}");
     println!("skipped: the production overlay cannot be run here: {reason}");
     None
 }

@@ -1,6 +1,7 @@
 //! The image as a container: nobody's user, a root that cannot be written, no rights, one volume.
 //!
-//! Needs root and `runc`. Where [`REQUIRED`] is set a machine without them fails; elsewhere the test says that it did not run.
+//! Needs root and `runc`. A machine without `runc` fails where [`TOOLS_REQUIRED`] is set, and one that starts no containers where
+//! [`ROOT_REQUIRED`] is; elsewhere the test says that it did not run.
 
 use std::{
     fs,
@@ -20,8 +21,8 @@ use tokio::{
 
 use crate::archive::{Archive, succeeds};
 
-/// Set to 1 where everything must be tested.
-const REQUIRED: &str = "PLAYHOUSE_CI";
+const TOOLS_REQUIRED: &str = "PLAYHOUSE_CI";
+const ROOT_REQUIRED: &str = "PLAYHOUSE_REQUIRE_ROOT_TESTS";
 const PATIENCE: Duration = Duration::from_secs(120);
 const USER: u32 = 65532;
 
@@ -35,9 +36,7 @@ impl Unpacked {
     /// `None`, and the reason printed, where containers cannot be started. Made once: a debug build is large.
     fn of_the_binary_under_test() -> Option<&'static Self> {
         static UNPACKED: OnceLock<Option<Unpacked>> = OnceLock::new();
-        UNPACKED
-            .get_or_init(|| can_run().map(|()| Self::make()).inspect_err(|reason| skipped(reason)).ok())
-            .as_ref()
+        UNPACKED.get_or_init(|| can_run().map(|()| Self::make()).inspect_err(skipped).ok()).as_ref()
     }
 
     fn make() -> Self {
@@ -186,12 +185,22 @@ impl Drop for Container {
     }
 }
 
+/// Why there is no container here.
+enum Hindrance {
+    NoRuntime(String),
+    Forbidden(String),
+}
+
 /// # Panics
 ///
 /// Where containers must be started.
-fn skipped(reason: &str) {
-    let is_required = std::env::var_os(REQUIRED).is_some_and(|set| set == "1");
-    assert!(!is_required, "{REQUIRED} is set, but no container can be started: {reason}");
+fn skipped(hindrance: &Hindrance) {
+    let (required, reason) = match hindrance {
+        Hindrance::NoRuntime(reason) => (TOOLS_REQUIRED, reason),
+        Hindrance::Forbidden(reason) => (ROOT_REQUIRED, reason),
+    };
+    let is_required = std::env::var_os(required).is_some_and(|set| !set.is_empty());
+    assert!(!is_required, "{required} is set, but no container can be started: {reason}");
     println!("not tested, because no container can be started: {reason}");
 }
 
@@ -203,15 +212,32 @@ fn volume() -> TempDir {
 }
 
 /// Whether this machine starts containers at all, seen by one that runs nothing of ours.
-fn can_run() -> Result<(), String> {
-    let version =
-        Blocking::new("runc").arg("--version").output().map_err(|error| format!("runc: {error}"))?;
-    let user = Blocking::new("id").arg("-u").output().map_err(|error| format!("id: {error}"))?;
-    match (version.status.success(), user.stdout.as_slice()) {
-        (false, _) => Err(format!("runc: {}", String::from_utf8_lossy(&version.stderr))),
-        (true, b"0\n") => Ok(()),
-        (true, _) => Err("only root may start them".to_owned()),
+fn can_run() -> Result<(), Hindrance> {
+    let version = Blocking::new("runc").arg("--version").output();
+    version.map_err(|error| Hindrance::NoRuntime(format!("runc: {error}")))?;
+    let bundle = TempDir::new().unwrap();
+    let namespaces = ["pid", "network", "ipc", "uts", "mount"].map(|kind| json!({ "type": kind }));
+    // A program of the machine, with its libraries.
+    let folders = ["/usr", "/lib", "/lib64"].into_iter().filter(|folder| Path::new(folder).is_dir());
+    let bound = |folder| json!({ "destination": folder, "source": folder, "options": ["rbind", "ro"] });
+    let mut mounts: Vec<_> = folders.map(bound).collect();
+    mounts.insert(0, json!({ "destination": "/proc", "type": "proc", "source": "proc" }));
+    let nothing = json!({
+        "ociVersion": "1.0.2",
+        "process": { "user": { "uid": 0, "gid": 0 }, "args": ["/usr/bin/true"], "cwd": "/" },
+        "root": { "path": bundle.path().join("root") },
+        "mounts": mounts,
+        "linux": { "namespaces": namespaces },
+    });
+    fs::create_dir(bundle.path().join("root")).unwrap();
+    fs::write(bundle.path().join("config.json"), nothing.to_string()).unwrap();
+    let name = format!("playhouse-nothing-{}", std::process::id());
+    let tried = Blocking::new("runc").args(["run", "--bundle"]).arg(bundle.path()).arg(name).output();
+    let tried = tried.map_err(|error| Hindrance::NoRuntime(format!("runc: {error}")))?;
+    if tried.status.success() {
+        return Ok(());
     }
+    Err(Hindrance::Forbidden(String::from_utf8_lossy(&tried.stderr).trim().to_owned()))
 }
 
 fn status_of(pid: &str, field: &str) -> String {
