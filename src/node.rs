@@ -62,7 +62,7 @@ use self::cluster::{
     steward::Steward,
 };
 use self::{
-    application::{Application, Applications},
+    application::{Application, Applications, Given},
     stop::Stop,
     wiring::{Way, open_peering, open_router, placement_config, reporter, tell_stopped},
 };
@@ -92,6 +92,7 @@ pub struct Node {
     distribution: Option<Distribution>,
     cluster_names: Option<ClusterNames>,
     applications: Applications,
+    _given: Given,
     tasks: Vec<JoinHandle<()>>,
     statistics: Vec<watch::Receiver<ShardStatistics>>,
     draining: watch::Sender<bool>,
@@ -339,13 +340,6 @@ impl Node {
             groups: groups.clone(),
             movers,
         });
-        let tasks = vec![
-            environment.spawn(shards.run(council.system.known(), stopped.clone())),
-            environment.spawn(system_mover.run(stopped.clone())),
-            environment.spawn(steward.run(stopped.clone())),
-            environment.spawn(reaching.run(stopped.clone())),
-            environment.spawn(condition::tell(council.peering.clone(), store.health(), stopped)),
-        ];
         environment.spawn(router.look_after(settings.wait_for_leader));
         let identity = Arc::new(identity);
         let report = reporter(&identity, &council, &groups, wiring::recoveries(&settings.data_dir));
@@ -368,6 +362,14 @@ impl Node {
         if let Some(names) = &cluster_names {
             surroundings.provide(names.clone());
         }
+        // What handlers may ask for is there before any of them runs.
+        let tasks = vec![
+            environment.spawn(shards.run(council.system.known(), stopped.clone())),
+            environment.spawn(system_mover.run(stopped.clone())),
+            environment.spawn(steward.run(stopped.clone())),
+            environment.spawn(reaching.run(stopped.clone())),
+            environment.spawn(condition::tell(council.peering.clone(), store.health(), stopped)),
+        ];
         Self {
             environment,
             identity,
@@ -381,6 +383,7 @@ impl Node {
             distribution,
             cluster_names,
             applications: Applications::default(),
+            _given: Given(surroundings),
             tasks,
             statistics,
             draining,
@@ -391,19 +394,10 @@ impl Node {
         }
     }
 
-    /// Starts programs of processes on it. If one does not start, the node stops.
-    async fn with_applications(mut self, wanted: &[Application]) -> Result<Self, StartError> {
-        let started = Applications::start(wanted, &self.handle(), &self.environment).await;
-        match started {
-            Ok(applications) => {
-                self.applications = applications;
-                Ok(self)
-            }
-            Err(error) => {
-                self.stop(APPLICATION_FAILED_WITHIN).await;
-                Err(error)
-            }
-        }
+    /// Starts programs of processes on it. If one does not start, those before it are stopped, and the node is to be.
+    async fn start_applications(&mut self, wanted: &[Application]) -> Result<(), StartError> {
+        self.applications = Applications::start(wanted, &self.handle(), &self.environment).await?;
+        Ok(())
     }
 
     /// What programs that live with it can reach.
@@ -555,9 +549,6 @@ impl Node {
         (rooms.report)()
     }
 }
-
-/// How long a node may take to stop when a program of processes did not start.
-const APPLICATION_FAILED_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long a start may take from an open store to a leader of every shard.
 const LEADERS_WITHIN: Duration = Duration::from_secs(60);

@@ -240,3 +240,17 @@ async fn an_application_starts_with_its_node_and_does_not_outlive_it() {
     tokio::time::timeout(LONG, first.wait()).await.expect("those before it are stopped");
     start(folder.path()).await.stop(LONG).await;
 }
+
+/// Handlers may ask for the names of processes, which lead to the router, which leads to what handlers may ask for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_provided_goes_with_its_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings::new("playhouse-0", folder.path());
+    let environment = Environment::real(Handle::current(), Handle::current());
+    let provided = Arc::new("a pool of connections");
+    let left = Arc::downgrade(&provided);
+    let node = Node::builder().provide(provided).start(&settings, environment).await.unwrap();
+    assert!(left.upgrade().is_some());
+    node.stop(LONG).await;
+    assert!(left.upgrade().is_none(), "nobody holds it any more");
+}

@@ -8,6 +8,8 @@
 mod ends;
 #[path = "state_machine/events.rs"]
 mod events;
+#[path = "state_machine/itself.rs"]
+mod itself;
 #[path = "state_machine/stage.rs"]
 mod stage;
 #[path = "state_machine/states.rs"]

@@ -53,11 +53,18 @@ impl Surroundings {
         Self { provided: Arc::new(RwLock::new(provided)) }
     }
 
+    /// Gives nothing any more. What was provided often leads back to who has these surroundings; both would stay for ever.
+    pub fn clear(&self) {
+        let provided = std::mem::take(&mut *self.provided.write());
+        drop(provided);
+    }
+
     /// What was provided of this type.
     #[must_use]
     pub fn get<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
-        let provided = self.provided.read();
-        provided.get(&TypeId::of::<T>())?.value.downcast_ref::<T>().cloned()
+        let provided = Arc::clone(&self.provided.read().get(&TypeId::of::<T>())?.value);
+        // To copy it is the business of whoever provided it, so it is not done under the lock.
+        provided.downcast_ref::<T>().cloned()
     }
 }
 

@@ -2,14 +2,23 @@
 //!
 //! Comes in: functions that start a supervision tree, by name. Leaves: supervisors that run on this node, and belong to it.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use playhouse_cluster::environment::{Environment, watch};
+use tokio::time::Instant;
 
 use super::StartError;
 use crate::{
-    entity::Entity,
+    entity::{Entity, Surroundings},
     process::{ClusterNames, Distribution, SupervisorRef},
     protocol::Key,
     router::{EntityRef, Router},
@@ -56,6 +65,15 @@ impl Handle {
     }
 }
 
+/// What handlers of this node may ask for, as long as it runs: it leads back to the node's router, which leads to it.
+pub(super) struct Given(pub(super) Surroundings);
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// Why an application did not start, in its own words.
 pub type ApplicationError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -81,7 +99,9 @@ impl Application {
     /// Starts it, on the threads where processes run.
     async fn start(&self, handle: &Handle, environment: &Environment) -> Result<Running, StartError> {
         let failed = |reason: String| StartError::Application { name: self.name.to_string(), reason };
-        let start = (self.start)(handle.clone());
+        // All of it is what people wrote, also what it does before it waits for the first time.
+        let (start, to) = (Arc::clone(&self.start), handle.clone());
+        let start = async move { start(to).await };
         let started = match &handle.distribution {
             Some(distribution) => environment.spawn_executor(distribution.scope(start)),
             None => environment.spawn_executor(start),
@@ -111,20 +131,37 @@ struct Running {
     stopping: watch::Sender<bool>,
 }
 
+impl Running {
+    /// Stops it; if that takes longer than this, it is killed.
+    async fn stop(&self, within: Duration) {
+        self.stopping.send_replace(true);
+        if tokio::time::timeout(within, self.top.stop_and_wait()).await.is_err() {
+            tracing::warn!(application = &*self.name, "an application did not stop in time and is killed");
+            self.top.kill();
+        }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
+        self.stopping.send_replace(true);
         self.top.kill();
     }
 }
+
+/// How long applications may take to stop when a later one did not start.
+pub(super) const FAILED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The programs of a node.
 #[derive(Default)]
 pub(super) struct Applications {
     running: Vec<Running>,
+    /// They were told to stop; who is told again does not wait for those that did not.
+    are_told: AtomicBool,
 }
 
 impl Applications {
-    /// Starts all, one after the other.
+    /// Starts all, one after the other. When one does not start, those before it are stopped.
     pub(super) async fn start(
         wanted: &[Application],
         handle: &Handle,
@@ -132,25 +169,28 @@ impl Applications {
     ) -> Result<Self, StartError> {
         let mut applications = Self::default();
         for application in wanted {
-            applications.running.push(application.start(handle, environment).await?);
+            match application.start(handle, environment).await {
+                Ok(running) => applications.running.push(running),
+                Err(error) => {
+                    applications.stop(FAILED_WITHIN).await;
+                    return Err(error);
+                }
+            }
         }
         Ok(applications)
     }
 
-    /// Stops all, the last one first; what takes longer than all of them may is killed.
+    /// Stops all, the last one first. Each has its part of what is left of the budget, so that one that hangs takes no time of
+    /// those that would stop.
     pub(super) async fn stop(&self, budget: Duration) {
-        let in_order = async {
-            for Running { top, stopping, .. } in self.running.iter().rev() {
-                stopping.send_replace(true);
-                top.stop_and_wait().await;
-            }
-        };
-        if tokio::time::timeout(budget, in_order).await.is_err() {
-            for Running { name, top, stopping } in &self.running {
-                stopping.send_replace(true);
-                tracing::warn!(application = &**name, "an application did not stop in time and is killed");
-                top.kill();
-            }
+        if self.are_told.swap(true, SeqCst) {
+            return;
+        }
+        let end = Instant::now() + budget;
+        for (before, running) in self.running.iter().enumerate().rev() {
+            let left = end.saturating_duration_since(Instant::now());
+            let parts = u32::try_from(before + 1).unwrap_or(u32::MAX);
+            running.stop(left / parts).await;
         }
     }
 }

@@ -6,7 +6,7 @@ use playhouse_cluster::environment::Environment;
 
 use super::{
     Node, Settings, StartError,
-    application::{Application, ApplicationError, Handle},
+    application::{self, Application, ApplicationError, Handle},
 };
 use crate::{
     entity::{Entity, KindRegistry},
@@ -110,8 +110,14 @@ impl Builder {
     ///
     /// [`StartError`].
     pub async fn start(self, settings: &Settings, environment: Environment) -> Result<Node, StartError> {
-        let node = Node::start(settings, self.kinds, Metrics::new(super::RELEASE), environment).await?;
-        node.with_applications(&self.applications).await
+        let mut node = Node::start(settings, self.kinds, Metrics::new(super::RELEASE), environment).await?;
+        match node.start_applications(&self.applications).await {
+            Ok(()) => Ok(node),
+            Err(error) => {
+                node.stop(application::FAILED_WITHIN).await;
+                Err(error)
+            }
+        }
     }
 
     /// Does what the command line says: `dev`, `run`, `call`, and all others of the `playhouse` binary.

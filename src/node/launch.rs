@@ -22,6 +22,7 @@ use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
 use super::{
     Builder, Node, RELEASE, Settings, StartError,
+    application::Application,
     disk::{FUSE_AFTER, Fuse},
     meters::Meters,
 };
@@ -191,10 +192,24 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let mut settings = Settings { traces: traces.clone(), ..Settings::of(&config) };
     settings.links = links::links(&settings, &environment)?;
     let start = start(&settings, node, &metrics, &environment);
-    let (node, _fuse) = tokio::select! {
+    let (mut node, applications, _fuse) = tokio::select! {
         started = start => started?,
         () = signals.first() => return Ok(()),
     };
+    let started = tokio::select! {
+        started = node.start_applications(&applications) => Some(started),
+        () = signals.first() => None,
+    };
+    if !matches!(started, Some(Ok(()))) {
+        // It is a member by now, and may lead.
+        let budget = config.drain.budget;
+        let leave = async {
+            node.hand_over(budget.mul_f64(LEADERSHIPS_SHARE)).await;
+            node.stop(budget.mul_f64(STOP_SHARE)).await;
+        };
+        finish(leave, budget, &mut signals).await?;
+        return Ok(started.unwrap_or(Ok(()))?);
+    }
     drop(meters.set(node.meters()));
     subject.set(&node);
     let (gateway_drain, gateway_drained) = drain();
@@ -245,7 +260,7 @@ async fn start(
     node: Builder,
     metrics: &Metrics,
     environment: &Environment,
-) -> Result<(Node, Fuse), LaunchError> {
+) -> Result<(Node, Vec<Application>, Fuse), LaunchError> {
     let (identity, store) = Node::open(settings, environment).await?;
     let after = settings.hangs_after.longer(FUSE_AFTER);
     let fuse = Fuse::light(store.probe(), after, environment, || std::process::exit(1));
@@ -254,7 +269,7 @@ async fn start(
     let (metrics, environment) = (metrics.clone(), environment.clone());
     let (kinds, applications) = node.split();
     let node = Node::start_with(identity, store, settings, kinds, metrics, environment).await?;
-    Ok((node.with_applications(&applications).await?, fuse))
+    Ok((node, applications, fuse))
 }
 
 /// Waits for the drain: at most the budget, or until a second signal.

@@ -7,6 +7,7 @@ use playhouse_cluster::{
     consensus::{Group, GroupId, Leadership, RaftGroup},
     membership::{Command, Member},
 };
+use tokio::time::Instant;
 
 use super::{Node, cluster::control, disk};
 
@@ -76,13 +77,17 @@ impl Node {
     /// Stops its programs of processes, takes no more requests, waits for those under way at most `budget`, then stops everything in order.
     /// Another node may use the volume when it returns, unless a handler runs on for ever, or the store fails.
     pub async fn stop(self, budget: Duration) {
-        self.stop_applications(budget).await;
-        self.router.drain();
         let health = self.store.health();
+        let deadline = self.environment.now() + budget;
+        let finish = async {
+            self.stop_applications(budget).await;
+            self.router.drain();
+            self.answer_all(deadline).await;
+        };
         let is_lost = tokio::select! {
             biased;
             _ = disk::failed(health.clone()) => true,
-            () = self.answer_all(budget) => false,
+            () = finish => false,
         };
         if is_lost {
             return self.abandon().await;
@@ -103,8 +108,7 @@ impl Node {
     }
 
     /// Waits for the requests under way.
-    async fn answer_all(&self, budget: Duration) {
-        let deadline = self.environment.now() + budget;
+    async fn answer_all(&self, deadline: Instant) {
         while self.router.unanswered() > 0 && self.environment.now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -55,13 +55,15 @@ impl Observer {
         let counts = self.distribution.counts();
         let table = self.distribution.table();
         let mut forest = Forest::plant(table, rows_max);
-        let (trees, silent) = forest.grow(until).await;
+        let cluster_names = async {
+            match &self.cluster_names {
+                Some(names) => names.of_this_node(rows_max, until).await,
+                None => Excerpt::default(),
+            }
+        };
+        let ((trees, silent), cluster_names) = tokio::join!(biased; forest.grow(until), cluster_names);
         let census = self.census(&silent, rows_max).await;
         let (names, by_process) = self.local_names(rows_max).await;
-        let cluster_names = match &self.cluster_names {
-            Some(names) => names.of_this_node(rows_max, until).await,
-            None => Excerpt::default(),
-        };
         let mut report = ProcessReport {
             counts,
             trees: forest.harvest(trees, census.orphans),

@@ -113,6 +113,13 @@ impl<M: Send + 'static> Process<M> {
         (process.id() == ProcessId::here(myself.get_id().pid())).then_some(process)
     }
 
+    /// The process whose handler runs here, if it takes such messages: where there is no [`ActorRef`] of it, as in a
+    /// [`StateMachine`](super::StateMachine). `None` where [`of`](Self::of) is.
+    #[must_use]
+    pub fn current() -> Option<Self> {
+        inner::current().map(Self::new)
+    }
+
     /// Which process this is.
     #[must_use]
     pub fn id(&self) -> ProcessId {

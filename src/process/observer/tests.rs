@@ -228,6 +228,9 @@ async fn a_supervisor_that_does_not_answer_is_shown_with_what_is_known_without_i
     // The desk, the one that is late, and the pool, which answers.
     let below: Vec<_> = top.children.shown.iter().map(|child| child.children.shown.len()).collect();
     assert_eq!(below, [0, 0, 3], "{top:?}");
+    let silent: Vec<_> = top.children.shown.iter().map(|child| child.is_silent).collect();
+    assert_eq!(silent, [false, false, false], "{top:?}");
+    assert_eq!(top.children.shown[2].strategy.as_deref(), Some("simple_one_for_one"), "{top:?}");
     office.kill();
 }
 

@@ -114,7 +114,7 @@ impl<S: PartialEq, M, A> Engine<S, M, A> {
         }
         let mut inserted: Vec<_> = inserted.into_iter().map(Event::Internal).collect();
         // As many as may be postponed may wait here beside as many that were.
-        let room = (2 * self.events_max).saturating_sub(self.waiting.len());
+        let room = self.events_max.saturating_mul(2).saturating_sub(self.waiting.len());
         refused.extend(inserted.drain(room.min(inserted.len())..));
         inserted.into_iter().rev().for_each(|event| self.waiting.push_front(event));
         refused
