@@ -236,6 +236,30 @@ fn probes_wait_longer_than_what_they_ask_for() {
     }
 }
 
+/// Overload is an answer, not the end of the node: what may wait, be kept and be awake fits into the limit of memory with a fifth to
+/// spare. Mailboxes and kept replies are bounded for each shard that a node leads; that is most when one of the founders is gone.
+#[test]
+fn bounds_together_fit_into_the_memory_of_the_pod() {
+    for (name, led) in [("development", 16), ("staging", 64), ("production", 64)] {
+        let (objects, config) = (overlay(name), config(name, 0));
+        let others = (config.members().len() - 1).max(1);
+        assert_eq!(usize::from(config.node.shards.get()).div_ceil(others), led, "{name}");
+        let (limits, of_shard) = (&config.limits, u64::try_from(led).unwrap());
+        let taken = of_shard * (limits.mailbox_bytes_max.0 + limits.idempotency_bytes_max.0)
+            + limits.memory_budget_bytes.0
+            + config.gateway.bodies_bytes_max.0
+            + config.store.cache_bytes.0;
+        let nodes = objects.nodes();
+        let limit = text(&nodes[0].containers().next().unwrap()["resources"]["limits"]["memory"]);
+        let bytes = match limit.split_at(limit.len() - 2) {
+            (number, "Gi") => number.parse::<u64>().unwrap() << 30,
+            (number, "Mi") => number.parse::<u64>().unwrap() << 20,
+            _ => panic!("{name}: {limit}"),
+        };
+        assert!(taken + taken / 5 <= bytes, "{name}: bounds allow {taken} bytes, the pod {bytes}");
+    }
+}
+
 /// The paths of probes are those that the port for operators serves, and the other way round.
 #[test]
 fn the_port_for_operators_serves_what_probes_ask() {

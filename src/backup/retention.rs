@@ -79,8 +79,8 @@ impl Found {
         let mut paths = Vec::new();
         for entry in fs::read_dir(folder).map_err(&failed)? {
             let entry = entry.map_err(&failed)?;
-            // Not through links: what they lead to is elsewhere.
-            if entry.file_type().map_err(&failed)?.is_dir() {
+            // Not through links: what they lead to is elsewhere. A new file system has a folder of its own, which nobody may read.
+            if entry.file_name() != "lost+found" && entry.file_type().map_err(&failed)?.is_dir() {
                 paths.push(entry.path());
             }
         }
@@ -211,6 +211,21 @@ mod tests {
         let error = prune(folder.path(), keep(1), Unfinished::Remove).unwrap_err();
         assert!(matches!(error, BackupError::Damaged { .. }), "{error}");
         assert_eq!(names(folder.path()), ["1", "2", "3"]);
+    }
+
+    /// On a volume with ext4 that folder is root's: to look into it ended every pruning.
+    #[test]
+    fn the_folder_of_the_file_system_is_not_looked_into() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, ended) in [("1", 1), ("2", 2)] {
+            write(&folder.path().join(name), "a1", ended);
+        }
+        let lost = folder.path().join("lost+found");
+        fs::create_dir(&lost).unwrap();
+        // Whoever looks fails, root too.
+        fs::write(lost.join(MANIFEST), "{").unwrap();
+        prune(folder.path(), keep(1), Unfinished::Remove).unwrap();
+        assert_eq!(names(folder.path()), ["2", "lost+found"]);
     }
 
     #[test]

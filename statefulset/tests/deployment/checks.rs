@@ -17,11 +17,12 @@ use crate::support::objects::Objects;
 pub type Check = fn(&Objects) -> Vec<String>;
 
 /// All of them, by name.
-pub const ALL: [(&str, Check); 26] = [
+pub const ALL: [(&str, Check); 27] = [
     ("unique", wiring::unique),
     ("services", wiring::services),
     ("mounts", wiring::mounts),
     ("references", wiring::references),
+    ("kept", wiring::kept),
     ("routes", wiring::routes),
     ("monitors", wiring::monitors),
     ("secrets", wiring::secrets),

@@ -2,10 +2,13 @@
 
 use std::{fs, path::Path, process::Command};
 
+use playhouse_statefulset::label;
+use serde_json::json;
+
 use crate::{
     checks::complaints,
     support::{
-        objects::{Objects, rendered_text},
+        objects::{Objects, list, rendered_text},
         tools::{self, repository},
     },
 };
@@ -86,6 +89,45 @@ fn every_combination_of_components_is_right_by_every_check() {
     }
     assert_eq!(seen, subsets.len());
     println!("{seen} combinations of {} components", components.len());
+}
+
+/// The set of another track: as the first one, with a name, a track and an image of its own.
+fn write_canary(folder: &Path) {
+    let path = repository().join("statefulset/manifests/statefulset-playhouse.yaml");
+    let mut set = Objects::parse(&fs::read_to_string(path).unwrap()).unwrap().0.remove(0);
+    set["metadata"]["name"] = json!("playhouse-canary");
+    for labels in ["/metadata/labels", "/spec/selector/matchLabels", "/spec/template/metadata/labels"] {
+        set.pointer_mut(labels).unwrap()[label::TRACK] = json!("canary");
+    }
+    set["spec"]["template"]["spec"]["containers"][0]["image"] = json!("playhouse-canary");
+    fs::write(folder.join("statefulset-playhouse-canary.yaml"), set.to_string()).unwrap();
+}
+
+/// Patched by name, a canary would be a gateway that is open to everybody, and would say that it is the release of the others.
+#[test]
+fn a_set_of_another_track_needs_tokens_and_keeps_its_release() {
+    let work = workplace();
+    let folder = work.path().join("all");
+    write(&folder, "canary", &["client-tokens".to_owned()]);
+    write_canary(&folder);
+    let text = fs::read_to_string(folder.join("kustomization.yaml"))
+        .unwrap()
+        .replace("../../../..", "../../..")
+        .replace("components:", "  - statefulset-playhouse-canary.yaml\ncomponents:");
+    fs::write(folder.join("kustomization.yaml"), text).unwrap();
+    let Some(objects) = Objects::rendered(&folder) else { return };
+
+    let nodes = objects.nodes();
+    assert_eq!(nodes.len(), 2);
+    for node in &nodes {
+        let container = node.containers().next().unwrap();
+        let said = list(&container["env"]).iter().any(|one| one["name"] == "PLAYHOUSE_GATEWAY__TOKEN_FILE");
+        let mounted = list(&container["volumeMounts"]).iter().any(|one| one["name"] == "clients");
+        assert!(said && mounted, "{} is open to everybody", node.owner);
+        let is_first = node.labels[label::TRACK] == label::STABLE;
+        assert_eq!(node.labels.contains_key(label::RELEASE), is_first, "{}", node.owner);
+        assert_eq!(container["image"] != "playhouse-canary", is_first, "{}", node.owner);
+    }
 }
 
 /// Otherwise nobody would hear of one.

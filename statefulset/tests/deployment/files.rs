@@ -144,6 +144,8 @@ fn overlays_fit_on_a_screen_and_have_one_file_for_each_reason() {
         for file in ["replicas.yaml", "settings.env", "version/kustomization.yaml"] {
             assert!(folder.join(file).is_file(), "{overlay} has no {file}");
         }
+        let is_replicated = overlay != "development";
+        assert_eq!(folder.join("partition.yaml").is_file(), is_replicated, "{overlay}");
         let version = fs::read_to_string(folder.join("version/kustomization.yaml")).unwrap();
         assert!(!version.contains(&overlay), "the version of {overlay} cannot be copied");
         let lines = fs::read_to_string(folder.join("kustomization.yaml")).unwrap().lines().count();

@@ -70,6 +70,10 @@ mutations! {
         volumes.iter_mut().find(|one| one["name"] == "cookie").unwrap()["secret"]["secretName"] = json!("playhouse-cokie")
     };
     "the account of everybody", "references": |o| remove(set(o, POD), "serviceAccountName");
+    "settings that go with their revision", "kept": |o| {
+        let maps = o.0.iter_mut().filter(|one| one["data"].get("playhouse.toml").is_some());
+        for map in maps { remove(&mut map["metadata"]["annotations"], "argocd.argoproj.io/sync-options") }
+    };
     "an ingress to a port that is not there", "routes": |o| *at(o, "Ingress", "playhouse", "/spec/rules/0/http/paths/0/backend/service/port/name") = json!("web");
     "an ingress whose paths are lost", "routes": |o| *at(o, "Ingress", "playhouse", "/spec/rules") = json!([{ "host": "playhouse.example.com" }]);
     "an ingress with TLS for another name", "routes": |o| *at(o, "Ingress", "playhouse", "/spec/tls/0/hosts/0") = json!("other.example.com");
@@ -104,6 +108,10 @@ mutations! {
     "memory that is not guaranteed", "resources": |o| set(o, NODE)["resources"]["requests"]["memory"] = json!("1Gi");
     "no limit of memory", "resources": |o| remove(&mut set(o, NODE)["resources"]["limits"], "memory");
     "budgets above the limit", "memory": |o| set(o, NODE)["resources"]["limits"]["memory"] = json!("512Mi");
+    "mailboxes of all shards above the limit", "memory": |o| {
+        let maps = o.0.iter_mut().filter(|one| one["data"].get("PLAYHOUSE_LIMITS__MAILBOX_BYTES_MAX").is_some());
+        for map in maps { map["data"]["PLAYHOUSE_LIMITS__MAILBOX_BYTES_MAX"] = json!("16MiB") }
+    };
     "liveness and readiness swapped", "probes": |o| { let live = set(o, NODE)["livenessProbe"].take(); let ready = set(o, NODE)["readinessProbe"].take(); set(o, NODE)["livenessProbe"] = ready; set(o, NODE)["readinessProbe"] = live };
     "a probe on a port that nobody opens", "probes": |o| set(o, NODE)["readinessProbe"]["httpGet"]["port"] = json!("health");
     "a probe on the port of clients", "probes": |o| set(o, NODE)["livenessProbe"]["httpGet"]["port"] = json!("http");
@@ -120,6 +128,7 @@ mutations! {
     "one founder after the other", "set": |o| *set(o, "/spec/podManagementPolicy") = json!("OrderedReady");
     "claims that go with pods", "set": |o| set(o, "/spec")["persistentVolumeClaimRetentionPolicy"]["whenScaled"] = json!("Delete");
     "maxSurge", "set": |o| set(o, "/spec")["updateStrategy"]["rollingUpdate"] = json!({ "maxSurge": 1 });
+    "a partition above the pods", "set": |o| set(o, "/spec")["updateStrategy"]["rollingUpdate"]["partition"] = json!(4);
     "pods that are never updated", "set": |o| set(o, "/spec")["updateStrategy"]["type"] = json!("OnDelete");
     "no headless Service", "peers": |o| *set(o, "/spec/serviceName") = json!("playhouse-headless");
     "founders that are hidden until they are ready", "peers": |o| remove(at(o, "Service", "playhouse-peers", "/spec"), "publishNotReadyAddresses");
@@ -130,6 +139,7 @@ mutations! {
     "a Service of one release", "selector": |o| at(o, "Service", "playhouse", "/spec/selector")["playhouse.dev/release"] = json!("0.1.0");
     "pods that do not say their release", "selector": |o| remove(set(o, "/spec/template/metadata/labels"), "playhouse.dev/release");
     "a claim template with the release", "claims": |o| set(o, "/spec/volumeClaimTemplates/0/metadata")["labels"] = json!({ "playhouse.dev/release": "0.1.0" });
+    "a claim template that differs for ever", "claims": |o| remove(set(o, "/spec/volumeClaimTemplates/0"), "kind");
     "one claim for all pods", "claims": |o| *set(o, "/spec/volumeClaimTemplates") = json!([]);
     "a volume that is mounted elsewhere", "claims": |o| set(o, NODE)["volumeMounts"].as_array_mut().unwrap().iter_mut().find(|one| one["name"] == "data").unwrap()["mountPath"] = json!("/data");
     "a Service that misses the canary", "track": |o| at(o, "Service", "playhouse-peers", "/spec/selector")["playhouse.dev/track"] = json!("stable");
@@ -148,10 +158,13 @@ mutations! {
     "an autoscaler of nothing", "autoscaler": |o| *at(o, "HorizontalPodAutoscaler", "playhouse", "/spec/scaleTargetRef/kind") = json!("Deployment");
     "an autoscaler by a metric that nobody tells", "autoscaler": |o| push(at(o, "HorizontalPodAutoscaler", "playhouse", "/spec/metrics"), json!({ "type": "Pods" }));
     "an autoscaler below the founders", "autoscaler": |o| *at(o, "HorizontalPodAutoscaler", "playhouse", "/spec/minReplicas") = json!(1);
+    "an autoscaler above what runs", "autoscaler": |o| *at(o, "HorizontalPodAutoscaler", "playhouse", "/spec/minReplicas") = json!(5);
+    "more nodes than the autoscaler allows", "autoscaler": |o| *set(o, "/spec/replicas") = json!(8);
     "backups into what goes with the pod", "backup": |o| at(o, "CronJob", "playhouse-backup", JOB)["volumes"][0] = json!({ "name": "backups", "emptyDir": {} });
     "two backups at once", "backup": |o| *at(o, "CronJob", "playhouse-backup", "/spec/concurrencyPolicy") = json!("Allow");
     "backups that nobody verifies", "backup": |o| { at(o, "CronJob", "playhouse-backup", JOB)["initContainers"].as_array_mut().unwrap().pop() };
     "backups that hang for ever", "backup": |o| remove(at(o, "CronJob", "playhouse-backup", "/spec/jobTemplate/spec"), "activeDeadlineSeconds");
+    "backups that are taken again when the pruning fails", "backup": |o| *at(o, "CronJob", "playhouse-backup", "/spec/jobTemplate/spec/backoffLimit") = json!(2);
     "a VPA beside the HPA", "foreign": |o| o.0.push(json!({ "kind": "VerticalPodAutoscaler", "metadata": { "name": "a", "namespace": "everything" } }));
     "a Deployment beside the set", "foreign": |o| o.0.push(json!({ "kind": "Deployment", "metadata": { "name": "a", "namespace": "everything" } }));
     "a template of another tool", "foreign": |o| at(o, "Service", "playhouse", "/metadata")["annotations"] = json!({ "a": "{{ .Values.a }}" });
@@ -160,6 +173,7 @@ mutations! {
     "policies that cut canaries off", "network": |o| at(o, "NetworkPolicy", "playhouse-peers", "/spec/ingress/0/from/0/podSelector/matchLabels")["playhouse.dev/track"] = json!("stable");
     "policies that let every namespace in", "network": |o| *at(o, "NetworkPolicy", "playhouse-peers", "/spec/ingress/0/from/0") = json!({ "namespaceSelector": {} });
     "policies without names", "network": |o| o.0.retain(|one| one["metadata"]["name"] != "dns");
+    "policies that keep certificates away", "network": |o| o.0.retain(|one| one["metadata"]["name"] != "acme-solvers");
     "policies with another port", "network": |o| *at(o, "NetworkPolicy", "playhouse-clients", "/spec/ingress/0/ports/0/port") = json!(80);
     "no default", "network": |o| o.0.retain(|one| one["metadata"]["name"] != "default-deny");
     "backups that reach nobody", "network": |o| remove(at(o, "CronJob", "playhouse-backup", "/spec/jobTemplate/spec/template/metadata/labels"), "playhouse.dev/operator");

@@ -75,6 +75,17 @@ fn refusal(from: &str, to: &str) -> String {
     Objects::read(&MANIFESTS.replacen(from, to, 1)).unwrap_err().to_string()
 }
 
+/// As they are reviewed: a field of theirs that nobody here knows would be refused.
+#[test]
+fn every_rendered_environment_is_read() {
+    for (name, nodes) in [("development", 1), ("staging", 3), ("production", 3)] {
+        let path = format!("{}/../kustomize/rendered/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let objects = Objects::read(&std::fs::read_to_string(path).unwrap());
+        let objects = objects.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(objects.stateful_sets["playhouse"].spec.replicas, nodes, "{name}");
+    }
+}
+
 #[test]
 fn what_is_written_is_read() {
     let objects = objects();

@@ -28,6 +28,7 @@ pub fn policies(objects: &Objects) -> Vec<String> {
     let twin = End { namespace: "elsewhere".to_owned(), labels: node.labels.clone() };
     let ingress = End::new("ingress-nginx", &[]);
     let prometheus = End::new("monitoring", &[(label::NAME, "prometheus")]);
+    let solver = End::new(home, &[("acme.cert-manager.io/http01-solver", "true")]);
     let dns = End::new("kube-system", &[("k8s-app", "kube-dns")]);
 
     let [http, ops, peer] = port::ALL.map(|port| u64::from(port.number));
@@ -54,6 +55,10 @@ pub fn policies(objects: &Objects) -> Vec<String> {
         ("a node to names", &node, &dns, "UDP", 53, true),
         ("a node to names by TCP", &node, &dns, "TCP", 53, true),
         ("an operator to names", &operator, &dns, "UDP", 53, true),
+        ("an ingress to a solver of certificates", &ingress, &solver, "TCP", 8089, true),
+        ("an ingress to a solver's other ports", &ingress, &solver, "TCP", http, false),
+        ("a stranger to a solver", &stranger, &solver, "TCP", 8089, false),
+        ("a neighbour to a solver", &neighbour, &solver, "TCP", 8089, false),
         ("a node to the world", &node, &stranger, "TCP", 443, false),
         ("a stranger to a neighbour", &stranger, &neighbour, "TCP", 80, false),
     ];

@@ -106,7 +106,8 @@ pub fn resources(objects: &Objects) -> Vec<String> {
     })
 }
 
-/// What the settings allow fits into the limit, with a fifth for everything else.
+/// What the settings allow fits into the limit, with a fifth for everything else, also when one of the founders is gone: each shard
+/// that a node leads has a mailbox and kept replies.
 pub fn memory(objects: &Objects) -> Vec<String> {
     const CACHE: u64 = 64 * MIB;
     let mut found = Vec::new();
@@ -115,7 +116,10 @@ pub fn memory(objects: &Objects) -> Vec<String> {
             |key: &str, default: u64| setting(objects, &node, key).map_or(default, |value| bytes(&value));
         let needed = setting("PLAYHOUSE_LIMITS__MEMORY_BUDGET_BYTES", 512 * MIB)
             + setting("PLAYHOUSE_GATEWAY__BODIES_BYTES_MAX", 256 * MIB)
-            + setting("PLAYHOUSE_STORE__CACHE_BYTES", CACHE);
+            + setting("PLAYHOUSE_STORE__CACHE_BYTES", CACHE)
+            + led_max(objects, &node)
+                * (setting("PLAYHOUSE_LIMITS__MAILBOX_BYTES_MAX", 16 * MIB)
+                    + setting("PLAYHOUSE_LIMITS__IDEMPOTENCY_BYTES_MAX", 16 * MIB));
         for container in node.containers() {
             let limit = bytes(text(&container["resources"]["limits"]["memory"]));
             found.extend(unless(needed + needed / 5 <= limit, || {
@@ -124,6 +128,14 @@ pub fn memory(objects: &Objects) -> Vec<String> {
         }
     }
     found
+}
+
+/// How many shards a node leads when one of the founders is gone.
+fn led_max(objects: &Objects, node: &Pod<'_>) -> u64 {
+    let shards = setting(objects, node, "PLAYHOUSE_NODE__SHARDS").map_or(128, |shards| bytes(&shards));
+    let members = setting(objects, node, "PLAYHOUSE_BOOTSTRAP__MEMBERS").unwrap_or_default();
+    let others = u64::try_from(members.split(',').count() - 1).expect("a few");
+    shards.div_ceil(others.max(1))
 }
 
 /// What a ConfigMap of variables says.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::unless;
 use crate::support::objects::{Objects, id, list, text};
 
-/// It adds nodes slowly, and never removes any.
+/// It adds nodes slowly, and never removes any, also not because more run than its maximum.
 pub fn autoscaler(objects: &Objects) -> Vec<String> {
     let mut found = Vec::new();
     for scaler in objects.of_kind("HorizontalPodAutoscaler") {
@@ -13,7 +13,8 @@ pub fn autoscaler(objects: &Objects) -> Vec<String> {
         let target =
             objects.get(text(&spec["scaleTargetRef"]["kind"]), text(&spec["scaleTargetRef"]["name"]));
         let replicas = target.and_then(|target| target["spec"]["replicas"].as_u64());
-        let least = spec["minReplicas"].as_u64();
+        let (least, most) = (spec["minReplicas"].as_u64(), spec["maxReplicas"].as_u64());
+        let runs = replicas.unwrap_or(3);
         let steps = list(&spec["behavior"]["scaleUp"]["policies"]);
         let is_slow =
             !steps.is_empty() && steps.iter().all(|step| step["type"] == "Pods" && step["value"] == 1);
@@ -24,10 +25,9 @@ pub fn autoscaler(objects: &Objects) -> Vec<String> {
                     format!("{} removes nodes", id(scaler))
                 }),
                 unless(is_slow, || format!("{} adds several nodes at once", id(scaler))),
-                unless(
-                    least >= Some(3) && replicas.is_none_or(|replicas| least <= Some(replicas.max(3))),
-                    || format!("{} keeps {least:?} nodes of {replicas:?}", id(scaler)),
-                ),
+                unless(least >= Some(3) && least <= Some(runs) && Some(runs) <= most, || {
+                    format!("{} keeps {least:?} to {most:?} nodes of {replicas:?}", id(scaler))
+                }),
             ]
             .into_iter()
             .flatten(),
@@ -66,6 +66,9 @@ pub fn backup(objects: &Objects) -> Vec<String> {
                 }),
                 unless(steps == ["backup --to", "backup verify", "backup prune"], || {
                     format!("{} does {steps:?}", id(job))
+                }),
+                unless(spec["jobTemplate"]["spec"]["backoffLimit"] == 0, || {
+                    format!("{} copies everything again when a later step fails", id(job))
                 }),
                 unless(spec["jobTemplate"]["spec"]["activeDeadlineSeconds"].is_u64(), || {
                     format!("{} may hang for ever", id(job))

@@ -32,8 +32,8 @@ pub fn shape(objects: &Objects) -> Vec<String> {
                 unless(spec["updateStrategy"]["type"] == "RollingUpdate", || {
                     "pods are not updated".to_owned()
                 }),
-                unless(spec["updateStrategy"]["rollingUpdate"] == json!({ "partition": 0 }), || {
-                    "the partition is not said".to_owned()
+                unless(says_partition(spec), || {
+                    format!("no partition of these pods is said: {}", spec["updateStrategy"])
                 }),
                 unless(spec["minReadySeconds"].as_u64() >= Some(1), || {
                     "a pod counts before it has served".to_owned()
@@ -44,6 +44,14 @@ pub fn shape(objects: &Objects) -> Vec<String> {
         );
     }
     found
+}
+
+/// It is said, is one of the pods, and is all that is said.
+fn says_partition(spec: &Value) -> bool {
+    let said = &spec["updateStrategy"]["rollingUpdate"];
+    let is_of_pods =
+        said["partition"].as_u64().is_some_and(|first| first <= spec["replicas"].as_u64().unwrap_or(1));
+    is_of_pods && said.as_object().is_some_and(|fields| fields.len() == 1)
 }
 
 /// The headless Service of the set tells of every node, ready or not, and its port is named as nodes ask for it.
@@ -121,6 +129,9 @@ pub fn claims(objects: &Objects) -> Vec<String> {
                     unless(template["metadata"] == json!({ "name": object::DATA }), || {
                         format!("{} can never change", template["metadata"])
                     }),
+                    unless(is_as_the_server_keeps_it(template), || {
+                        format!("{} differs for ever from what the API server keeps", id(set))
+                    }),
                     unless(template["spec"]["accessModes"] == json!(["ReadWriteOnce"]), || {
                         "a claim is for several machines".to_owned()
                     }),
@@ -137,6 +148,13 @@ pub fn claims(objects: &Objects) -> Vec<String> {
         found.extend(unless(is_kept, || format!("{} keeps its state in the container", id(set))));
     }
     found
+}
+
+/// With the fields that the API server adds.
+fn is_as_the_server_keeps_it(template: &Value) -> bool {
+    template["apiVersion"] == "v1"
+        && template["kind"] == "PersistentVolumeClaim"
+        && template["spec"]["volumeMode"] == "Filesystem"
 }
 
 /// A second set of another track will be found by the same Services and counted by the same budget, and is not this set's.

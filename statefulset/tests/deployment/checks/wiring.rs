@@ -124,6 +124,27 @@ pub fn references(objects: &Objects) -> Vec<String> {
     found
 }
 
+/// Settings of the revision before stay: one of its pods that starts again has no others.
+pub fn kept(objects: &Objects) -> Vec<String> {
+    const KEPT: [(&str, &str); 3] = [
+        ("argocd.argoproj.io/sync-options", "Prune=false"),
+        ("argocd.argoproj.io/compare-options", "IgnoreExtraneous"),
+        ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
+    ];
+    let mut found = Vec::new();
+    for pod in objects.nodes() {
+        let volumes = list(&pod.spec["volumes"]).iter().map(|volume| text(&volume["configMap"]["name"]));
+        let env = pod.containers().flat_map(|container| list(&container["envFrom"]));
+        let names = volumes.chain(env.map(|from| text(&from["configMapRef"]["name"])));
+        for map in names.filter_map(|name| objects.get("ConfigMap", name)) {
+            let said = labels(&map["metadata"]["annotations"]);
+            let is_kept = KEPT.iter().all(|(key, value)| said.get(*key).is_some_and(|one| one == value));
+            found.extend(unless(is_kept, || format!("{} goes with its revision", id(map))));
+        }
+    }
+    found
+}
+
 fn unknown_secret(pod: &Pod<'_>, name: &str) -> Option<String> {
     unless(name.is_empty() || SECRETS.contains(&name), || {
         format!("{} names Secret {name}, which nobody makes", pod.owner)
