@@ -56,18 +56,19 @@ use playhouse_cluster::environment::spawn_here;
 use ractor::{ActorCell, ActorProcessingErr, SpawnErr};
 use tokio::task::JoinHandle;
 
-pub use self::{
-    desk::PoolStats,
-    plan::{Overflow, Routing},
-};
 use self::{
     desk::{Desk, DeskMessage},
     plan::Plan,
     worker::{Hand, Place},
 };
+pub use self::{
+    desk::PoolStats,
+    plan::{Overflow, Routing},
+};
 use super::{
-    Backoff, CallError, CastError, ChildSpec, ExitReason, Mailbox, Policy, Process, RequestError,
+    Backoff, CallError, CastError, ChildSpec, ExitReason, Mailbox, Policy, Process, Reply, RequestError,
     SimpleOneForOne, SimpleOneForOneRef, StartChildError, StartError, Strategy, Supervisor, SupervisorRef,
+    reference::answer,
     supervisor::{Leftovers, sealed},
 };
 
@@ -308,12 +309,12 @@ impl<W: Worker> PoolRef<W> {
     }
 
     async fn resize_now(&self, size: usize) -> Result<(), ResizeError> {
-        let missing = self.desk.call(|reply| DeskMessage::Resize(size, reply), DESK_WITHIN).await?;
+        let missing = self.tell(|reply| DeskMessage::Resize(size, reply)).await?;
         for number in missing {
             if let Err(reason) = self.start_worker(number).await {
                 // What waited for this one and those after it goes to others.
                 let smaller = number.max(1);
-                self.desk.call(|reply| DeskMessage::Resize(smaller, reply), DESK_WITHIN).await?;
+                self.tell(|reply| DeskMessage::Resize(smaller, reply)).await?;
                 return Err(ResizeError::Start(reason));
             }
         }
@@ -341,8 +342,17 @@ impl<W: Worker> PoolRef<W> {
     /// Takes no new jobs, ends those that it has, and ends. Returns when it has ended.
     pub async fn drain(&self) {
         // One that does not take it has ended, or is about to.
-        let _ = self.desk.call(DeskMessage::Drain, DESK_WITHIN).await;
+        let _ = self.tell(DeskMessage::Drain).await;
         self.supervisor.wait().await;
+    }
+
+    /// Tells the desk and waits until it has heard of it or has ended. Not counted as a message: there is always room for it. Each is
+    /// from a caller that waits.
+    async fn tell<T>(&self, news: impl FnOnce(Reply<T>) -> DeskMessage<W>) -> Result<T, CallError> {
+        let desk = self.desk.here().ok_or(CallError::NoConnection)?;
+        let (reply, answered) = Reply::new();
+        desk.notify(news(reply), None).map_err(|_| CallError::NoProc)?;
+        answer(desk.life(), answered).await
     }
 
     /// Asks it to stop and waits until it has. Workers have five seconds to end the jobs that they are at; those that wait fail.
