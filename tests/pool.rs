@@ -8,6 +8,8 @@
 mod crashes;
 #[path = "pool/ends.rs"]
 mod ends;
+#[path = "pool/panics.rs"]
+mod panics;
 #[path = "pool/room.rs"]
 mod room;
 #[path = "pool/routing.rs"]

@@ -46,6 +46,7 @@
 //! A job is done at most once: one whose worker crashes is not given to another. `ractor`'s `factory` is not used:
 //! `docs/decisions/0017-a-pool-of-our-own.md` says why.
 
+mod contained;
 mod desk;
 mod plan;
 mod worker;
@@ -57,6 +58,7 @@ use ractor::{ActorCell, ActorProcessingErr, SpawnErr};
 use tokio::task::JoinHandle;
 
 use self::{
+    contained::Contained,
     desk::{Desk, DeskMessage},
     plan::Plan,
     worker::{Hand, Place},
@@ -103,7 +105,8 @@ pub trait Worker: Send + Sync + Sized + 'static {
         state: &mut Self::State,
     ) -> impl Future<Output = Result<Self::Answer, ActorProcessingErr>> + Send;
 
-    /// What the routings go by that look at jobs: [`key_of`] what identifies that which the job is about.
+    /// What the routings go by that look at jobs: [`key_of`] what identifies that which the job is about. It is called where the job
+    /// is handed in: a panic is one of the caller.
     fn key(job: &Self::Job) -> u64 {
         let _ = job;
         0
@@ -280,7 +283,8 @@ impl<W: Worker> PoolRef<W> {
     /// [`CallError::NoProc`] when the pool has ended or drains; [`CallError::Timeout`].
     pub async fn call(&self, job: W::Job, timeout: Duration) -> Result<W::Answer, CallError> {
         // An answer is sent back by what began the job, so that the reason of its end is known.
-        let asked = |reply| DeskMessage::job(job, Some(reply));
+        let (key, job) = (W::key(&job), Contained::new(job));
+        let asked = |reply| DeskMessage::job(key, job, Some(reply));
         self.desk.call(asked, timeout).await
     }
 
@@ -291,7 +295,8 @@ impl<W: Worker> PoolRef<W> {
     ///
     /// When the pool has ended, and when too many jobs are on their way to it.
     pub fn cast(&self, job: W::Job) -> Result<(), CastError> {
-        self.desk.try_cast(DeskMessage::job(job, None))
+        let (key, job) = (W::key(&job), Contained::new(job));
+        self.desk.try_cast(DeskMessage::job(key, job, None))
     }
 
     /// Changes how many workers there are. Workers that are too many end what they and their key have begun.
