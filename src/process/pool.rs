@@ -55,7 +55,7 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use playhouse_cluster::environment::spawn_here;
 use ractor::{ActorCell, ActorProcessingErr, SpawnErr};
-use tokio::task::JoinHandle;
+use tokio::{sync::Mutex, task::JoinHandle};
 
 use self::{
     contained::Contained,
@@ -235,6 +235,8 @@ pub struct PoolRef<W: Worker> {
     supervisor: SupervisorRef,
     desk: Process<DeskMessage<W>>,
     workers: SimpleOneForOneRef<Place<W>>,
+    /// Held by who changes the size: places that one of two gives up would be missing in the count of the other.
+    sizing: Arc<Mutex<()>>,
 }
 
 /// Why a pool has not got another size. It has as many workers as could be started.
@@ -258,7 +260,7 @@ impl<W: Worker> PoolRef<W> {
         let ended = || StartError::Interrupted(ExitReason::Shutdown);
         let desk = supervisor.child(DESK).await.map_err(|_| ended())?.reference().ok_or_else(ended)?;
         let workers = supervisor.child(WORKERS).await.map_err(|_| ended())?.reference().ok_or_else(ended)?;
-        let pool = Self { supervisor, desk, workers };
+        let pool = Self { supervisor, desk, workers, sizing: Arc::default() };
         for number in 0..size {
             let started = pool.start_worker(number).await;
             started.map_err(|reason| StartError::Child { id: format!("worker {number}"), reason })?;
@@ -299,7 +301,8 @@ impl<W: Worker> PoolRef<W> {
         self.desk.try_cast(DeskMessage::job(key, job, None))
     }
 
-    /// Changes how many workers there are. Workers that are too many end what they and their key have begun.
+    /// Changes how many workers there are. Workers that are too many end what they and their key have begun. One change waits for
+    /// another.
     ///
     /// # Errors
     ///
@@ -314,6 +317,7 @@ impl<W: Worker> PoolRef<W> {
     }
 
     async fn resize_now(&self, size: usize) -> Result<(), ResizeError> {
+        let _sizing = self.sizing.lock().await;
         let missing = self.tell(|reply| DeskMessage::Resize(size, reply)).await?;
         for number in missing {
             if let Err(reason) = self.start_worker(number).await {
@@ -379,8 +383,9 @@ impl<W: Worker> PoolRef<W> {
 
 impl<W: Worker> Clone for PoolRef<W> {
     fn clone(&self) -> Self {
-        let Self { supervisor, desk, workers } = self;
-        Self { supervisor: supervisor.clone(), desk: desk.clone(), workers: workers.clone() }
+        let Self { supervisor, desk, workers, sizing } = self;
+        let (desk, workers, sizing) = (desk.clone(), workers.clone(), Arc::clone(sizing));
+        Self { supervisor: supervisor.clone(), desk, workers, sizing }
     }
 }
 
