@@ -16,5 +16,7 @@ mod room;
 mod routing;
 #[path = "pool/sizes.rs"]
 mod sizes;
+#[path = "pool/slow.rs"]
+mod slow;
 #[path = "pool/stage.rs"]
 mod stage;

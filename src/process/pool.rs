@@ -180,7 +180,7 @@ impl<W: Worker> Pool<W> {
     ///
     /// # Errors
     ///
-    /// When a worker does not start; then none runs.
+    /// When a worker does not start; then none runs. If the future is dropped, none will run either.
     pub async fn start(self) -> Result<PoolRef<W>, StartError> {
         Ok(self.spawn(None, Arc::default()).await?.0)
     }
@@ -192,8 +192,12 @@ impl<W: Worker> Pool<W> {
     ) -> Result<(PoolRef<W>, JoinHandle<()>), SpawnErr> {
         let size = self.size;
         let (supervisor, task) = self.tree().spawn(parent, below).await?;
+        let unfinished = Unfinished(Some(supervisor.clone()));
         match PoolRef::of(supervisor.clone(), size).await {
-            Ok(pool) => Ok((pool, task)),
+            Ok(pool) => {
+                unfinished.finish();
+                Ok((pool, task))
+            }
             Err(error) => {
                 supervisor.stop_and_wait().await;
                 Err(SpawnErr::StartupFailed(error.into()))
@@ -227,6 +231,23 @@ impl<W: Worker> Pool<W> {
             .auto_shutdown(super::AutoShutdown::AnySignificant)
             .child(ChildSpec::process(DESK, mailbox, desk).transient().significant())
             .child(ChildSpec::supervisor(WORKERS, workers))
+    }
+}
+
+/// A pool whose workers are being started: it goes if nobody waits for that any more.
+struct Unfinished(Option<SupervisorRef>);
+
+impl Unfinished {
+    fn finish(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(supervisor) = &self.0 {
+            supervisor.kill();
+        }
     }
 }
 
