@@ -74,8 +74,10 @@ use super::{
     supervisor::{Leftovers, sealed},
 };
 
-/// How long the desk may take to answer what is not a job.
-const DESK_WITHIN: Duration = Duration::from_secs(30);
+/// How long a worker may take to start, unless somebody says otherwise.
+const START_MAX: Duration = Duration::from_secs(30);
+/// How long the desk may take to answer what is not a job, and the supervisor of the workers what takes no time.
+const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 /// At least so many messages may be under way to the desk, however few jobs may wait.
 const UNDER_WAY_MIN: usize = 1_000;
 const DESK: &str = "desk";
@@ -131,13 +133,15 @@ pub struct Pool<W: Worker> {
     overflow: Overflow,
     jobs_max: usize,
     work_max: Option<Duration>,
+    start_max: Duration,
     intensity: (u32, Duration),
     backoff: Option<Backoff>,
 }
 
 impl<W: Worker> Pool<W> {
     /// So many workers, at least one, each made by its place, which counts from 0. A free one takes the next job; 1,000 jobs may
-    /// wait, one more is refused; ten crashes within ten seconds are allowed.
+    /// wait, one more is refused; ten crashes within ten seconds are allowed; a worker may
+    /// take 30 seconds to start.
     pub fn new(size: usize, make: impl Fn(usize) -> (W, W::Arguments) + Send + Sync + 'static) -> Self {
         Self {
             size: size.max(1),
@@ -146,6 +150,7 @@ impl<W: Worker> Pool<W> {
             overflow: Overflow::default(),
             jobs_max: 1_000,
             work_max: None,
+            start_max: START_MAX,
             intensity: (10, Duration::from_secs(10)),
             backoff: None,
         }
@@ -164,6 +169,11 @@ impl<W: Worker> Pool<W> {
     /// A job may take so long; then its worker crashes. It is heard where the worker waits (`.await`).
     pub fn work_max(self, work_max: Duration) -> Self {
         Self { work_max: Some(work_max), ..self }
+    }
+
+    /// A worker may take so long to start; then its start has failed. The default is 30 seconds. Workers start one after the other.
+    pub fn start_max(self, start_max: Duration) -> Self {
+        Self { start_max, ..self }
     }
 
     /// As [`Supervisor::intensity`], of the workers.
@@ -190,10 +200,10 @@ impl<W: Worker> Pool<W> {
         parent: Option<ActorCell>,
         below: Arc<Leftovers>,
     ) -> Result<(PoolRef<W>, JoinHandle<()>), SpawnErr> {
-        let size = self.size;
+        let (size, start_max) = (self.size, self.start_max);
         let (supervisor, task) = self.tree().spawn(parent, below).await?;
         let unfinished = Unfinished(Some(supervisor.clone()));
-        match PoolRef::of(supervisor.clone(), size).await {
+        match PoolRef::of(supervisor.clone(), size, start_max).await {
             Ok(pool) => {
                 unfinished.finish();
                 Ok((pool, task))
@@ -207,7 +217,7 @@ impl<W: Worker> Pool<W> {
 
     /// The desk and the place for workers. Neither is replaced alone: they would not know of each other.
     fn tree(self) -> Supervisor {
-        let Self { size, make, routing, overflow, jobs_max, work_max, intensity, backoff } = self;
+        let Self { size, make, routing, overflow, jobs_max, work_max, start_max, intensity, backoff } = self;
         // Those that are under way to the desk wait, too.
         let under_way_max = jobs_max.max(UNDER_WAY_MIN);
         let mailbox = Mailbox::new(Policy::Refuse).messages_max(under_way_max).bytes_max(usize::MAX);
@@ -220,7 +230,7 @@ impl<W: Worker> Pool<W> {
                 (Hand { worker, work_max }, (place, arguments))
             };
             let workers = SimpleOneForOne::process(mailbox, hand).transient();
-            let workers = workers.intensity(intensity.0, intensity.1);
+            let workers = workers.intensity(intensity.0, intensity.1).start_timeout(start_max);
             match backoff {
                 Some(backoff) => workers.backoff(backoff),
                 None => workers,
@@ -277,10 +287,13 @@ pub enum ResizeError {
 
 impl<W: Worker> PoolRef<W> {
     /// Has the workers started that are still missing.
-    async fn of(supervisor: SupervisorRef, size: usize) -> Result<Self, StartError> {
+    async fn of(supervisor: SupervisorRef, size: usize, start_max: Duration) -> Result<Self, StartError> {
         let ended = || StartError::Interrupted(ExitReason::Shutdown);
         let desk = supervisor.child(DESK).await.map_err(|_| ended())?.reference().ok_or_else(ended)?;
-        let workers = supervisor.child(WORKERS).await.map_err(|_| ended())?.reference().ok_or_else(ended)?;
+        let workers = supervisor.child(WORKERS).await.map_err(|_| ended())?;
+        let workers: SimpleOneForOneRef<Place<W>> = workers.reference().ok_or_else(ended)?;
+        // A start that takes too long is to fail before whoever asked for it gives up.
+        let workers = workers.with_timeout(start_max.saturating_add(REQUEST_WITHIN));
         let pool = Self { supervisor, desk, workers, sizing: Arc::default() };
         for number in 0..size {
             let started = pool.start_worker(number).await;
@@ -357,7 +370,7 @@ impl<W: Worker> PoolRef<W> {
     ///
     /// When it does not answer.
     pub async fn stats(&self) -> Result<PoolStats, CallError> {
-        self.desk.call(DeskMessage::Stats, DESK_WITHIN).await
+        self.desk.call(DeskMessage::Stats, REQUEST_WITHIN).await
     }
 
     /// How many workers run, those included that are about to leave.
