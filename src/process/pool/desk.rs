@@ -28,7 +28,7 @@ pub struct PoolStats {
     pub done: u64,
     /// Jobs that ended with their worker.
     pub crashed: u64,
-    /// Jobs that found no room, or made room for newer ones.
+    /// Jobs that found no room, made room for newer ones, or came when the pool drained.
     pub refused: u64,
     /// Jobs that nobody waited for any more when their turn came.
     pub abandoned: u64,
@@ -206,7 +206,10 @@ impl<W: Worker> Memory<W> {
                     self.stats.refused += 1;
                     job.fail(CallError::Full);
                 }
-                Action::TurnAway(job) => job.fail(CallError::NoProc),
+                Action::TurnAway(job) => {
+                    self.stats.refused += 1;
+                    job.fail(CallError::NoProc);
+                }
                 Action::Dismiss(number) => {
                     if let Some(present) = self.present.remove(&number) {
                         present.monitor.demonitor_flush();
