@@ -55,7 +55,10 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use playhouse_cluster::environment::spawn_here;
 use ractor::{ActorCell, ActorProcessingErr, SpawnErr};
-use tokio::{sync::Mutex, task::JoinHandle};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    task::JoinHandle,
+};
 
 use self::{
     contained::Contained,
@@ -80,6 +83,8 @@ const START_MAX: Duration = Duration::from_secs(30);
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 /// At least so many messages may be under way to the desk, however few jobs may wait.
 const UNDER_WAY_MIN: usize = 1_000;
+/// So many may ask at the same time how a pool is; others wait.
+const LOOKING_MAX: usize = 16;
 const DESK: &str = "desk";
 const WORKERS: &str = "workers";
 
@@ -268,6 +273,8 @@ pub struct PoolRef<W: Worker> {
     workers: SimpleOneForOneRef<Place<W>>,
     /// Held by who changes the size: places that one of two gives up would be missing in the count of the other.
     sizing: Arc<Mutex<()>>,
+    /// Bounds how many questions are under way to the desk.
+    looking: Arc<Semaphore>,
 }
 
 /// Why a pool has not got another size. It has as many workers as could be started.
@@ -294,7 +301,8 @@ impl<W: Worker> PoolRef<W> {
         let workers: SimpleOneForOneRef<Place<W>> = workers.reference().ok_or_else(ended)?;
         // A start that takes too long is to fail before whoever asked for it gives up.
         let workers = workers.with_timeout(start_max.saturating_add(REQUEST_WITHIN));
-        let pool = Self { supervisor, desk, workers, sizing: Arc::default() };
+        let looking = Arc::new(Semaphore::new(LOOKING_MAX));
+        let pool = Self { supervisor, desk, workers, sizing: Arc::default(), looking };
         for number in 0..size {
             let started = pool.start_worker(number).await;
             started.map_err(|reason| StartError::Child { id: format!("worker {number}"), reason })?;
@@ -370,7 +378,12 @@ impl<W: Worker> PoolRef<W> {
     ///
     /// When it does not answer.
     pub async fn stats(&self) -> Result<PoolStats, CallError> {
-        self.desk.call(DeskMessage::Stats, REQUEST_WITHIN).await
+        let asked = async {
+            let looking = Arc::clone(&self.looking).acquire_owned().await;
+            let looking = looking.map_err(|_| CallError::NoProc)?;
+            self.tell(|reply| DeskMessage::Stats(reply, looking)).await
+        };
+        tokio::time::timeout(REQUEST_WITHIN, asked).await.unwrap_or(Err(CallError::Timeout))
     }
 
     /// How many workers run, those included that are about to leave.
@@ -417,9 +430,10 @@ impl<W: Worker> PoolRef<W> {
 
 impl<W: Worker> Clone for PoolRef<W> {
     fn clone(&self) -> Self {
-        let Self { supervisor, desk, workers, sizing } = self;
-        let (desk, workers, sizing) = (desk.clone(), workers.clone(), Arc::clone(sizing));
-        Self { supervisor: supervisor.clone(), desk, workers, sizing }
+        let Self { supervisor, desk, workers, sizing, looking } = self;
+        let (desk, workers) = (desk.clone(), workers.clone());
+        let (sizing, looking) = (Arc::clone(sizing), Arc::clone(looking));
+        Self { supervisor: supervisor.clone(), desk, workers, sizing, looking }
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Worker,
@@ -54,7 +55,8 @@ pub enum DeskMessage<W: Worker> {
     /// Answers which workers are missing then.
     Resize(usize, Reply<Vec<usize>>),
     Drain(Reply<()>),
-    Stats(Reply<PoolStats>),
+    /// Whoever asks had a permit to.
+    Stats(Reply<PoolStats>, OwnedSemaphorePermit),
 }
 
 impl<W: Worker> Message for DeskMessage<W> {}
@@ -134,8 +136,9 @@ impl<W: Worker> Memory<W> {
                 self.plan.drain();
                 Vec::new()
             }
-            DeskMessage::Stats(reply) => {
+            DeskMessage::Stats(reply, permit) => {
                 reply.send(self.stats());
+                drop(permit);
                 Vec::new()
             }
         })
