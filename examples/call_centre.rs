@@ -20,6 +20,7 @@ use playhouse::{
         SimpleOneForOneRef, Singleton, Strategy, Supervisor, SupervisorRef,
     },
 };
+use playhouse_cluster::environment::spawn_here;
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
 use serde::{Deserialize, Serialize};
 
@@ -193,13 +194,44 @@ async fn open(node: Handle) -> Result<SupervisorRef, ApplicationError> {
         .child(ChildSpec::supervisor("pool", pool))
         .start()
         .await?;
+    let shift = begin_shift(&centre).await?;
+    spawn_here(keep_open(centre.clone(), shift));
+    Ok(centre)
+}
+
+/// A desk and the agents who take calls for it.
+struct Shift {
+    desk: Process<Call>,
+    pool: SimpleOneForOneRef<Process<Call>>,
+}
+
+/// Gives the desk its agents. A pool that was started again is empty.
+async fn begin_shift(centre: &SupervisorRef) -> Result<Shift, ApplicationError> {
     let desk: Process<Call> = centre.child("desk").await?.reference().ok_or("the desk takes calls")?;
     let pool: SimpleOneForOneRef<Process<Call>> =
         centre.child("pool").await?.reference().ok_or("the pool takes desks")?;
-    for _ in 0..AGENTS {
+    for _ in pool.count_children().await?.workers..AGENTS {
         pool.start_child(desk.clone()).await?;
     }
-    Ok(centre)
+    Ok(Shift { desk, pool })
+}
+
+/// Begins another shift when the desk or its pool was started again, until the call centre closes.
+async fn keep_open(centre: SupervisorRef, mut shift: Shift) {
+    loop {
+        tokio::select! {
+            biased;
+            () = centre.wait() => return,
+            _ = shift.desk.ended() => {}
+            () = shift.pool.wait() => {}
+        }
+        // The centre may not have heard of it yet, or start them just now.
+        tokio::time::sleep(RING_EVERY).await;
+        match begin_shift(&centre).await {
+            Ok(next) => shift = next,
+            Err(error) => tracing::warn!(error, "the desk has no agents yet"),
+        }
+    }
 }
 
 fn main() -> ExitCode {

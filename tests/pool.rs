@@ -8,11 +8,15 @@
 mod crashes;
 #[path = "pool/ends.rs"]
 mod ends;
+#[path = "pool/panics.rs"]
+mod panics;
 #[path = "pool/room.rs"]
 mod room;
 #[path = "pool/routing.rs"]
 mod routing;
 #[path = "pool/sizes.rs"]
 mod sizes;
+#[path = "pool/slow.rs"]
+mod slow;
 #[path = "pool/stage.rs"]
 mod stage;

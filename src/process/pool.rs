@@ -46,6 +46,7 @@
 //! A job is done at most once: one whose worker crashes is not given to another. `ractor`'s `factory` is not used:
 //! `docs/decisions/0017-a-pool-of-our-own.md` says why.
 
+mod contained;
 mod desk;
 mod plan;
 mod worker;
@@ -54,27 +55,36 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use playhouse_cluster::environment::spawn_here;
 use ractor::{ActorCell, ActorProcessingErr, SpawnErr};
-use tokio::task::JoinHandle;
-
-pub use self::{
-    desk::PoolStats,
-    plan::{Overflow, Routing},
+use tokio::{
+    sync::{Mutex, Semaphore},
+    task::JoinHandle,
 };
+
 use self::{
+    contained::Contained,
     desk::{Desk, DeskMessage},
     plan::Plan,
     worker::{Hand, Place},
 };
+pub use self::{
+    desk::PoolStats,
+    plan::{Overflow, Routing},
+};
 use super::{
-    Backoff, CallError, CastError, ChildSpec, ExitReason, Mailbox, Policy, Process, RequestError,
+    Backoff, CallError, CastError, ChildSpec, ExitReason, Mailbox, Policy, Process, Reply, RequestError,
     SimpleOneForOne, SimpleOneForOneRef, StartChildError, StartError, Strategy, Supervisor, SupervisorRef,
+    reference::answer,
     supervisor::{Leftovers, sealed},
 };
 
-/// How long the desk may take to answer what is not a job.
-const DESK_WITHIN: Duration = Duration::from_secs(30);
+/// How long a worker may take to start, unless somebody says otherwise.
+const START_MAX: Duration = Duration::from_secs(30);
+/// How long the desk may take to answer what is not a job, and the supervisor of the workers what takes no time.
+const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 /// At least so many messages may be under way to the desk, however few jobs may wait.
 const UNDER_WAY_MIN: usize = 1_000;
+/// So many may ask at the same time how a pool is; others wait.
+const LOOKING_MAX: usize = 16;
 const DESK: &str = "desk";
 const WORKERS: &str = "workers";
 
@@ -102,7 +112,8 @@ pub trait Worker: Send + Sync + Sized + 'static {
         state: &mut Self::State,
     ) -> impl Future<Output = Result<Self::Answer, ActorProcessingErr>> + Send;
 
-    /// What the routings go by that look at jobs: [`key_of`] what identifies that which the job is about.
+    /// What the routings go by that look at jobs: [`key_of`] what identifies that which the job is about. It is called where the job
+    /// is handed in: a panic is one of the caller.
     fn key(job: &Self::Job) -> u64 {
         let _ = job;
         0
@@ -127,13 +138,15 @@ pub struct Pool<W: Worker> {
     overflow: Overflow,
     jobs_max: usize,
     work_max: Option<Duration>,
+    start_max: Duration,
     intensity: (u32, Duration),
     backoff: Option<Backoff>,
 }
 
 impl<W: Worker> Pool<W> {
     /// So many workers, at least one, each made by its place, which counts from 0. A free one takes the next job; 1,000 jobs may
-    /// wait, one more is refused; ten crashes within ten seconds are allowed.
+    /// wait, one more is refused; ten crashes within ten seconds are allowed; a worker may
+    /// take 30 seconds to start.
     pub fn new(size: usize, make: impl Fn(usize) -> (W, W::Arguments) + Send + Sync + 'static) -> Self {
         Self {
             size: size.max(1),
@@ -142,6 +155,7 @@ impl<W: Worker> Pool<W> {
             overflow: Overflow::default(),
             jobs_max: 1_000,
             work_max: None,
+            start_max: START_MAX,
             intensity: (10, Duration::from_secs(10)),
             backoff: None,
         }
@@ -162,6 +176,11 @@ impl<W: Worker> Pool<W> {
         Self { work_max: Some(work_max), ..self }
     }
 
+    /// A worker may take so long to start; then its start has failed. The default is 30 seconds. Workers start one after the other.
+    pub fn start_max(self, start_max: Duration) -> Self {
+        Self { start_max, ..self }
+    }
+
     /// As [`Supervisor::intensity`], of the workers.
     pub fn intensity(self, restarts: u32, period: Duration) -> Self {
         Self { intensity: (restarts, period), ..self }
@@ -176,7 +195,7 @@ impl<W: Worker> Pool<W> {
     ///
     /// # Errors
     ///
-    /// When a worker does not start; then none runs.
+    /// When a worker does not start; then none runs. If the future is dropped, none will run either.
     pub async fn start(self) -> Result<PoolRef<W>, StartError> {
         Ok(self.spawn(None, Arc::default()).await?.0)
     }
@@ -186,10 +205,14 @@ impl<W: Worker> Pool<W> {
         parent: Option<ActorCell>,
         below: Arc<Leftovers>,
     ) -> Result<(PoolRef<W>, JoinHandle<()>), SpawnErr> {
-        let size = self.size;
+        let (size, start_max) = (self.size, self.start_max);
         let (supervisor, task) = self.tree().spawn(parent, below).await?;
-        match PoolRef::of(supervisor.clone(), size).await {
-            Ok(pool) => Ok((pool, task)),
+        let unfinished = Unfinished(Some(supervisor.clone()));
+        match PoolRef::of(supervisor.clone(), size, start_max).await {
+            Ok(pool) => {
+                unfinished.finish();
+                Ok((pool, task))
+            }
             Err(error) => {
                 supervisor.stop_and_wait().await;
                 Err(SpawnErr::StartupFailed(error.into()))
@@ -199,7 +222,7 @@ impl<W: Worker> Pool<W> {
 
     /// The desk and the place for workers. Neither is replaced alone: they would not know of each other.
     fn tree(self) -> Supervisor {
-        let Self { size, make, routing, overflow, jobs_max, work_max, intensity, backoff } = self;
+        let Self { size, make, routing, overflow, jobs_max, work_max, start_max, intensity, backoff } = self;
         // Those that are under way to the desk wait, too.
         let under_way_max = jobs_max.max(UNDER_WAY_MIN);
         let mailbox = Mailbox::new(Policy::Refuse).messages_max(under_way_max).bytes_max(usize::MAX);
@@ -212,7 +235,7 @@ impl<W: Worker> Pool<W> {
                 (Hand { worker, work_max }, (place, arguments))
             };
             let workers = SimpleOneForOne::process(mailbox, hand).transient();
-            let workers = workers.intensity(intensity.0, intensity.1);
+            let workers = workers.intensity(intensity.0, intensity.1).start_timeout(start_max);
             match backoff {
                 Some(backoff) => workers.backoff(backoff),
                 None => workers,
@@ -226,11 +249,32 @@ impl<W: Worker> Pool<W> {
     }
 }
 
+/// A pool whose workers are being started: it goes if nobody waits for that any more.
+struct Unfinished(Option<SupervisorRef>);
+
+impl Unfinished {
+    fn finish(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(supervisor) = &self.0 {
+            supervisor.kill();
+        }
+    }
+}
+
 /// A reference to a pool that was started. Cheap to clone; it does not keep the pool alive.
 pub struct PoolRef<W: Worker> {
     supervisor: SupervisorRef,
     desk: Process<DeskMessage<W>>,
     workers: SimpleOneForOneRef<Place<W>>,
+    /// Held by who changes the size: places that one of two gives up would be missing in the count of the other.
+    sizing: Arc<Mutex<()>>,
+    /// Bounds how many questions are under way to the desk.
+    looking: Arc<Semaphore>,
 }
 
 /// Why a pool has not got another size. It has as many workers as could be started.
@@ -250,11 +294,15 @@ pub enum ResizeError {
 
 impl<W: Worker> PoolRef<W> {
     /// Has the workers started that are still missing.
-    async fn of(supervisor: SupervisorRef, size: usize) -> Result<Self, StartError> {
+    async fn of(supervisor: SupervisorRef, size: usize, start_max: Duration) -> Result<Self, StartError> {
         let ended = || StartError::Interrupted(ExitReason::Shutdown);
         let desk = supervisor.child(DESK).await.map_err(|_| ended())?.reference().ok_or_else(ended)?;
-        let workers = supervisor.child(WORKERS).await.map_err(|_| ended())?.reference().ok_or_else(ended)?;
-        let pool = Self { supervisor, desk, workers };
+        let workers = supervisor.child(WORKERS).await.map_err(|_| ended())?;
+        let workers: SimpleOneForOneRef<Place<W>> = workers.reference().ok_or_else(ended)?;
+        // A start that takes too long is to fail before whoever asked for it gives up.
+        let workers = workers.with_timeout(start_max.saturating_add(REQUEST_WITHIN));
+        let looking = Arc::new(Semaphore::new(LOOKING_MAX));
+        let pool = Self { supervisor, desk, workers, sizing: Arc::default(), looking };
         for number in 0..size {
             let started = pool.start_worker(number).await;
             started.map_err(|reason| StartError::Child { id: format!("worker {number}"), reason })?;
@@ -279,7 +327,8 @@ impl<W: Worker> PoolRef<W> {
     /// [`CallError::NoProc`] when the pool has ended or drains; [`CallError::Timeout`].
     pub async fn call(&self, job: W::Job, timeout: Duration) -> Result<W::Answer, CallError> {
         // An answer is sent back by what began the job, so that the reason of its end is known.
-        let asked = |reply| DeskMessage::job(job, Some(reply));
+        let (key, job) = (W::key(&job), Contained::new(job));
+        let asked = |reply| DeskMessage::job(key, job, Some(reply));
         self.desk.call(asked, timeout).await
     }
 
@@ -290,10 +339,12 @@ impl<W: Worker> PoolRef<W> {
     ///
     /// When the pool has ended, and when too many jobs are on their way to it.
     pub fn cast(&self, job: W::Job) -> Result<(), CastError> {
-        self.desk.try_cast(DeskMessage::job(job, None))
+        let (key, job) = (W::key(&job), Contained::new(job));
+        self.desk.try_cast(DeskMessage::job(key, job, None))
     }
 
-    /// Changes how many workers there are. Workers that are too many end what they and their key have begun.
+    /// Changes how many workers there are. Workers that are too many end what they and their key have begun. One change waits for
+    /// another.
     ///
     /// # Errors
     ///
@@ -308,12 +359,13 @@ impl<W: Worker> PoolRef<W> {
     }
 
     async fn resize_now(&self, size: usize) -> Result<(), ResizeError> {
-        let missing = self.desk.call(|reply| DeskMessage::Resize(size, reply), DESK_WITHIN).await?;
+        let _sizing = self.sizing.lock().await;
+        let missing = self.tell(|reply| DeskMessage::Resize(size, reply)).await?;
         for number in missing {
             if let Err(reason) = self.start_worker(number).await {
                 // What waited for this one and those after it goes to others.
                 let smaller = number.max(1);
-                self.desk.call(|reply| DeskMessage::Resize(smaller, reply), DESK_WITHIN).await?;
+                self.tell(|reply| DeskMessage::Resize(smaller, reply)).await?;
                 return Err(ResizeError::Start(reason));
             }
         }
@@ -326,7 +378,12 @@ impl<W: Worker> PoolRef<W> {
     ///
     /// When it does not answer.
     pub async fn stats(&self) -> Result<PoolStats, CallError> {
-        self.desk.call(DeskMessage::Stats, DESK_WITHIN).await
+        let asked = async {
+            let looking = Arc::clone(&self.looking).acquire_owned().await;
+            let looking = looking.map_err(|_| CallError::NoProc)?;
+            self.tell(|reply| DeskMessage::Stats(reply, looking)).await
+        };
+        tokio::time::timeout(REQUEST_WITHIN, asked).await.unwrap_or(Err(CallError::Timeout))
     }
 
     /// How many workers run, those included that are about to leave.
@@ -341,8 +398,17 @@ impl<W: Worker> PoolRef<W> {
     /// Takes no new jobs, ends those that it has, and ends. Returns when it has ended.
     pub async fn drain(&self) {
         // One that does not take it has ended, or is about to.
-        let _ = self.desk.call(DeskMessage::Drain, DESK_WITHIN).await;
+        let _ = self.tell(DeskMessage::Drain).await;
         self.supervisor.wait().await;
+    }
+
+    /// Tells the desk and waits until it has heard of it or has ended. Not counted as a message: there is always room for it. Each is
+    /// from a caller that waits.
+    async fn tell<T>(&self, news: impl FnOnce(Reply<T>) -> DeskMessage<W>) -> Result<T, CallError> {
+        let desk = self.desk.here().ok_or(CallError::NoConnection)?;
+        let (reply, answered) = Reply::new();
+        desk.notify(news(reply), None).map_err(|_| CallError::NoProc)?;
+        answer(desk.life(), answered).await
     }
 
     /// Asks it to stop and waits until it has. Workers have five seconds to end the jobs that they are at; those that wait fail.
@@ -364,8 +430,10 @@ impl<W: Worker> PoolRef<W> {
 
 impl<W: Worker> Clone for PoolRef<W> {
     fn clone(&self) -> Self {
-        let Self { supervisor, desk, workers } = self;
-        Self { supervisor: supervisor.clone(), desk: desk.clone(), workers: workers.clone() }
+        let Self { supervisor, desk, workers, sizing, looking } = self;
+        let (desk, workers) = (desk.clone(), workers.clone());
+        let (sizing, looking) = (Arc::clone(sizing), Arc::clone(looking));
+        Self { supervisor: supervisor.clone(), desk, workers, sizing, looking }
     }
 }
 

@@ -33,6 +33,23 @@ async fn a_pool_that_drains_ends_its_jobs_and_takes_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn jobs_that_nobody_waits_for_are_counted_when_a_pool_drains() {
+    let pool = hands(1).start().await.unwrap();
+    let (first, go) = busy(&pool, "").await;
+    let drained = spawn_here({
+        let pool = pool.clone();
+        async move { pool.drain().await }
+    });
+    tokio::task::yield_now().await;
+    pool.cast(Job { key: "", what: What::Answer }).unwrap();
+    let stats = pool.stats().await.unwrap();
+    assert_eq!((stats.waiting, stats.refused), (0, 1));
+    drop(go);
+    assert!(first.await.unwrap().is_ok());
+    drained.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_pool_drains_at_once() {
     let pool = hands(2).start().await.unwrap();
     pool.drain().await;

@@ -1,9 +1,9 @@
 //! How many jobs may wait, and what happens to one too many.
 
-use playhouse::process::{CallError, Overflow};
+use playhouse::process::{CallError, Overflow, PoolRef};
 use playhouse_cluster::environment::spawn_here;
 
-use crate::stage::{Job, LONG, SECOND, What, ask, busy, hands};
+use crate::stage::{Hands, Job, LONG, SECOND, What, ask, busy, hands};
 
 #[tokio::test(start_paused = true)]
 async fn a_job_too_many_is_refused() {
@@ -89,10 +89,7 @@ async fn every_call_of_a_flood_ends_and_no_more_wait_than_may() {
         })
         .collect();
     while flood.iter().filter(|call| call.is_finished()).count() < 5_000 - 50 {
-        match pool.stats().await {
-            Ok(stats) => assert!(stats.waiting <= 50),
-            Err(error) => assert_eq!(error, CallError::Full),
-        }
+        assert!(pool.stats().await.unwrap().waiting <= 50);
         tokio::task::yield_now().await;
     }
     drop((go, go_too));
@@ -105,5 +102,37 @@ async fn every_call_of_a_flood_ends_and_no_more_wait_than_may() {
     }
     assert_eq!(done, 50, "those that found room");
     assert!(held.await.unwrap().is_ok() && other.await.unwrap().is_ok());
+    pool.stop_and_wait().await;
+}
+
+/// As many jobs as may be under way, and one more.
+fn overrun(pool: &PoolRef<Hands>) {
+    while pool.cast(Job { key: "", what: What::Answer }).is_ok() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_overrun_drains() {
+    let pool = hands(1).start().await.unwrap();
+    overrun(&pool);
+    tokio::time::timeout(LONG, pool.drain()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_overrun_gets_another_size() {
+    let pool = hands(1).start().await.unwrap();
+    // The resize is a task that begins when this one waits, and before the desk does.
+    let (resized, ()) = tokio::join!(pool.resize(2), async { overrun(&pool) });
+    resized.unwrap();
+    assert_eq!(pool.running().await.unwrap(), 2);
+    pool.stop_and_wait().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_is_overrun_says_so() {
+    let pool = hands(1).jobs_max(2, Overflow::Refuse).start().await.unwrap();
+    overrun(&pool);
+    let stats = pool.stats().await.unwrap();
+    assert_eq!((stats.working, stats.waiting), (1, 2));
+    assert!(stats.refused > 0);
     pool.stop_and_wait().await;
 }

@@ -106,3 +106,18 @@ async fn a_pool_that_cannot_grow_says_so_and_goes_on() {
     }
     pool.stop_and_wait().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_fails_does_not_disturb_another() {
+    // The one that would be at the last place does not start.
+    let starts = Starts { started: Arc::default(), starts_max: 4 };
+    let pool = hands_with(1, &starts).routing(Routing::RoundRobin).start().await.unwrap();
+    let (grown, shrunk) = tokio::join!(pool.resize(5), pool.resize(2));
+    assert!(matches!(grown, Err(ResizeError::Start(_))), "{grown:?}");
+    shrunk.unwrap();
+    until_there(&pool, 2).await;
+    for place in [0, 1, 0, 1] {
+        assert_eq!(done_by(&pool, "").await, place, "each place has a worker");
+    }
+    pool.stop_and_wait().await;
+}

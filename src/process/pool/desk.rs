@@ -6,9 +6,11 @@ use std::{
 };
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     Worker,
+    contained::{Contained, contain},
     plan::{Action, Plan},
     worker::Given,
 };
@@ -27,7 +29,7 @@ pub struct PoolStats {
     pub done: u64,
     /// Jobs that ended with their worker.
     pub crashed: u64,
-    /// Jobs that found no room, or made room for newer ones.
+    /// Jobs that found no room, made room for newer ones, or came when the pool drained.
     pub refused: u64,
     /// Jobs that nobody waited for any more when their turn came.
     pub abandoned: u64,
@@ -47,26 +49,29 @@ pub enum DeskMessage<W: Worker> {
     /// A worker is there, for the first time or again.
     Arrived(usize, Process<Given<W::Job>>),
     /// A worker is done.
-    Finished(usize, ProcessId, W::Answer),
+    Finished(usize, ProcessId, Contained<W::Answer>),
     /// A worker ended.
     Down(Down),
     /// Answers which workers are missing then.
     Resize(usize, Reply<Vec<usize>>),
     Drain(Reply<()>),
-    Stats(Reply<PoolStats>),
+    /// Whoever asks had a permit to.
+    Stats(Reply<PoolStats>, OwnedSemaphorePermit),
 }
 
 impl<W: Worker> Message for DeskMessage<W> {}
 
 impl<W: Worker> DeskMessage<W> {
-    pub(super) fn job(work: W::Job, reply: Option<Reply<W::Answer>>) -> Self {
-        Self::Job(Job { work, reply })
+    pub(super) fn job(key: u64, work: Contained<W::Job>, reply: Option<Reply<W::Answer>>) -> Self {
+        Self::Job(Job { key, work, reply })
     }
 }
 
 /// A job, and who waits for its answer.
 pub struct Job<W: Worker> {
-    work: W::Job,
+    /// Made by who handed it in: no code of the worker's runs at the desk.
+    key: u64,
+    work: Contained<W::Job>,
     reply: Option<Reply<W::Answer>>,
 }
 
@@ -117,7 +122,7 @@ impl<W: Worker> Actor for Desk<W> {
 impl<W: Worker> Memory<W> {
     fn hear(&mut self, message: DeskMessage<W>) -> Result<Vec<Action<Job<W>>>, ActorProcessingErr> {
         Ok(match message {
-            DeskMessage::Job(job) => self.plan.submit(W::key(&job.work), job),
+            DeskMessage::Job(job) => self.plan.submit(job.key, job),
             DeskMessage::Arrived(number, process) => self.arrived(number, process)?,
             DeskMessage::Finished(number, process, answer) => self.finished(number, process, answer),
             DeskMessage::Down(down) => self.lost(&down),
@@ -131,8 +136,9 @@ impl<W: Worker> Memory<W> {
                 self.plan.drain();
                 Vec::new()
             }
-            DeskMessage::Stats(reply) => {
+            DeskMessage::Stats(reply, permit) => {
                 reply.send(self.stats());
+                drop(permit);
                 Vec::new()
             }
         })
@@ -153,12 +159,20 @@ impl<W: Worker> Memory<W> {
         Ok(self.plan.arrived(number))
     }
 
-    fn finished(&mut self, number: usize, process: ProcessId, answer: W::Answer) -> Vec<Action<Job<W>>> {
+    fn finished(
+        &mut self,
+        number: usize,
+        process: ProcessId,
+        answer: Contained<W::Answer>,
+    ) -> Vec<Action<Job<W>>> {
         let present = self.present.get_mut(&number).filter(|present| present.process.id() == process);
         let Some(present) = present else { return Vec::new() };
         self.stats.done += 1;
         if let Some(caller) = present.caller.take() {
-            caller.send(answer);
+            // One that has given up leaves the answer here.
+            contain(|| {
+                caller.send(answer.release());
+            });
         }
         self.plan.free(number)
     }
@@ -195,7 +209,10 @@ impl<W: Worker> Memory<W> {
                     self.stats.refused += 1;
                     job.fail(CallError::Full);
                 }
-                Action::TurnAway(job) => job.fail(CallError::NoProc),
+                Action::TurnAway(job) => {
+                    self.stats.refused += 1;
+                    job.fail(CallError::NoProc);
+                }
                 Action::Dismiss(number) => {
                     if let Some(present) = self.present.remove(&number) {
                         present.monitor.demonitor_flush();

@@ -302,21 +302,29 @@ impl<J> Plan<J> {
         lines.filter_map(|line| line.front()).map(|waiting| waiting.number).min().unwrap_or(self.submitted)
     }
 
-    /// Takes a job out of its line.
+    /// Takes a job out that is the first or the last of its line. That is the one which has waited longest, and the newest: nobody looks
+    /// through all that wait.
     fn take_out(&mut self, number: u64) -> Option<J> {
-        let is_it = |waiting: &Waiting<J>| waiting.number == number;
-        let (waiting, has_seat) = match self.line.iter().position(is_it) {
-            Some(at) => (self.line.remove(at)?, false),
-            None => {
-                let mut lines = self.seats.values_mut().map(|seat| &mut seat.line);
-                (lines.find_map(|line| line.iter().position(is_it).and_then(|at| line.remove(at)))?, true)
-            }
+        let (waiting, has_seat) = match take_end(&mut self.line, number) {
+            Some(waiting) => (waiting, false),
+            None => (self.seats.values_mut().find_map(|seat| take_end(&mut seat.line, number))?, true),
         };
         self.waiting -= 1;
         if has_seat {
             self.forget(waiting.key);
         }
         Some(waiting.job)
+    }
+}
+
+fn take_end<J>(line: &mut VecDeque<Waiting<J>>, number: u64) -> Option<Waiting<J>> {
+    let is_it = |waiting: Option<&Waiting<J>>| waiting.is_some_and(|waiting| waiting.number == number);
+    if is_it(line.back()) {
+        line.pop_back()
+    } else if is_it(line.front()) {
+        line.pop_front()
+    } else {
+        None
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
 
-use super::{Worker, desk::DeskMessage};
+use super::{Worker, contained::Contained, desk::DeskMessage};
 use crate::process::{ExitReason, Process};
 
 /// Runs a worker.
@@ -26,7 +26,7 @@ impl<W: Worker> Clone for Place<W> {
 }
 
 /// A job under way to its worker.
-pub(super) struct Given<J>(pub(super) J);
+pub(super) struct Given<J>(pub(super) Contained<J>);
 
 impl<J: Send + 'static> Message for Given<J> {}
 
@@ -60,13 +60,13 @@ impl<W: Worker> Actor for Hand<W> {
         (place, state): &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let myself = Process::of(&myself).ok_or("a worker is a process")?;
-        let worked = self.work(job, state).await;
+        let worked = self.work(job.release(), state).await;
         let answer = worked.map_err(|error| match ExitReason::of_failure(&error) {
             // Whatever it says, it leaves its place empty: it is to be replaced.
             reason if reason.is_abnormal() => reason,
             reason => ExitReason::crashed(reason.to_string()),
         })?;
-        place.tell(DeskMessage::Finished(place.number, myself.id(), answer));
+        place.tell(DeskMessage::Finished(place.number, myself.id(), Contained::new(answer)));
         Ok(())
     }
 }
