@@ -1,11 +1,11 @@
 //! Figures as they are measured, run after run.
 
-use crate::{Report, ReportError, Row, Unit};
+use crate::{At, Report, ReportError, Row, Unit};
 
 /// Figures of several runs, in the order in which their names were first noted.
 #[derive(Debug, Default)]
 pub struct Figures {
-    rows: Vec<(String, Unit, Vec<f64>)>,
+    rows: Vec<Measured>,
     remarks: Vec<String>,
 }
 
@@ -15,9 +15,21 @@ impl Figures {
     pub fn note(&mut self, name: impl Into<String>, unit: Unit, value: f64) {
         let name = name.into();
         eprintln!("  {name}: {}", show(unit, value));
-        match self.rows.iter_mut().find(|(known, ..)| *known == name) {
-            Some((_, _, runs)) => runs.push(value),
-            None => self.rows.push((name, unit, vec![value])),
+        self.keep(name, None, unit, value);
+    }
+
+    /// Notes what a run measured at one point of a curve: `axis` is what grows, such as `shards`, and `x` how much there was of it.
+    #[allow(clippy::print_stderr)] // As above.
+    pub fn note_at(&mut self, name: impl Into<String>, (axis, x): (&str, f64), unit: Unit, value: f64) {
+        let name = name.into();
+        eprintln!("  {name}, {axis} {x}: {}", show(unit, value));
+        self.keep(name, Some(At { axis: axis.to_owned(), value: x }), unit, value);
+    }
+
+    fn keep(&mut self, name: String, at: Option<At>, unit: Unit, value: f64) {
+        match self.rows.iter_mut().find(|known| known.name == name && known.at == at) {
+            Some(known) => known.runs.push(value),
+            None => self.rows.push(Measured { name, at, unit, runs: vec![value] }),
         }
     }
 
@@ -38,11 +50,20 @@ impl Figures {
     /// When a row has too few runs, or is in the report already.
     pub fn into_report(self, mut report: Report) -> Result<Report, ReportError> {
         self.remarks.into_iter().for_each(|text| report.remark(text));
-        for (name, unit, runs) in self.rows {
-            report.add(Row::new(name, unit, runs)?)?;
+        for Measured { name, at, unit, runs } in self.rows {
+            let row = Row::new(name, unit, runs)?;
+            report.add(Row { at, ..row })?;
         }
         Ok(report)
     }
+}
+
+#[derive(Debug)]
+struct Measured {
+    name: String,
+    at: Option<At>,
+    unit: Unit,
+    runs: Vec<f64>,
 }
 
 /// A figure for people.
@@ -77,6 +98,19 @@ mod tests {
         let names: Vec<_> = report.rows().iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names, ["cast", "call"]);
         assert_eq!(report.rows()[0].runs, [0.0, 1.0, 2.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn runs_at_one_point_of_a_curve_become_one_row() {
+        let mut figures = Figures::default();
+        for run in 0..RUNS_MIN {
+            figures.note_at("cast", ("shards", 16.0), Unit::PerSecond, run as f64);
+            figures.note_at("cast", ("shards", 64.0), Unit::PerSecond, run as f64);
+        }
+        let report = figures.into_report(Report::new("scale", Machine::here())).unwrap();
+        let places: Vec<_> = report.rows().iter().map(|row| row.at.as_ref().unwrap().value).collect();
+        assert_eq!(places, [16.0, 64.0]);
+        assert_eq!(report.rows()[1].runs.len(), RUNS_MIN);
     }
 
     #[test]

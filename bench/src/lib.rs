@@ -23,7 +23,7 @@ pub mod table;
 pub use effort::Effort;
 pub use figures::Figures;
 pub use machine::Machine;
-pub use report::{RUNS_MIN, Report, ReportError, Row, Summary, Unit};
+pub use report::{At, RUNS_MIN, Report, ReportError, Row, Summary, Unit};
 
 /// How long this process, all its threads together, has run on any processor. In seconds, to 10 ms; 0 where there
 /// is no `/proc`.

@@ -68,12 +68,24 @@ pub enum ReportError {
 pub struct Row {
     /// What was measured, such as `local call, 64 callers`.
     pub name: String,
+    /// Where on a curve it lies; rows of one name with different places are one curve. `None`: it stands alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<At>,
     /// In what.
     pub unit: Unit,
     /// Each run, in the order in which they were made. None is left out.
     pub runs: Vec<f64>,
     /// The runs in three figures.
     pub summary: Summary,
+}
+
+/// How much there was of what grows from row to row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct At {
+    /// What grows, such as `shards` or `payload, bytes`.
+    pub axis: String,
+    /// How much of it there was.
+    pub value: f64,
 }
 
 /// Several runs in three figures.
@@ -105,7 +117,13 @@ impl Row {
             return Err(ReportError::Implausible { name, run, value });
         }
         let summary = Summary::of(&runs);
-        Ok(Self { name, unit, runs, summary })
+        Ok(Self { name, at: None, unit, runs, summary })
+    }
+
+    /// The row as a point of a curve.
+    #[must_use]
+    pub fn at(self, axis: impl Into<String>, value: f64) -> Self {
+        Self { at: Some(At { axis: axis.into(), value }), ..self }
     }
 }
 
@@ -151,9 +169,9 @@ impl Report {
     ///
     /// # Errors
     ///
-    /// When there is one of that name.
+    /// When there is one of that name at the same place.
     pub fn add(&mut self, row: Row) -> Result<(), ReportError> {
-        if self.rows.iter().any(|other| other.name == row.name) {
+        if self.rows.iter().any(|other| other.name == row.name && other.at == row.at) {
             return Err(ReportError::Twice(row.name));
         }
         self.rows.push(row);
@@ -267,6 +285,15 @@ mod tests {
         report.add(row("cast")).unwrap();
         assert!(matches!(report.add(row("cast")), Err(ReportError::Twice(_))));
         assert_eq!(report.rows().len(), 1);
+    }
+
+    #[test]
+    fn points_of_a_curve_share_a_name() {
+        let mut report = Report::new("local", machine());
+        report.add(row("cast").at("shards", 16.0)).unwrap();
+        report.add(row("cast").at("shards", 64.0)).unwrap();
+        assert!(matches!(report.add(row("cast").at("shards", 64.0)), Err(ReportError::Twice(_))));
+        assert_eq!(report.rows().len(), 2);
     }
 
     #[test]
