@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -30,10 +30,14 @@ pub(super) type Notice = Box<dyn FnOnce(&ExitReason) + Send>;
 /// Whether a process lives, and who wants to know when it does not any more.
 pub(super) struct Life {
     state: Mutex<State>,
+    /// Whether `state` is that of the dead, for those who ask no more than that: each look-up of a name does.
+    has_ended: AtomicBool,
     /// It ended. Every caller waits here, so nothing else wakes them.
     over: Notify,
     /// A handler returned, or it ended.
     turned: Notify,
+    /// How many wait for that: mostly nobody, and then a message costs no lock.
+    waiting: AtomicUsize,
     /// A handler runs, or was running when the process began to end.
     busy: AtomicBool,
     /// How many handlers have returned.
@@ -79,7 +83,9 @@ impl Life {
     pub(super) fn new() -> Self {
         let state = Mutex::new(State::Alive(Alive::default()));
         let (over, turned) = (Notify::new(), Notify::new());
-        Self { state, over, turned, busy: AtomicBool::new(false), turns: AtomicU64::new(0) }
+        let (has_ended, busy) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (waiting, turns) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Self { state, has_ended, over, turned, waiting, busy, turns }
     }
 
     /// Why it ended, if it has.
@@ -92,7 +98,7 @@ impl Life {
 
     /// Whether it has ended. Those who asked for a notice of that may not have it yet.
     pub(super) fn has_ended(&self) -> bool {
-        matches!(&*self.state.lock(), State::Dead(..))
+        self.has_ended.load(SeqCst)
     }
 
     /// It will end for this reason.
@@ -146,6 +152,8 @@ impl Life {
         let (notices, links) = (std::mem::take(&mut alive.notices), std::mem::take(&mut alive.links));
         let reason = reason(alive);
         *state = State::Dead(reason.clone(), end);
+        // Under the lock: whoever has seen the end there sees it here, too.
+        self.has_ended.store(true, SeqCst);
         drop(state);
         self.over.notify_waiters();
         self.turned.notify_waiters();
@@ -233,7 +241,10 @@ impl Life {
     pub(super) fn end_turn(&self) {
         self.busy.store(false, SeqCst);
         self.turns.fetch_add(1, SeqCst);
-        self.turned.notify_waiters();
+        // Whoever is not counted yet looks at the turn after it is counted, and sees this one.
+        if self.waiting.load(SeqCst) > 0 {
+            self.turned.notify_waiters();
+        }
     }
 
     fn turn(&self) -> Turn {
@@ -244,6 +255,7 @@ impl Life {
     /// Waits until it is known whether the process survives the handler that runs now: the reason if it does not.
     pub(super) async fn after_turn(&self) -> Option<ExitReason> {
         let first = self.turn();
+        let _counted = Counted::among(&self.waiting);
         loop {
             let turned = self.turned.notified();
             if let Some(reason) = self.exit() {
@@ -254,6 +266,22 @@ impl Life {
                 _ => return None,
             }
         }
+    }
+}
+
+/// One of those who wait, until it is dropped.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn among(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
     }
 }
 
