@@ -135,21 +135,25 @@ pub struct MailboxStats {
     pub dead_letters: u64,
 }
 
-/// The monitor, or the timeout of a state machine, whose notice a message is. It counts until its message is handled.
+/// The monitor, or the timeout of a state machine, whose notice a message is.
 pub(super) struct Asked {
     monitor: MonitorId,
-    is_alarm: bool,
-    _permit: OwnedSemaphorePermit,
+    /// A monitor counts until its message is handled; `None`: it is a timeout.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Asked {
     pub(super) fn new(monitor: MonitorId, permit: OwnedSemaphorePermit) -> Self {
-        Self { monitor, is_alarm: false, _permit: permit }
+        Self { monitor, permit: Some(permit) }
     }
 
     /// By its process itself, for a later time.
-    pub(super) fn alarm(id: MonitorId, permit: OwnedSemaphorePermit) -> Self {
-        Self { is_alarm: true, ..Self::new(id, permit) }
+    pub(super) fn alarm(id: MonitorId) -> Self {
+        Self { monitor: id, permit: None }
+    }
+
+    fn is_alarm(&self) -> bool {
+        self.permit.is_none()
     }
 }
 

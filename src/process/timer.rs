@@ -81,7 +81,6 @@ impl Alarm {
 
     /// Ends it; a message that is in the mailbox by now is taken out. One that is just being put there is still handled.
     pub(super) fn cancel<M: Send + 'static>(&self, process: &Inner<M>) {
-        // Its permit is free at once, not when the task is gone.
         let waits = self.asked.lock().take().is_some();
         self.task.abort();
         if !waits {
@@ -90,15 +89,11 @@ impl Alarm {
     }
 }
 
-/// Sends a notice after a time, unless the process ends before.
-pub(super) fn alarm_after<M: Send + 'static>(
-    process: &Arc<Inner<M>>,
-    after: Duration,
-    message: M,
-) -> Result<Alarm, TimerError> {
-    let permit = process.permit_timer().ok_or(TimerError::TooMany)?;
+/// Sends a notice after a time, unless the process ends before. It is not counted with the timers: a process has few of them, each in a
+/// place of its own.
+pub(super) fn alarm_after<M: Send + 'static>(process: &Arc<Inner<M>>, after: Duration, message: M) -> Alarm {
     let id = process.next_monitor();
-    let asked = Arc::new(Mutex::new(Some(Asked::alarm(id, permit))));
+    let asked = Arc::new(Mutex::new(Some(Asked::alarm(id))));
     let (process, rings) = (Arc::clone(process), Arc::clone(&asked));
     let task = spawn_here(async move {
         tokio::select! {
@@ -113,5 +108,5 @@ pub(super) fn alarm_after<M: Send + 'static>(
             }
         }
     });
-    Ok(Alarm { id, asked, task: task.abort_handle() })
+    Alarm { id, asked, task: task.abort_handle() }
 }

@@ -1,6 +1,6 @@
 //! Timeouts: of a state, of an event, and by name.
 
-use playhouse::process::{ExitReason, Mailbox, Policy, Step};
+use playhouse::process::{Mailbox, Policy, Step, TimerError};
 use tokio::time::sleep;
 
 use crate::stage::{Input, SECOND, Scene, State, act, machine, machine_with, named, note, settled, start};
@@ -185,19 +185,18 @@ async fn a_timeout_finds_room_in_a_mailbox_that_is_full() {
     assert_eq!(machine.mailbox().refused, 0);
 }
 
+/// Timers bound what others may ask of a process. A timeout that was not set would leave its machine in a state for ever.
 #[tokio::test(start_paused = true)]
-async fn a_timeout_more_than_the_mailbox_allows_ends_the_machine() {
+async fn timeouts_do_not_count_as_timers() {
     let scene = Scene::default();
     let mailbox = Mailbox::new(Policy::Refuse).timers_max(1);
     let machine = start(&scene, Box::new(|entry| entry), mailbox).await;
-    // One that is cancelled, replaced or over makes room.
-    for _ in 0..3 {
-        act(&machine, || Step::keep().timeout("a", SECOND, Input::Note("A"))).await;
-    }
-    act(&machine, || Step::keep().cancel_timeout("a")).await;
-    act(&machine, || Step::keep().timeout("b", SECOND, Input::Note("B"))).await;
-    sleep(2 * SECOND).await;
-    act(&machine, || Step::keep().timeout("c", SECOND, Input::Note("C"))).await;
-    named(&machine, "", || Step::keep().timeout("d", SECOND, Input::Note("D"))).await;
-    assert!(matches!(machine.ended().await, ExitReason::Crashed(text) if text.contains("timeouts")));
+    let timer = machine.send_after(9 * SECOND, Input::Note("Timer")).unwrap();
+    act(&machine, || Step::keep().timeout("a", SECOND, Input::Note("A"))).await;
+    act(&machine, || Step::keep().timeout("b", 2 * SECOND, Input::Note("B"))).await;
+    assert_eq!(machine.send_after(SECOND, Input::Note("Late")).err(), Some(TimerError::TooMany));
+    scene.heard();
+    sleep(3 * SECOND).await;
+    assert_eq!(scene.heard(), ["aA in A", "bB in A"]);
+    assert!(timer.cancel());
 }

@@ -103,7 +103,7 @@ impl<M> Letters<M> {
     pub(super) fn take(&mut self) -> Taken<M> {
         if let Some(letter) = self.waiting.pop_front() {
             self.uncount(&letter);
-            self.alarm = letter.asked.and_then(|asked| asked.is_alarm.then_some(asked.monitor));
+            self.alarm = letter.asked.and_then(|asked| asked.is_alarm().then_some(asked.monitor));
             return Taken::Message(letter.message);
         }
         if self.entrance == Entrance::Notices {

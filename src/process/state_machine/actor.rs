@@ -39,8 +39,8 @@ struct Alarms<'a, M>(&'a Arc<Inner<M>>);
 impl<M: Send + 'static> Clock<M> for Alarms<'_, M> {
     type Alarm = Alarm;
 
-    fn set(&mut self, after: Duration, message: M) -> Option<Alarm> {
-        timer::alarm_after(self.0, after, message).ok()
+    fn set(&mut self, after: Duration, message: M) -> Alarm {
+        timer::alarm_after(self.0, after, message)
     }
 
     fn cancel(&mut self, alarm: Alarm) {
@@ -71,7 +71,7 @@ impl<S: StateMachine> Actor for Machine<S> {
         let process = process_of(&myself)?;
         let Some(step) = memory.first.take() else { return Ok(()) };
         let entered = self.0.enter(None, memory.engine.state(), &mut memory.data).await?;
-        settle(&process, memory, step, entered, false)?;
+        settle(&process, memory, step, entered, false);
         self.run(&process, memory, None).await
     }
 
@@ -143,7 +143,8 @@ impl<S: StateMachine> Machine<S> {
             Turn::Repeated => self.0.enter(Some(engine.state()), engine.state(), data).await?,
             Turn::Changed(previous) => self.0.enter(Some(previous), engine.state(), data).await?,
         };
-        settle(process, memory, step, entered, matches!(turn, Turn::Changed(_)))
+        settle(process, memory, step, entered, matches!(turn, Turn::Changed(_)));
+        Ok(())
     }
 }
 
@@ -154,7 +155,7 @@ fn settle<S: StateMachine>(
     step: Step<S::State, S::Message>,
     mut entered: Actions<S::Message>,
     has_changed: bool,
-) -> Result<(), ActorProcessingErr> {
+) {
     entered.answer();
     let refused = memory.engine.line_up(step.postponed, step.inserted, has_changed);
     if !refused.is_empty() {
@@ -163,8 +164,7 @@ fn settle<S: StateMachine>(
         process.note_refused(events);
     }
     let orders = step.actions.timeouts.into_iter().chain(entered.timeouts);
-    let timed = memory.engine.time(orders, &mut Alarms(process));
-    timed.map_err(|_| "the state machine has as many timeouts as its mailbox allows timers".into())
+    memory.engine.time(orders, &mut Alarms(process));
 }
 
 fn process_of<M: Send + 'static>(myself: &ActorRef<M>) -> Result<Arc<Inner<M>>, ActorProcessingErr> {

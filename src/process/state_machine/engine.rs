@@ -15,8 +15,7 @@ pub(super) trait Clock<M> {
     /// What one knows an alarm by.
     type Alarm;
 
-    /// `None`: as many run as may, and none was set.
-    fn set(&mut self, after: std::time::Duration, message: M) -> Option<Self::Alarm>;
+    fn set(&mut self, after: std::time::Duration, message: M) -> Self::Alarm;
 
     fn cancel(&mut self, alarm: Self::Alarm);
 }
@@ -32,10 +31,6 @@ enum Timeout<A, M> {
 /// Events that could not be kept because there were too many.
 pub(super) type Refused<M> = Vec<Event<M>>;
 
-/// There are as many timeouts as there may be.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooManyTimeouts;
-
 pub(super) struct Engine<S, M, A> {
     state: S,
     events_max: usize,
@@ -43,6 +38,7 @@ pub(super) struct Engine<S, M, A> {
     postponed: VecDeque<Event<M>>,
     /// Those that come before anything that somebody sends.
     waiting: VecDeque<Event<M>>,
+    /// At most one for each name in the program, and two.
     timeouts: BTreeMap<Slot, Timeout<A, M>>,
     /// Timeouts without time, in the order in which they were set: they come when nothing waits any more.
     over: VecDeque<Slot>,
@@ -125,7 +121,7 @@ impl<S: PartialEq, M, A> Engine<S, M, A> {
         &mut self,
         orders: impl IntoIterator<Item = (Slot, Order<M>)>,
         clock: &mut impl Clock<M, Alarm = A>,
-    ) -> Result<(), TooManyTimeouts> {
+    ) {
         for (slot, order) in orders {
             self.cancel(slot, clock);
             match order {
@@ -135,12 +131,11 @@ impl<S: PartialEq, M, A> Engine<S, M, A> {
                     self.over.push_back(slot);
                 }
                 Order::Set(after, message) => {
-                    let alarm = clock.set(after, message).ok_or(TooManyTimeouts)?;
+                    let alarm = clock.set(after, message);
                     self.timeouts.insert(slot, Timeout::Runs(alarm));
                 }
             }
         }
-        Ok(())
     }
 
     fn cancel(&mut self, slot: Slot, clock: &mut impl Clock<M, Alarm = A>) {

@@ -66,10 +66,10 @@ struct Alarms {
 impl Clock<Number> for Alarms {
     type Alarm = u64;
 
-    fn set(&mut self, _: Duration, message: Number) -> Option<u64> {
+    fn set(&mut self, _: Duration, message: Number) -> u64 {
         self.set += 1;
         self.running.insert(self.set, message);
-        Some(self.set)
+        self.set
     }
 
     fn cancel(&mut self, alarm: u64) {
@@ -180,7 +180,7 @@ impl World {
         self.check_order(&inserted, &before, has_changed, refused.is_empty());
         let orders: Vec<_> =
             said.timeouts.into_iter().map(|(slot, order)| (slot, self.order(order))).collect();
-        self.engine.time(orders, &mut self.alarms).unwrap();
+        self.engine.time(orders, &mut self.alarms);
         self.check_bounds();
     }
 
@@ -260,24 +260,4 @@ proptest! {
         }
         world.check_nothing_lost();
     }
-}
-
-/// A clock that is full says so, and what was stated before stays.
-#[test]
-fn a_timeout_too_many_is_an_error() {
-    struct Full;
-    impl Clock<Number> for Full {
-        type Alarm = u64;
-
-        fn set(&mut self, _: Duration, _: Number) -> Option<u64> {
-            None
-        }
-
-        fn cancel(&mut self, _: u64) {}
-    }
-    let mut engine = Engine::new(0_u8, EVENTS_MAX);
-    let orders = [(Slot::Named("now"), Order::Set(Duration::ZERO, 1)), (Slot::State, Order::Set(SECOND, 2))];
-    assert_eq!(engine.time(orders, &mut Full), Err(TooManyTimeouts));
-    assert_eq!(engine.next(), Some(Event::Timeout("now", 1)));
-    assert_eq!(engine.next(), None);
 }
