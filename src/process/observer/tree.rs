@@ -27,6 +27,8 @@ pub(super) type Orphans = BTreeMap<u64, First<u64, (Entry, MailboxStats)>>;
 pub(super) struct Forest<'a> {
     table: &'a ProcessTable,
     supervisors: BTreeMap<u64, Overseen>,
+    /// The supervisors below each, for those that do not answer.
+    below: BTreeMap<u64, Vec<u64>>,
     views: BTreeMap<u64, SupervisorView>,
     rows_max: usize,
     rows_left: usize,
@@ -34,8 +36,14 @@ pub(super) struct Forest<'a> {
 
 impl<'a> Forest<'a> {
     pub(super) fn plant(table: &'a Arc<ProcessTable>, rows_max: usize) -> Self {
-        let supervisors = table.supervisors().into_iter().collect();
-        Self { table, supervisors, views: BTreeMap::new(), rows_max, rows_left: TREE_ROWS_MAX }
+        let supervisors: BTreeMap<u64, Overseen> = table.supervisors().into_iter().collect();
+        let mut below: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for (number, overseen) in &supervisors {
+            if let Some(parent) = overseen.parent {
+                below.entry(parent).or_default().push(*number);
+            }
+        }
+        Self { table, supervisors, below, views: BTreeMap::new(), rows_max, rows_left: TREE_ROWS_MAX }
     }
 
     /// Asks the supervisors, from the top. Returns those at the top, and all that did not answer.
@@ -89,8 +97,7 @@ impl<'a> Forest<'a> {
 
     /// Supervisors below one that does not answer.
     fn below_silent(&self, number: u64) -> Vec<u64> {
-        let below = self.supervisors.iter().filter(|(_, overseen)| overseen.parent == Some(number));
-        below.map(|(number, _)| *number).take(self.rows_max).collect()
+        self.below.get(&number).into_iter().flatten().copied().take(self.rows_max).collect()
     }
 
     /// The trees.
