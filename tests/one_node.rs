@@ -73,7 +73,7 @@ async fn a_stopped_node_gives_its_volume_back_whoever_still_holds_a_handle() {
     let (operator, standing, meters) = (node.operator(), node.standing(), node.meters());
     node.stop(std::time::Duration::from_secs(5)).await;
     let again = start(folder.path()).await;
-    meters.read();
+    meters.read().await;
     assert!(operator.overview().await.is_err(), "it is not a member any more");
     drop(standing);
     again.stop(std::time::Duration::from_secs(5)).await;
@@ -221,7 +221,7 @@ async fn an_application_starts_with_its_node_and_does_not_outlive_it() {
     let node = builder.clone().start(&settings, environment()).await.unwrap();
     let greeter = node.cluster_names().unwrap().whereis::<Greet>("playhouse-0").await.unwrap().unwrap();
     assert_eq!(greeter.call(Greet::Hello, LONG).await, Ok("from an application".to_owned()));
-    let counts = node.distribution().unwrap().counts();
+    let counts = node.distribution().unwrap().counts().await;
     assert_eq!((counts.processes, counts.supervisors), (1, 1));
     node.stop(LONG).await;
     assert_eq!(greeter.ended().await, ExitReason::Shutdown, "it was stopped in order");

@@ -179,7 +179,7 @@ impl TestNode {
     /// What the node counts; all that is read on demand was read now.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
-        self.node.meters().read();
+        self.core.block_on(self.node.meters().read());
         &self.metrics
     }
 

@@ -15,6 +15,7 @@ mod tests;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use playhouse_cluster::environment::Environment;
 use tokio::net::TcpListener;
 
@@ -52,8 +53,8 @@ pub struct OpsOptions {
     pub drain: DrainSignal,
     /// What `/metrics` shows.
     pub metrics: Metrics,
-    /// Brings gauges up to date before each scrape. Must not wait.
-    pub before_scrape: Arc<dyn Fn() + Send + Sync>,
+    /// Brings gauges up to date before each scrape, which waits for it.
+    pub before_scrape: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
 }
 
 impl OpsOptions {
@@ -77,7 +78,7 @@ impl OpsOptions {
             actions: Vec::new(),
             drain,
             metrics,
-            before_scrape: Arc::new(|| {}),
+            before_scrape: Arc::new(|| Box::pin(async {})),
         }
     }
 

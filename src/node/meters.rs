@@ -78,8 +78,9 @@ impl Meters {
         Self { metrics, store, router, statistics, told: Arc::default(), cluster }
     }
 
-    /// Reads everything now.
-    pub fn read(&self) {
+    /// Reads everything now. It gives way to others while it looks at each process of the node.
+    pub async fn read(&self) {
+        self.cluster.read_processes().await;
         let sum = |count: fn(&ShardStatistics) -> usize| -> i64 {
             let total: usize = self.statistics.iter().map(|shard| count(&shard.borrow())).sum();
             i64::try_from(total).unwrap_or(i64::MAX)

@@ -272,10 +272,9 @@ impl Distribution {
         table::scope(Some(Arc::clone(&self.shared.table)), future)
     }
 
-    /// The processes that [belong](Self::scope) to this node, in numbers. Looks into each mailbox once.
-    #[must_use]
-    pub fn counts(&self) -> ProcessCounts {
-        self.shared.table.counts()
+    /// The processes that [belong](Self::scope) to this node, in numbers. Looks into each mailbox once, and gives way to others meanwhile.
+    pub async fn counts(&self) -> ProcessCounts {
+        self.shared.table.counts().await
     }
 
     pub(super) fn table(&self) -> &Arc<ProcessTable> {

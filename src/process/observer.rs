@@ -12,7 +12,6 @@ mod tree;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    sync::Weak,
     time::Duration,
 };
 
@@ -23,10 +22,7 @@ use self::{
     first::First,
     tree::{Forest, Orphans},
 };
-use super::{
-    ClusterNames, Distribution, MailboxStats, names,
-    table::{self, Entry},
-};
+use super::{ClusterNames, Distribution, MailboxStats, ProcessCounts, names, table::Entry};
 
 /// How long supervisors, and the shards of names, may take to answer, all together.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -52,7 +48,6 @@ impl Observer {
     /// What there is now, at most `rows_max` rows of each list. What changes meanwhile may be seen or not.
     pub async fn look(&self, rows_max: usize) -> ProcessReport {
         let until = Instant::now() + ANSWERS_WITHIN;
-        let counts = self.distribution.counts();
         let table = self.distribution.table();
         let mut forest = Forest::plant(table, rows_max);
         let cluster_names = async {
@@ -65,7 +60,7 @@ impl Observer {
         let census = self.census(&silent, rows_max).await;
         let (names, by_process) = self.local_names(rows_max).await;
         let mut report = ProcessReport {
-            counts,
+            counts: census.counts,
             trees: forest.harvest(trees, census.orphans),
             unsupervised: census.unsupervised.into_excerpt(leaf),
             deepest: census
@@ -79,24 +74,18 @@ impl Observer {
         report
     }
 
-    /// Looks at each process once, and gives way to others now and then.
+    /// Looks at each process once.
     async fn census(&self, silent: &BTreeSet<u64>, rows_max: usize) -> Census {
         let table = self.distribution.table();
         let supervisors: BTreeSet<_> = table.supervisors().into_iter().map(|(number, _)| number).collect();
         let mut census = Census {
+            counts: ProcessCounts::default(),
             unsupervised: First::new(rows_max),
             deepest: First::new(rows_max),
             orphans: Orphans::new(),
         };
-        for part in 0..table::PARTS {
-            for (number, entry) in table.processes(part) {
-                let Some(process) = Weak::upgrade(&entry.process) else { continue };
-                let stats = process.stats();
-                drop(process);
-                census.take(number, entry, stats, &supervisors, silent, rows_max);
-            }
-            yield_now().await;
-        }
+        let see = |number, entry, stats| census.take(number, entry, stats, &supervisors, silent, rows_max);
+        census.counts = table.survey(see).await;
         census
     }
 
@@ -136,6 +125,7 @@ type NamesOf = BTreeMap<u64, Vec<String>>;
 
 /// What one look at all processes finds.
 struct Census {
+    counts: ProcessCounts,
     unsupervised: First<u64, (Entry, MailboxStats)>,
     deepest: First<(Reverse<usize>, u64), (u64, Entry, MailboxStats)>,
     /// The children of supervisors that do not answer.

@@ -15,13 +15,14 @@ use std::{
 
 use parking_lot::Mutex;
 use playhouse_cluster::collections::Map;
+use tokio::task::yield_now;
 
 use self::counts::Past;
 pub use self::counts::{ExitCounts, ProcessCounts};
 use super::{ExitReason, MailboxStats, inner, supervisor::SupervisorRef};
 
 /// How many parts share the processes, so that those who start at the same time do not wait for each other.
-pub(super) const PARTS: usize = 64;
+const PARTS: usize = 64;
 
 tokio::task_local! {
     /// Where what is started here belongs.
@@ -76,6 +77,14 @@ struct Part {
     past: Past,
 }
 
+impl Part {
+    /// What is left of those that ended, and those that have not.
+    fn now(&self) -> (Past, Vec<(u64, Entry)>) {
+        let living = self.processes.iter().map(|(number, entry)| (*number, entry.clone()));
+        (self.past, living.collect())
+    }
+}
+
 #[derive(Default)]
 struct Supervisors {
     running: BTreeMap<u64, Overseen>,
@@ -121,12 +130,6 @@ impl ProcessTable {
         self.supervisors.lock().gave_up += 1;
     }
 
-    /// The processes of one part of the table, of [`PARTS`].
-    pub(super) fn processes(&self, part: usize) -> Vec<(u64, Entry)> {
-        let part = self.parts[part].lock();
-        part.processes.iter().map(|(number, entry)| (*number, entry.clone())).collect()
-    }
-
     /// A process that has not ended.
     pub(super) fn entry(&self, number: u64) -> Option<Entry> {
         self.part(number).lock().processes.get(&number).cloned()
@@ -138,19 +141,24 @@ impl ProcessTable {
         supervisors.running.iter().map(|(number, overseen)| (*number, overseen.clone())).collect()
     }
 
-    /// How many there are, what waits, and what happened since the start of the node. Looks into each mailbox once.
-    pub(super) fn counts(&self) -> ProcessCounts {
+    /// How many there are, what waits, and what happened since the start of the node.
+    pub(super) async fn counts(&self) -> ProcessCounts {
+        self.survey(|_, _, _| {}).await
+    }
+
+    /// Looks at each process and into its mailbox once, and gives way to others now and then. What it adds up to.
+    pub(super) async fn survey(&self, mut see: impl FnMut(u64, Entry, MailboxStats)) -> ProcessCounts {
         let mut counts = ProcessCounts::default();
         for part in &self.parts {
-            let (past, living) = {
-                let part = part.lock();
-                (part.past, part.processes.values().map(|entry| entry.process.clone()).collect::<Vec<_>>())
-            };
+            let (past, living) = part.lock().now();
             counts.add_past(&past);
             counts.processes += living.len();
-            for process in living.iter().filter_map(Weak::upgrade) {
-                counts.add_mailbox(process.stats());
+            for (number, entry) in living {
+                let Some(stats) = entry.process.upgrade().map(|process| process.stats()) else { continue };
+                counts.add_mailbox(stats);
+                see(number, entry, stats);
             }
+            yield_now().await;
         }
         let supervisors = self.supervisors.lock();
         counts.supervisors = supervisors.running.len();

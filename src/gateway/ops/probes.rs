@@ -58,7 +58,7 @@ pub(super) async fn health(State(hall): State<Arc<OpsHall>>) -> Response {
 }
 
 pub(super) async fn metrics(State(hall): State<Arc<OpsHall>>) -> Response {
-    (hall.options.before_scrape)();
+    (hall.options.before_scrape)().await;
     ([(header::CONTENT_TYPE, PROMETHEUS)], hall.options.metrics.render()).into_response()
 }
 

@@ -156,8 +156,11 @@ async fn health_names_the_node_and_measures_its_checks() {
 #[tokio::test]
 async fn metrics_are_what_the_node_counted_until_the_scrape() {
     let ops = Ops::open(Environment::simulated(1), |options| {
-        let metrics = options.metrics.clone();
-        options.before_scrape = Arc::new(move || metrics.wakes.with_label_values(&["counter"]).inc());
+        let wakes = options.metrics.wakes.with_label_values(&["counter"]);
+        options.before_scrape = Arc::new(move || {
+            let wakes = wakes.clone();
+            Box::pin(async move { wakes.inc() })
+        });
     })
     .await;
     let answer = ops.ask("GET /metrics", "").await;

@@ -150,9 +150,12 @@ impl Context<'_> {
             loopback: self.profile == Profile::Dev,
         };
         options.before_scrape = Arc::new(move || {
-            if let Some(meters) = meters.get() {
-                meters.read();
-            }
+            let meters = meters.get().cloned();
+            Box::pin(async move {
+                if let Some(meters) = meters {
+                    meters.read().await;
+                }
+            })
         });
         Ok(options)
     }

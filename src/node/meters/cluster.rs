@@ -33,6 +33,13 @@ pub(super) struct ClusterMeters {
 }
 
 impl ClusterMeters {
+    pub(super) async fn read_processes(&self) {
+        let Some(distribution) = &self.distribution else { return };
+        let counts = distribution.counts().await;
+        let _turn = self.turn.lock();
+        read_processes(&self.metrics, &counts);
+    }
+
     pub(super) fn read(&self) {
         let _turn = self.turn.lock();
         let leaderless = usize::from(self.router.shards().get()) - self.router.reachable_shards();
@@ -47,7 +54,6 @@ impl ClusterMeters {
             for (reason, count) in distribution.undelivered_by_reason() {
                 raise(&self.metrics.mail_undelivered.with_label_values(&[reason]), count);
             }
-            read_processes(&self.metrics, &distribution.counts());
         }
         let Some(rooms) = self.operator.rooms() else { return };
         self.metrics.quorum_heard.set(i64::from(rooms.standing.hears_quorum()));

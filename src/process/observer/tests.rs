@@ -174,7 +174,7 @@ async fn what_waits_and_what_was_lost_is_counted_also_when_its_process_has_ended
     desk.cast(Say::Crash).await.unwrap();
     assert_eq!(desk.ended().await, ExitReason::Crashed("told to".to_owned()));
     office.child("plain").await.expect("the supervisor answers when it has restarted them");
-    let counts = node.counts();
+    let counts = node.counts().await;
     assert_eq!((counts.messages, counts.refused, counts.dead_letters), (0, 1, 2));
     // Three of the pool went with the desk.
     let exits = counts.exits;
@@ -190,7 +190,7 @@ async fn a_supervisor_that_gives_up_is_counted() {
     let office = node.scope(office.start()).await.unwrap();
     desk(&office).await.cast(Say::Crash).await.unwrap();
     office.wait().await;
-    let counts = node.counts();
+    let counts = node.counts().await;
     assert_eq!((counts.restarts, counts.gave_up, counts.supervisors, counts.processes), (0, 1, 0, 0));
 }
 
@@ -240,9 +240,9 @@ async fn who_is_started_by_a_process_belongs_to_its_node() {
     let first = one.scope(process::spawn(Clerk, (), Mailbox::default())).await.unwrap();
     let hired = first.call(Say::Hire, LONG).await.unwrap();
     hired.call(Say::Hire, LONG).await.unwrap();
-    assert_eq!((one.counts().processes, other.counts().processes), (3, 0));
+    assert_eq!((one.counts().await.processes, other.counts().await.processes), (3, 0));
     // What is said where it is started counts more.
     let apart = async { other.scope(process::spawn(Clerk, (), Mailbox::default())).await.unwrap() };
     one.scope(apart).await;
-    assert_eq!((one.counts().processes, other.counts().processes), (3, 1));
+    assert_eq!((one.counts().await.processes, other.counts().await.processes), (3, 1));
 }
