@@ -206,13 +206,10 @@ impl<W: Worker> Pool<W> {
         below: Arc<Leftovers>,
     ) -> Result<(PoolRef<W>, JoinHandle<()>), SpawnErr> {
         let (size, start_max) = (self.size, self.start_max);
-        let (supervisor, task) = self.tree().spawn(parent, below).await?;
-        let unfinished = Unfinished(Some(supervisor.clone()));
+        let (supervisor, task) = self.tree().spawn(parent, Arc::clone(&below)).await?;
+        let unfinished = Unfinished { supervisor: supervisor.clone(), task: Some(task), heir: below };
         match PoolRef::of(supervisor.clone(), size, start_max).await {
-            Ok(pool) => {
-                unfinished.finish();
-                Ok((pool, task))
-            }
+            Ok(pool) => Ok((pool, unfinished.finish())),
             Err(error) => {
                 supervisor.stop_and_wait().await;
                 Err(SpawnErr::StartupFailed(error.into()))
@@ -249,19 +246,25 @@ impl<W: Worker> Pool<W> {
     }
 }
 
-/// A pool whose workers are being started: it goes if nobody waits for that any more.
-struct Unfinished(Option<SupervisorRef>);
+/// A pool whose workers are being started: it goes if nobody waits for that any more, and its end is left to who waits for ends.
+struct Unfinished {
+    supervisor: SupervisorRef,
+    /// That of the supervisor. `None`: all workers run.
+    task: Option<JoinHandle<()>>,
+    heir: Arc<Leftovers>,
+}
 
 impl Unfinished {
-    fn finish(mut self) {
-        self.0 = None;
+    fn finish(mut self) -> JoinHandle<()> {
+        self.task.take().expect("a start is finished once")
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if let Some(supervisor) = &self.0 {
-            supervisor.kill();
+        if let Some(task) = self.task.take() {
+            self.supervisor.kill();
+            self.heir.add(task);
         }
     }
 }

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use playhouse::process::{ExitReason, Pool, ResizeError, StartError, Worker};
+use playhouse::process::{
+    ChildSpec, ExitReason, Pool, ResizeError, StartChildError, StartError, Strategy, Supervisor, Worker,
+};
 use ractor::ActorProcessingErr;
 
 use crate::stage::{LONG, SECOND};
@@ -69,6 +71,19 @@ async fn a_start_that_is_broken_off_leaves_nothing_behind() {
     assert!(start.is_err(), "the last one never starts");
     assert_eq!(alive.load(SeqCst), 3);
     until_none_lives(&alive).await;
+}
+
+/// Its workers once lived on when their supervisor said that they had not started.
+#[tokio::test(start_paused = true)]
+async fn a_pool_whose_start_its_parent_breaks_off_is_gone_when_the_parent_goes_on() {
+    let alive = Arc::<AtomicUsize>::default();
+    let workers = Arc::clone(&alive);
+    let pool = ChildSpec::supervisor("pool", move || slow(3, 2, &workers)).start_timeout(SECOND);
+    let parent = Supervisor::new(Strategy::OneForOne).start().await.unwrap();
+    let start = parent.start_child(pool).await;
+    assert_eq!(alive.load(SeqCst), 0, "nothing is left behind");
+    assert!(matches!(start, Err(StartChildError::Failed(reason)) if reason == too_slow(SECOND)));
+    parent.stop_and_wait().await;
 }
 
 fn too_slow(start_max: Duration) -> ExitReason {

@@ -22,6 +22,11 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
+    /// A task that ends, and leaves here what it has not waited for, is waited for, too.
+    pub(in crate::process) fn add(&self, task: JoinHandle<()>) {
+        self.remains.lock().push(Remains { task: Some(task), ..Remains::default() });
+    }
+
     fn is_empty(&self) -> bool {
         self.remains.lock().is_empty()
     }
