@@ -9,7 +9,11 @@ use playhouse_cluster::{
 };
 use tokio::time::Instant;
 
-use super::{Node, cluster::control, disk};
+use super::{
+    Node, Unfit,
+    cluster::{control, council::SubmitError},
+    disk,
+};
 
 /// How long links may take to close when nothing else can be ended.
 const LINKS_WITHIN: Duration = Duration::from_secs(1);
@@ -21,15 +25,20 @@ impl Node {
     /// Hands all leaderships to other nodes, at most for `budget`. Requests go on all the time. A node without peers keeps
     /// them.
     pub async fn hand_over(&self, budget: Duration) {
-        if !self.has_heirs() {
+        if !self.has_heirs() || self.has_left() {
             return;
         }
         self.draining.send_replace(true);
         let deadline = self.environment.now() + budget;
         let (raft_id, incarnation) = (self.identity.raft_id(), self.identity.incarnation());
         let drain = Command::Drain { raft_id, incarnation };
-        if let Err(error) = self.council.submit(&drain, budget.mul_f64(0.3)).await {
-            tracing::warn!(%error, "the cluster does not know that this node drains");
+        match self.council.submit(&drain, budget.mul_f64(0.3)).await {
+            Ok(_) => {}
+            // It has left and was not told in time, or the others have given it up: they expect nothing of it.
+            Err(SubmitError::Refused(refusal)) => {
+                tracing::info!(%refusal, "the cluster does not count on this node any more");
+            }
+            Err(error) => tracing::warn!(%error, "the cluster does not know that this node drains"),
         }
         while self.leads_movable() && self.has_heirs() && self.environment.now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -50,6 +59,11 @@ impl Node {
         let known = self.council.system.known().borrow().clone();
         let can_lead = |it: &Member| it.is_available() && control::hears(peering, it.raft_id, it.incarnation);
         known.is_some_and(|state| state.members().values().any(can_lead))
+    }
+
+    /// Whether the cluster has let this node go for good: then it has nothing to hand over.
+    fn has_left(&self) -> bool {
+        self.standing().check_member() == Err(Unfit::Left)
     }
 
     /// Whether this node leads a group that has other voters.

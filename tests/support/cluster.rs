@@ -171,6 +171,11 @@ impl DevCluster {
         timeout(PATIENCE, self.process.wait()).await.expect("it ends in time").unwrap()
     }
 
+    /// What the nodes have logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.join(LOG)).unwrap()
+    }
+
     /// Returns when none of the nodes runs any more.
     pub async fn until_nothing_runs(&self) {
         until(async || self.nodes.iter().all(|node| !is_running(node.pid)).then_some(())).await;
