@@ -13,6 +13,7 @@ mod leaving;
 mod meters;
 mod offline;
 mod operator;
+mod progress;
 #[cfg(test)]
 mod replicas;
 mod report;
@@ -47,6 +48,7 @@ pub use offline::{
     recover, restore,
 };
 pub use operator::{NodeProcesses, Operator, OperatorError, Overview, Seen};
+pub use progress::Progress;
 pub use report::{FollowerReport, NodeReport, ShardReport};
 pub use settings::{Bootstrap, HangsAfter, Links, Peers, Place, Settings};
 pub use standing::{Standing, Unfit};
@@ -261,9 +263,16 @@ impl Node {
             over,
         );
         match settings.links {
-            None => node.wait_for_leaders().await?,
-            Some(_) => node.wait_for_others().await?,
+            None => {
+                settings.progress.waits_for("a leader of each shard");
+                node.wait_for_leaders().await?;
+            }
+            Some(_) => {
+                settings.progress.waits_for("a majority of the bootstrap list to have joined");
+                node.wait_for_others().await?;
+            }
         }
+        settings.progress.waits_for("its applications to start");
         Ok(node)
     }
 

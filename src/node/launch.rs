@@ -21,7 +21,7 @@ use playhouse_cluster::{
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 
 use super::{
-    Builder, Node, RELEASE, Settings, StartError,
+    Builder, Node, Progress, RELEASE, Settings, StartError,
     application::Application,
     disk::{FUSE_AFTER, Fuse},
     meters::Meters,
@@ -183,13 +183,14 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
     let meters: Arc<OnceLock<Meters>> = Arc::default();
     let subject = admin::Subject::default();
     let context = ports::Context { config: &config, profile, metrics: &metrics, environment: &environment };
-    let mut ops = context.ops_options(stage, ops_drained, Arc::clone(&meters))?;
+    let progress = Progress::default();
+    let mut ops = context.ops_options(stage, progress.clone(), ops_drained, Arc::clone(&meters))?;
     ops.actions = admin::actions(&subject);
     let services = service::Services::new(&environment);
     let ops = services.start("ops", gateway::ops::serve(listeners.ops, ops, environment.clone()));
 
     let traces = context.traces()?;
-    let mut settings = Settings { traces: traces.clone(), ..Settings::of(&config) };
+    let mut settings = Settings { traces: traces.clone(), progress, ..Settings::of(&config) };
     settings.links = links::links(&settings, &environment)?;
     let start = start(&settings, node, &metrics, &environment);
     let (mut node, applications, _fuse) = tokio::select! {

@@ -17,6 +17,7 @@ pub use cluster::{Bootstrap, Peers, Place};
 pub use disk::HangsAfter;
 pub use links::Links;
 
+use super::Progress;
 use crate::{
     config::{Config, Engine, Switch},
     process::distribution,
@@ -70,6 +71,8 @@ pub struct Settings {
     pub resident_bytes_max: usize,
     /// Where spans go.
     pub traces: Traces,
+    /// Where the node says what it waits for while it starts.
+    pub progress: Progress,
 }
 
 impl Settings {
@@ -97,6 +100,7 @@ impl Settings {
             mailbox: MailboxConfig::default(),
             resident_bytes_max: 512 << 20,
             traces: Traces::off(),
+            progress: Progress::default(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::{
 const WATCHED: Duration = Duration::from_secs(4);
 
 /// What the readiness probe of a node answers that waits for its cluster.
-const NOT_READY: &str = "/readyz: status 503: failed  serving: the node is starting";
+const NOT_READY: &str = "/readyz: status 503: failed  serving: the node is starting, and waits for ";
 /// What a node says whose discovery finds nobody.
 const NOBODY: &str = "discovery found nothing";
 

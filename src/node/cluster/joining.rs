@@ -6,7 +6,7 @@
 //! ```
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -55,6 +55,7 @@ pub(in crate::node) struct Joining<'a> {
 impl Joining<'_> {
     /// Returns when this node is a member, and knows the configuration that says so.
     pub(in crate::node) async fn join(mut self) -> Result<Council, StartError> {
+        self.settings.progress.waits_for("its cluster");
         let own = Own {
             name: self.identity.name().to_owned(),
             raft_id: self.identity.raft_id(),
@@ -167,6 +168,7 @@ impl Joining<'_> {
     async fn form(&mut self, formation: &Formation) -> Result<System, StartError> {
         let mut said = Said::default();
         loop {
+            said.now = None;
             let mut actions = VecDeque::from(formation.step(Event::Retry).await?);
             for peer in self.peering.map(alive).unwrap_or_default() {
                 if let Some(cluster_id) = peer.cluster_id {
@@ -208,8 +210,31 @@ impl Joining<'_> {
                     Action::Store(_) | Action::Answer { .. } => {}
                 }
             }
-            said.waiting(self.environment.now());
+            let waits_for = said.now.take().unwrap_or_else(|| self.missing());
+            said.waiting(self.environment.now(), &waits_for);
+            self.settings.progress.waits_for(waits_for);
             tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Whom it waits for, if nobody says why it has to.
+    fn missing(&self) -> String {
+        let heard: BTreeSet<_> =
+            self.peering.map(alive).unwrap_or_default().into_iter().map(|peer| peer.name).collect();
+        let found =
+            self.settings.links.as_ref().map_or(0, |links| links.discovery.addresses().borrow().len());
+        let listed = self.settings.bootstrap.members.iter().filter(|name| *name != self.identity.name());
+        let silent: Vec<_> = listed.filter(|name| !heard.contains(*name)).map(String::as_str).collect();
+        let whom = match silent.as_slice() {
+            [] => "the nodes of the bootstrap list to agree, or a living cluster".to_owned(),
+            silent => format!("{} of the bootstrap list, or a living cluster", silent.join(", ")),
+        };
+        match (heard.len(), found) {
+            (0, 0) => format!("{whom}: discovery finds no address of another node"),
+            (0, found) => {
+                format!("{whom}: no other node answers at any of the {found} addresses that discovery finds")
+            }
+            _ => whom,
         }
     }
 
@@ -285,7 +310,10 @@ impl Joining<'_> {
                 Err(SubmitError::Refused(refusal)) => {
                     return Err(StartError::Join { reason: refusal.to_string() });
                 }
-                Err(error @ SubmitError::NoQuorum { .. }) => said.say(&error.to_string()),
+                Err(error @ SubmitError::NoQuorum { .. }) => {
+                    said.say(&error.to_string());
+                    self.settings.progress.waits_for(format!("its cluster to let it in: {error}"));
+                }
             }
             if self.is_introduced_through_others(&join).await? {
                 return Ok(());
@@ -310,6 +338,7 @@ impl Joining<'_> {
     }
 
     async fn wait_until_known(&self, council: &Council) {
+        self.settings.progress.waits_for("the configuration of its cluster that names this start");
         let (own, start) = (self.identity.raft_id(), self.identity.incarnation());
         let is_known = |known: &super::system::Known| {
             known
@@ -332,11 +361,14 @@ fn alive(peering: &Peering) -> Vec<Peer> {
 #[derive(Default)]
 struct Said {
     last: String,
+    /// The latest reason.
+    now: Option<String>,
     waiting_since: Option<tokio::time::Instant>,
 }
 
 impl Said {
     fn say(&mut self, reason: &str) {
+        self.now = Some(reason.to_owned());
         if self.last != reason {
             reason.clone_into(&mut self.last);
             tracing::warn!(reason, "not a member of a cluster yet");
@@ -347,11 +379,11 @@ impl Said {
         self.say(&obstacle.to_string());
     }
 
-    fn waiting(&mut self, now: tokio::time::Instant) {
+    fn waiting(&mut self, now: tokio::time::Instant, waits_for: &str) {
         let since = *self.waiting_since.get_or_insert(now);
         if now >= since + SAY_EVERY {
             self.waiting_since = Some(now);
-            tracing::info!("waiting for the other nodes of the bootstrap list, or for a living cluster");
+            tracing::info!(waits_for, "not a member of a cluster yet");
         }
     }
 }

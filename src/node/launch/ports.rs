@@ -19,7 +19,7 @@ use crate::{
         DrainSignal, Options, Tokens,
         ops::{AdminAccess, Check, OpsOptions, Pulse, Runtime, check},
     },
-    node::{RELEASE, Standing, Unfit, meters::Meters},
+    node::{Progress, RELEASE, Standing, Unfit, meters::Meters},
     router::Router,
     telemetry::{
         Metrics,
@@ -124,6 +124,7 @@ impl Context<'_> {
     pub(super) fn ops_options(
         &self,
         stage: watch::Receiver<Stage>,
+        progress: Progress,
         drain: DrainSignal,
         meters: Arc<OnceLock<Meters>>,
     ) -> Result<OpsOptions, LaunchError> {
@@ -133,8 +134,8 @@ impl Context<'_> {
         options.pulses = [Runtime::Core, Runtime::Executors]
             .map(|runtime| Pulse::start(runtime, ops.silence_max, self.environment))
             .into();
-        options.startup = vec![started(stage.clone())];
-        options.ready = vec![serving(stage.clone()), store(stage.clone())];
+        options.startup = vec![started(stage.clone(), progress.clone())];
+        options.ready = vec![serving(stage.clone(), progress), store(stage.clone())];
         options.ready.extend(if self.config.is_alone() {
             vec![leaders(stage)]
         } else {
@@ -187,26 +188,28 @@ fn size(bytes: u64) -> usize {
 }
 
 /// The store is open and every shard had a leader once; in a cluster: it has taken the node in.
-fn started(stage: watch::Receiver<Stage>) -> Arc<dyn Check> {
+fn started(stage: watch::Receiver<Stage>, progress: Progress) -> Arc<dyn Check> {
     check("started", move || {
-        let stage = stage.borrow().clone();
+        let (stage, progress) = (stage.borrow().clone(), progress.clone());
         async move {
             match stage {
-                Stage::Starting => {
-                    Err("the node opens its volume, and waits for leaders or for its cluster".to_owned())
-                }
+                Stage::Starting => Err(starting(&progress)),
                 Stage::Serving { .. } | Stage::Draining => Ok(()),
             }
         }
     })
 }
 
-fn serving(stage: watch::Receiver<Stage>) -> Arc<dyn Check> {
+fn starting(progress: &Progress) -> String {
+    format!("the node is starting, and waits for {}", progress.now())
+}
+
+fn serving(stage: watch::Receiver<Stage>, progress: Progress) -> Arc<dyn Check> {
     check("serving", move || {
-        let stage = stage.borrow().clone();
+        let (stage, progress) = (stage.borrow().clone(), progress.clone());
         async move {
             match stage {
-                Stage::Starting => Err("the node is starting".to_owned()),
+                Stage::Starting => Err(starting(&progress)),
                 Stage::Draining => Err("the node is draining".to_owned()),
                 Stage::Serving { .. } => Ok(()),
             }
@@ -257,4 +260,23 @@ fn standing(
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_probes_of_a_node_that_starts_say_what_it_waits_for() {
+        let (publish, stage) = watch::channel(Stage::Starting);
+        let progress = Progress::default();
+        let probes = [started(stage.clone(), progress.clone()), serving(stage, progress)];
+        for probe in &probes {
+            let starting = Err("the node is starting, and waits for its volume to be opened".to_owned());
+            assert_eq!(probe.run().await, starting);
+        }
+        publish.send_replace(Stage::Draining);
+        assert_eq!(probes[0].run().await, Ok(()));
+        assert_eq!(probes[1].run().await, Err("the node is draining".to_owned()));
+    }
 }
