@@ -1,4 +1,5 @@
-//! What the StatefulSet controller does next, decided from what is wanted and what is there.
+//! What the StatefulSet controller does next, decided from what is wanted and what is there; as it is up to Kubernetes 1.34, which
+//! looks at no pod below the one that it exchanges.
 //!
 //! Comes in: the set, and its pods as they are now. Leaves: the steps of this look. Who performs them looks again afterwards;
 //! nothing is remembered between two looks.
@@ -40,7 +41,7 @@ pub enum Step {
 /// What is to be done now, first things first. `revision` is that of the newest template.
 #[must_use]
 pub fn decide(spec: &StatefulSetSpec, revision: &str, pods: &[PodView]) -> Vec<Step> {
-    let wanted = spec.ordinals.start..spec.ordinals.start + spec.replicas;
+    let wanted = spec.wanted();
     let find = |ordinal: u32| pods.iter().find(|pod| pod.ordinal == ordinal);
     let missing = wanted.clone().filter(|ordinal| find(*ordinal).is_none());
     let is_newest = |ordinal| is_updated(spec, ordinal);
@@ -177,9 +178,19 @@ mod tests {
         assert_eq!(decide(&spec, "new", &[]), [create(7), create(8), create(9)]);
     }
 
-    /// Whatever happens, at most one pod is missing because of an update, and in the end all are new.
+    /// Who is down below the highest old pod is not looked at: an update takes a second one, of three. Operators look first.
     #[test]
-    fn an_update_ends_and_never_takes_two() {
+    fn an_update_while_the_lowest_is_down_takes_another_one() {
+        let down = PodView { ready_for: None, ..pod(0, "old") };
+        let mut pods = [down, pod(1, "old"), pod(2, "old")];
+        assert_eq!(decide(&spec(), "new", &pods), [delete(2)]);
+        pods[2] = PodView { ready_for: None, ..pod(2, "new") };
+        assert_eq!(decide(&spec(), "new", &pods), [], "and no third one");
+    }
+
+    /// Where each pod is well at once, an update takes one after the other, and ends.
+    #[test]
+    fn an_update_of_pods_that_are_well_ends_and_never_takes_two() {
         let spec = spec();
         let mut pods: Vec<_> = (0..3).map(|ordinal| pod(ordinal, "old")).collect();
         let mut steps_left = 20;
@@ -210,7 +221,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever pods do meanwhile: an update takes only one that is well, and only while all others above it are; numbers are
+        /// Whatever pods do meanwhile: an update takes one only while all above it are well; numbers are
         /// there once; and when nothing happens any more, all is as wanted.
         #[test]
         fn whatever_happens_an_update_takes_one_at_a_time(

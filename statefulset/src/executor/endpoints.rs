@@ -25,11 +25,13 @@ pub struct PodFacts {
     pub container: Container,
 }
 
-/// The pods that a Service stands for, in the order of their names.
+/// The pods that a Service stands for, in the order of their names. One that selects nothing stands for nobody.
 pub fn of<'a>(service: &'a Service, pods: &'a [PodFacts]) -> impl Iterator<Item = &'a PodFacts> {
-    let selector = Selector::of(service.spec.selector.clone());
+    let labels = &service.spec.selector;
+    let selector = (!labels.is_empty()).then(|| Selector::of(labels.clone()));
     let takes_all = service.spec.publish_not_ready_addresses;
-    pods.iter().filter(move |pod| selector.matches(&pod.labels) && (takes_all || pod.is_ready))
+    let is_selected = move |pod: &PodFacts| selector.as_ref().is_some_and(|own| own.matches(&pod.labels));
+    pods.iter().filter(move |pod| is_selected(pod) && (takes_all || pod.is_ready))
 }
 
 #[cfg(test)]
@@ -59,6 +61,13 @@ pub(super) mod tests {
     fn clients_get_those_that_are_ready_and_peers_get_all() {
         assert_eq!(names("play", &pods()), ["play-2"]);
         assert_eq!(names("peers", &pods()), ["play-0", "play-1", "play-2"]);
+    }
+
+    #[test]
+    fn a_service_without_a_selector_stands_for_nobody() {
+        let mut service = objects().services["peers"].clone();
+        service.spec.selector.clear();
+        assert_eq!(of(&service, &pods()).count(), 0);
     }
 
     #[test]

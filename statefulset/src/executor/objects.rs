@@ -21,7 +21,7 @@ use self::{
     disruption_budget::DisruptionBudget,
     network_policy::NetworkPolicy,
     service::Service,
-    stateful_set::{PodManagementPolicy, StatefulSet},
+    stateful_set::{PodManagementPolicy, REPLICAS_MAX, Retention, StatefulSet},
     volume::ConfigMap,
 };
 use super::{
@@ -71,7 +71,7 @@ impl Objects {
         for document in documents(manifests)? {
             objects.add(document)?;
         }
-        objects.stateful_sets.values().try_for_each(|set| objects.check(set))?;
+        objects.check()?;
         Ok(objects)
     }
 
@@ -115,30 +115,39 @@ impl Objects {
         Err(ManifestError::NotDone { object: object.to_owned(), reason })
     }
 
-    fn check(&self, set: &StatefulSet) -> Result<(), ManifestError> {
-        let name = &set.metadata.name;
-        let reason = self.not_done(set).or_else(|| self.mistaken(set));
-        reason.map_or(Ok(()), |reason| {
-            Err(ManifestError::NotDone { object: format!("StatefulSet {name}"), reason })
-        })
+    fn check(&self) -> Result<(), ManifestError> {
+        let refused = |object: String, reason| Err(ManifestError::NotDone { object, reason });
+        for (name, service) in &self.services {
+            if let Some(reason) = service.not_done() {
+                return refused(format!("Service {name}"), reason);
+            }
+        }
+        for (name, set) in &self.stateful_sets {
+            if let Some(reason) = Self::not_done(set).or_else(|| self.mistaken(set)) {
+                return refused(format!("StatefulSet {name}"), reason);
+            }
+        }
+        Ok(())
     }
 
     /// What is right and not done here.
-    fn not_done(&self, set: &StatefulSet) -> Option<String> {
+    fn not_done(set: &StatefulSet) -> Option<String> {
         let spec = &set.spec.template.spec;
         let [container] = spec.containers.as_slice() else {
             return Some(format!("{} containers: pods of one are run", spec.containers.len()));
         };
         let security = &container.security_context;
-        let fixed = self.services.values().find_map(Service::fixed_address);
         if set.spec.pod_management_policy != PodManagementPolicy::Parallel {
             Some("podManagementPolicy is not Parallel: only that is run".to_owned())
         } else if spec.automount_service_account_token != Some(false) {
             Some("a token of its account is mounted, unless automountServiceAccountToken is false: there is no API".to_owned())
         } else if security.privileged || !security.capabilities.add.is_empty() {
             Some("rights of root are not given to anybody".to_owned())
+        } else if set.spec.persistent_volume_claim_retention_policy.when_deleted == Retention::Delete {
+            Some("whenDeleted is Delete: volumes stay when a set goes".to_owned())
         } else {
-            fixed.map(|address| format!("a Service asks for the address {address}: addresses are given here"))
+            let replicas = set.spec.replicas;
+            (replicas > REPLICAS_MAX).then(|| format!("{replicas} replicas: at most {REPLICAS_MAX} are run"))
         }
     }
 
@@ -149,7 +158,7 @@ impl Objects {
         let volumes: BTreeSet<_> = spec.volumes.iter().map(|volume| &volume.name).chain(claims).collect();
         let account = spec.service_account_name.as_deref().unwrap_or("default");
         let account = ("ServiceAccount".to_owned(), account.to_owned());
-        let container = &spec.containers[0];
+        let container = spec.container();
         let probes = [&container.startup_probe, &container.liveness_probe, &container.readiness_probe];
         if !set.spec.selector.matches(&set.spec.template.metadata.labels) {
             Some("its selector does not choose its own pods".to_owned())

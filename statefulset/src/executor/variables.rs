@@ -74,7 +74,7 @@ pub fn variables(
     objects: &Objects,
     given: &BTreeMap<String, Ipv4Addr>,
 ) -> Result<BTreeMap<String, String>, NotYet> {
-    let container = &spec.containers[0];
+    let container = spec.container();
     let mut all = BTreeMap::from([
         ("PATH".to_owned(), PATH.to_owned()),
         ("HOSTNAME".to_owned(), identity.name.clone()),

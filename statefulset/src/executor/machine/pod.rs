@@ -270,7 +270,7 @@ impl Pod {
         self.folders.make(spec, &objects).map_err(|reason| format!("ContainerCreating: {reason}"))?;
         let system_files = self.system_files().map_err(|error| format!("ContainerCreating: {error}"))?;
         drop(objects);
-        let container = spec.containers[0].clone();
+        let container = spec.container().clone();
         let working_folder = container.working_dir.clone().unwrap_or_else(|| "/".into());
         let words =
             variables::command(&container, &shared.image.entry_point, &shared.image.arguments, &variables);
@@ -325,7 +325,7 @@ impl Pod {
     }
 
     fn user(&self, shared: &Shared) -> Result<User, NotYet> {
-        let (pod, container) = (&self.spec.security_context, &self.spec.containers[0].security_context);
+        let (pod, container) = (&self.spec.security_context, &self.spec.container().security_context);
         let user = container.run_as_user.or(pod.run_as_user).unwrap_or(shared.image.user);
         let group = container.run_as_group.or(pod.run_as_group).unwrap_or(shared.image.user);
         if user == 0 && (pod.run_as_non_root || container.run_as_non_root) {

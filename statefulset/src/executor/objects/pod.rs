@@ -272,6 +272,18 @@ pub struct NameRef {
     pub optional: bool,
 }
 
+impl PodSpec {
+    /// The one container: [`Objects::read`](super::Objects::read) takes no pod with another number of them.
+    ///
+    /// # Panics
+    ///
+    /// When this was not read.
+    #[must_use]
+    pub fn container(&self) -> &Container {
+        self.containers.first().expect("a pod that was read has one container")
+    }
+}
+
 impl Container {
     /// The number of a port that was named.
     #[must_use]

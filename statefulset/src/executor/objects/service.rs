@@ -73,9 +73,16 @@ impl Service {
         self.spec.cluster_ip.as_deref() == Some("None")
     }
 
-    /// An address that the manifest asks for: nobody knows whether a cluster would grant it.
-    pub(super) fn fixed_address(&self) -> Option<&str> {
-        self.spec.cluster_ip.as_deref().filter(|address| !matches!(*address, "None" | ""))
+    /// What is right and not done here.
+    pub(super) fn not_done(&self) -> Option<String> {
+        let has_packets = || self.spec.ports.iter().any(|port| port.protocol == Protocol::Udp);
+        match self.spec.cluster_ip.as_deref() {
+            Some("None") => None,
+            None | Some("") => {
+                has_packets().then(|| "a port of UDP: only connections are sent on".to_owned())
+            }
+            Some(address) => Some(format!("it asks for the address {address}: addresses are given here")),
+        }
     }
 }
 

@@ -1,11 +1,16 @@
 //! The StatefulSet.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 
 use super::{
     meta::{Metadata, Selector},
     pod::PodTemplate,
 };
+
+/// How many pods of a set are run at most: they share one machine.
+pub const REPLICAS_MAX: u32 = 64;
 
 /// The set, as it is written.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -163,6 +168,14 @@ pub enum AccessMode {
     ReadWriteOnce,
     /// One pod.
     ReadWriteOncePod,
+}
+
+impl StatefulSetSpec {
+    /// The numbers of the pods that are wanted.
+    #[must_use]
+    pub fn wanted(&self) -> Range<u32> {
+        self.ordinals.start..self.ordinals.start.saturating_add(self.replicas)
+    }
 }
 
 fn one() -> u32 {

@@ -123,6 +123,13 @@ fn what_is_not_done_here_is_refused() {
         ("podManagementPolicy: Parallel", "podManagementPolicy: OrderedReady", "not Parallel"),
         ("      automountServiceAccountToken: false\n", "", "automountServiceAccountToken"),
         ("clusterIP: None", "clusterIP: 10.0.0.7", "asks for the address 10.0.0.7"),
+        ("port: 80,", "port: 80, protocol: UDP,", "only connections"),
+        ("replicas: 3", "replicas: 65", "at most 64"),
+        (
+            "replicas: 3",
+            "persistentVolumeClaimRetentionPolicy: {whenDeleted: Delete}\n  replicas: 3",
+            "volumes stay",
+        ),
         ("matchLabels: {app: play}", "matchLabels: {app: other}", "does not choose its own pods"),
         ("serviceAccountName: play", "serviceAccountName: other", "no ServiceAccount other"),
         ("{name: data, mountPath", "{name: date, mountPath", "date is mounted and is no volume"),

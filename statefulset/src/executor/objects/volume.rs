@@ -12,7 +12,7 @@ use super::meta::Metadata;
 pub struct Volume {
     /// How mounts call it.
     pub name: String,
-    config_map: Option<ConfigMapVolume>,
+    config_map: Option<Projection>,
     secret: Option<SecretVolume>,
     empty_dir: Option<EmptyDir>,
 }
@@ -28,31 +28,24 @@ pub enum VolumeSource {
     Empty,
 }
 
-/// Keys of an object as files.
-#[derive(Clone, Debug, PartialEq)]
+/// Keys of an object as files, as volumes of ConfigMaps are written.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Projection {
     /// Which object.
     pub name: String,
     /// Which keys, as which files. None: all.
+    #[serde(default)]
     pub items: Vec<Item>,
     /// Who may read files that do not say so.
+    #[serde(default = "readable")]
     pub default_mode: u32,
     /// Whether it may be missing.
+    #[serde(default)]
     pub optional: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ConfigMapVolume {
-    name: String,
-    #[serde(default)]
-    items: Vec<Item>,
-    #[serde(default = "readable")]
-    default_mode: u32,
-    #[serde(default)]
-    optional: bool,
-}
-
+/// The same of a Secret, which is named by another field; a common type would take either name for both.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct SecretVolume {
@@ -139,21 +132,17 @@ impl Volume {
     #[must_use]
     pub fn source(&self) -> Option<VolumeSource> {
         match (&self.config_map, &self.secret, &self.empty_dir) {
-            (Some(map), None, None) => Some(VolumeSource::ConfigMap(Projection {
-                name: map.name.clone(),
-                items: map.items.clone(),
-                default_mode: map.default_mode,
-                optional: map.optional,
-            })),
-            (None, Some(secret), None) => Some(VolumeSource::Secret(Projection {
-                name: secret.secret_name.clone(),
-                items: secret.items.clone(),
-                default_mode: secret.default_mode,
-                optional: secret.optional,
-            })),
+            (Some(map), None, None) => Some(VolumeSource::ConfigMap(map.clone())),
+            (None, Some(secret), None) => Some(VolumeSource::Secret(secret.clone().into())),
             (None, None, Some(_)) => Some(VolumeSource::Empty),
             _ => None,
         }
+    }
+}
+
+impl From<SecretVolume> for Projection {
+    fn from(SecretVolume { secret_name: name, items, default_mode, optional }: SecretVolume) -> Self {
+        Self { name, items, default_mode, optional }
     }
 }
 
