@@ -44,17 +44,25 @@ advisories:
 dev *arguments:
     cargo run --release -- dev {{arguments}}
 
-# Criterion. `just bench codec` runs one file.
-bench *names:
+# Criterion: single rooms. `just criterion codec` runs one file.
+criterion *names:
     cargo bench -p playhouse-bench {{ if names == "" { "" } else { "--bench " + names } }}
 
-# A whole node beside tokio and the disk: the table of docs/benchmarks.md. `just measure cast call` makes some rows only.
-measure *groups:
+# Everything beside its peers: docs/benchmarks.md with its tables and plots. `just bench cast call` measures some groups only.
+bench *groups:
     cargo run --release -p playhouse-bench --bin playhouse_bench -- {{groups}}
 
-# Puts the figures of a report into the page about them: `just table bench/results/processes-0123456789ab.json`.
-table report:
-    cargo run --release -p playhouse-bench --bin playhouse_bench -- --table {{report}} docs/benchmarks.md
+# Tries rows with small counts, and writes nothing: `just bench-quick gateway`.
+bench-quick *groups:
+    cargo run --release -p playhouse-bench --bin playhouse_bench -- --quick {{groups}}
+
+# Writes docs/benchmarks.md and its plots from the newest reports, without measuring.
+bench-page:
+    cargo run --release -p playhouse-bench --bin playhouse_bench -- --page
+
+# What changed between two reports or two commits: `just bench-compare 1059496be5af f66156caba32`. `--fail-on-slower` for scripts.
+bench-compare old new *flags:
+    cargo run --release -p playhouse-bench --bin playhouse_bench -- --compare {{old}} {{new}} {{flags}}
 
 # Fuzzes one target for some seconds. Needs `cargo install cargo-fuzz --locked`; works with the stable toolchain.
 fuzz target seconds="60":

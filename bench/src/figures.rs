@@ -73,9 +73,13 @@ pub fn show(unit: Unit, value: f64) -> String {
         Unit::PerSecond if value >= 1e6 => format!("{:.2} M/s", value / 1e6),
         Unit::PerSecond if value >= 1e4 => format!("{:.1} k/s", value / 1e3),
         Unit::PerSecond => format!("{value:.0} /s"),
+        Unit::Nanoseconds if value >= 1e9 => format!("{:.2} s", value / 1e9),
         Unit::Nanoseconds if value >= 1e6 => format!("{:.1} ms", value / 1e6),
         Unit::Nanoseconds if value >= 1e4 => format!("{:.1} µs", value / 1e3),
         Unit::Nanoseconds => format!("{value:.0} ns"),
+        Unit::Bytes if value >= 1e9 => format!("{:.2} GB", value / 1e9),
+        Unit::Bytes if value >= 1e6 => format!("{:.1} MB", value / 1e6),
+        Unit::Bytes if value >= 1e5 => format!("{:.1} kB", value / 1e3),
         Unit::Bytes => format!("{value:.0} B"),
         Unit::Count => format!("{value:.0}"),
         Unit::Percent => format!("{value:.1} %"),
@@ -118,5 +122,8 @@ mod tests {
         assert_eq!(show(Unit::PerSecond, 12_345_678.0), "12.35 M/s");
         assert_eq!(show(Unit::PerSecond, 950.4), "950 /s");
         assert_eq!(show(Unit::Nanoseconds, 1_500_000.0), "1.5 ms");
+        assert_eq!(show(Unit::Nanoseconds, 1_500_000_000.0), "1.50 s");
+        assert_eq!(show(Unit::Bytes, 12_345.0), "12345 B");
+        assert_eq!(show(Unit::Bytes, 81_928_192.0), "81.9 MB");
     }
 }

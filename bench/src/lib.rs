@@ -4,22 +4,34 @@
 //! runs they were found. Criterion's measurements of single rooms are in `benches/`.
 
 pub mod child;
+mod circumstances;
 pub mod cluster;
+pub mod compare;
 mod effort;
 pub mod etcd;
 pub mod figures;
+#[cfg(test)]
+mod fixture;
 mod machine;
 pub mod node;
+pub mod page;
+pub mod peers;
+pub mod plot;
 pub mod processes;
 pub mod raw_file;
 pub mod raw_frames;
+pub mod redis_server;
 mod report;
+pub mod results;
 pub mod rows;
 pub mod sink;
 pub mod solo;
 pub mod store;
+pub mod suite;
+mod summary;
 pub mod table;
 
+pub use circumstances::{Circumstances, Watch};
 pub use effort::Effort;
 pub use figures::Figures;
 pub use machine::Machine;

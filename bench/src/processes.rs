@@ -1,8 +1,9 @@
-//! Processes of ours, and the peers that do the same work beside them: plain `ractor` with `ractor_cluster`, and Erlang/OTP.
+//! Processes of ours, and the peers that do the same work beside them: plain `ractor` with `ractor_cluster`, `kameo`, and Erlang/OTP.
 //!
 //! Comes in: what is to be done, and how often. Leaves: what it took, counted at the receivers.
 
 pub mod erlang;
+pub mod kameo;
 pub mod linked;
 pub mod obedient;
 pub mod ours;

@@ -1,5 +1,7 @@
 //! What was measured, as raw JSON that somebody else can compare with.
 
+mod row;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -7,26 +9,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::Machine;
+pub use row::{At, Row, Summary, Unit};
+
+use crate::{Circumstances, Machine};
 
 /// Fewer runs say nothing about how much a figure varies.
 pub const RUNS_MIN: usize = 5;
-
-/// In what a row is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unit {
-    /// More is better.
-    PerSecond,
-    /// Less is better.
-    Nanoseconds,
-    /// Less is better.
-    Bytes,
-    /// Less is better.
-    Count,
-    /// Of one core. Less is better.
-    Percent,
-}
 
 /// Why a row or a report was not accepted. What was there before is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +40,24 @@ pub enum ReportError {
     /// There is a row of that name.
     #[error("{0}: measured twice in one report")]
     Twice(String),
+    /// The file could not be read.
+    #[error("could not read {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is no report.
+    #[error("{path} is no report")]
+    Format {
+        /// Which file.
+        path: PathBuf,
+        /// What does not fit.
+        #[source]
+        source: serde_json::Error,
+    },
     /// The file could not be written.
     #[error("could not write {path}")]
     Write {
@@ -61,81 +67,6 @@ pub enum ReportError {
         #[source]
         source: io::Error,
     },
-}
-
-/// One thing that was measured several times.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// What was measured, such as `local call, 64 callers`.
-    pub name: String,
-    /// Where on a curve it lies; rows of one name with different places are one curve. `None`: it stands alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<At>,
-    /// In what.
-    pub unit: Unit,
-    /// Each run, in the order in which they were made. None is left out.
-    pub runs: Vec<f64>,
-    /// The runs in three figures.
-    pub summary: Summary,
-}
-
-/// How much there was of what grows from row to row.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct At {
-    /// What grows, such as `shards` or `payload, bytes`.
-    pub axis: String,
-    /// How much of it there was.
-    pub value: f64,
-}
-
-/// Several runs in three figures.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// The smallest.
-    pub min: f64,
-    /// The one in the middle; of an even number, the mean of the two in the middle.
-    pub median: f64,
-    /// Of a hundred runs, the largest but one; of fewer, the largest.
-    pub p99: f64,
-    /// The largest.
-    pub max: f64,
-}
-
-impl Row {
-    /// A row of at least [`RUNS_MIN`] runs.
-    ///
-    /// # Errors
-    ///
-    /// When there are fewer, or one of them is no measurement.
-    pub fn new(name: impl Into<String>, unit: Unit, runs: Vec<f64>) -> Result<Self, ReportError> {
-        let name = name.into();
-        if runs.len() < RUNS_MIN {
-            return Err(ReportError::TooFewRuns { name, runs: runs.len() });
-        }
-        if let Some((run, &value)) = runs.iter().enumerate().find(|(_, run)| !run.is_finite() || **run < 0.0)
-        {
-            return Err(ReportError::Implausible { name, run, value });
-        }
-        let summary = Summary::of(&runs);
-        Ok(Self { name, at: None, unit, runs, summary })
-    }
-
-    /// The row as a point of a curve.
-    #[must_use]
-    pub fn at(self, axis: impl Into<String>, value: f64) -> Self {
-        Self { at: Some(At { axis: axis.into(), value }), ..self }
-    }
-}
-
-impl Summary {
-    fn of(runs: &[f64]) -> Self {
-        let mut sorted = runs.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let last = sorted.len() - 1;
-        let median = f64::midpoint(sorted[last / 2], sorted[last.div_ceil(2)]);
-        let p99 = sorted[(sorted.len() * 99).div_ceil(100) - 1];
-        Self { min: sorted[0], median, p99, max: sorted[last] }
-    }
 }
 
 /// Everything that was measured in one go.
@@ -152,6 +83,8 @@ impl Summary {
 pub struct Report {
     name: String,
     machine: Machine,
+    #[serde(default)]
+    circumstances: Circumstances,
     rows: Vec<Row>,
     /// What is no figure, such as that a peer is not installed.
     #[serde(default)]
@@ -162,7 +95,25 @@ impl Report {
     /// A report without rows. Its name becomes part of the file's.
     #[must_use]
     pub fn new(name: impl Into<String>, machine: Machine) -> Self {
-        Self { name: name.into(), machine, rows: Vec::new(), remarks: Vec::new() }
+        let circumstances = Circumstances::default();
+        Self { name: name.into(), machine, circumstances, rows: Vec::new(), remarks: Vec::new() }
+    }
+
+    /// The same report with what was around it.
+    #[must_use]
+    pub fn under(self, circumstances: Circumstances) -> Self {
+        Self { circumstances, ..self }
+    }
+
+    /// A report that was written before.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or is no report.
+    pub fn read(path: &Path) -> Result<Self, ReportError> {
+        let at = || path.to_owned();
+        let text = fs::read(path).map_err(|source| ReportError::Read { path: at(), source })?;
+        serde_json::from_slice(&text).map_err(|source| ReportError::Format { path: at(), source })
     }
 
     /// Adds a row.
@@ -193,6 +144,12 @@ impl Report {
     #[must_use]
     pub fn machine(&self) -> &Machine {
         &self.machine
+    }
+
+    /// What was around it.
+    #[must_use]
+    pub fn circumstances(&self) -> &Circumstances {
+        &self.circumstances
     }
 
     /// What is no figure.
@@ -228,22 +185,11 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-
-    fn machine() -> Machine {
-        Machine {
-            commit: "0123456789ab".to_owned(),
-            cpu_model: "a CPU".to_owned(),
-            kernel: "6.1".to_owned(),
-            cores: 2,
-            versions: BTreeMap::new(),
-        }
-    }
+    use crate::fixture::{self, RUNS, machine};
 
     fn row(name: &str) -> Row {
-        Row::new(name, Unit::PerSecond, vec![5.0, 1.0, 4.0, 2.0, 3.0]).unwrap()
+        fixture::row(name, Unit::PerSecond, &RUNS)
     }
 
     #[test]
@@ -277,21 +223,20 @@ mod tests {
             let refused = Row::new("cast", Unit::Nanoseconds, vec![1.0, value, 1.0, 1.0, 1.0]);
             assert!(matches!(refused, Err(ReportError::Implausible { run: 1, .. })), "{value}");
         }
+        assert!(Row::new("cost", Unit::Percent, vec![-1.0; RUNS_MIN]).is_ok(), "noise may look like a gain");
     }
 
     #[test]
     fn a_row_does_not_hide_another_of_its_name() {
-        let mut report = Report::new("local", machine());
-        report.add(row("cast")).unwrap();
+        let mut report = fixture::report("local", [row("cast")]);
         assert!(matches!(report.add(row("cast")), Err(ReportError::Twice(_))));
         assert_eq!(report.rows().len(), 1);
     }
 
     #[test]
     fn points_of_a_curve_share_a_name() {
-        let mut report = Report::new("local", machine());
-        report.add(row("cast").at("shards", 16.0)).unwrap();
-        report.add(row("cast").at("shards", 64.0)).unwrap();
+        let mut report =
+            fixture::report("local", [16.0, 64.0].map(|shards| row("cast").at("shards", shards)));
         assert!(matches!(report.add(row("cast").at("shards", 64.0)), Err(ReportError::Twice(_))));
         assert_eq!(report.rows().len(), 2);
     }
@@ -300,15 +245,13 @@ mod tests {
     fn what_is_written_reads_back_and_leaves_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let results = folder.path().join("results");
-        let mut report = Report::new("local", machine());
-        report.add(row("cast")).unwrap();
+        let report = fixture::report("local", [row("cast")]);
 
         report.write(&results).unwrap();
         let path = report.write(&results).unwrap();
 
         assert_eq!(path, results.join("local-0123456789ab.json"));
-        let read: Report = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-        assert_eq!(read, report);
+        assert_eq!(Report::read(&path).unwrap(), report);
         assert_eq!(fs::read_dir(results).unwrap().count(), 1);
     }
 

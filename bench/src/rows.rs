@@ -3,17 +3,20 @@
 mod call;
 mod cast;
 mod durable;
+mod durable_append;
 mod failover;
 mod idle;
 mod planned_move;
 mod probe;
 mod processes;
+mod redis;
 mod remote;
 mod remote_call;
 mod remote_cast;
 mod replicated;
 mod resident;
 mod restart;
+mod targets;
 mod wake;
 
 use std::path::Path;
@@ -22,6 +25,7 @@ use crate::{Effort, Figures};
 
 pub use processes::{MEMORY_CHILD as IDLE_PROCESS_CHILD, start_idle_here};
 pub use resident::{CHILD as RESIDENT_CHILD, measure_here as measure_resident_here};
+pub use targets::{Aim, Statistic, TARGETS, Target};
 
 /// Rows that are measured together.
 #[derive(Clone, Copy, Debug)]
@@ -33,10 +37,11 @@ pub struct Group {
 
 impl Group {
     /// All groups.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self { name: "cast", run: cast::run },
         Self { name: "call", run: call::run },
         Self { name: "durable", run: durable::run },
+        Self { name: "durable-append", run: durable_append::run },
         Self { name: "wake", run: wake::run },
         Self { name: "resident", run: resident::run },
         Self { name: "restart", run: restart::run },
@@ -62,6 +67,11 @@ impl Group {
 /// A key of 16 bytes.
 pub(crate) fn key(number: usize) -> String {
     format!("entity-{number:09}")
+}
+
+/// `1 caller`, `64 callers`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn volume(folder: &Path) -> tempfile::TempDir {

@@ -1,7 +1,7 @@
 //! What it costs to purge the Raft logs from the engine that keeps them: the same appends with and without
 //! purging, the size on disk, and how long the search for the oldest entry takes afterwards. Prints JSON.
 //!
-//! `cargo run --release -p playhouse-bench --bin log_purge [folder] > bench/results/log_purge.json`
+//! `cargo run --release -p playhouse-bench --bin log_purge [folder] > bench/results/samples/log_purge.json`
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // The result goes to one, the progress to the other.
 

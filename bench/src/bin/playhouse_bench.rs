@@ -1,36 +1,39 @@
-//! Whole nodes, beside what tokio, the disk and other systems can do in the same run. See `docs/benchmarks.md`.
+//! Whole nodes, beside what tokio, the disk and other systems can do in the same run: what writes `docs/benchmarks.md`.
 //!
-//! `cargo run --release -p playhouse-bench --bin playhouse_bench [--quick] [group …]`. Groups of one node are `cast`,
-//! `call`, `durable`, `wake`, `resident` and `restart`; of several nodes `remote-cast`, `remote-call`, `replicated`, `replicated-clients`,
-//! `failover`, `planned-move` and `idle`; `processes` is of both; all of them without a name. Each writes
-//! `bench/results/<group>-<commit>.json`, unless it is only tried by `--quick`.
+//! At the root of the repository, `cargo run --release -p playhouse-bench --bin playhouse_bench --` and
 //!
-//! `playhouse_bench --table <report> <page>` puts the figures of a report into a page: see [`playhouse_bench::table`].
+//! * nothing, or names of groups: measures them, each in a process of its own, writes `bench/results/<group>-<commit>.json`, and then the page from
+//!   the newest report of every group. As root on Debian it first installs the peers that are missing. A group that fails costs no other its
+//!   figures; the exit code tells. `--quick` tries the rows with small counts, and writes nothing.
+//! * `--groups`: which groups there are.
+//! * `--page`: writes the page and its plots from the reports that are there.
+//! * `--compare OLD NEW [--fail-on-slower]`: what changed between two reports, or between all reports of two commits. See [`playhouse_bench::compare`].
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Figures go to one, the progress to the other.
 
-use std::{path::Path, process::ExitCode};
+use std::{error::Error, path::Path, process::ExitCode};
 
 use playhouse_bench::{
-    Effort, Machine, Report, Summary, cluster,
-    figures::show,
+    Effort, Machine, Report, cluster,
+    compare::{Comparison, compare},
+    page, peers,
     processes::{linked, stock_linked},
     raw_frames,
+    results::{FOLDER, Found, Results},
     rows::{self, Group},
-    table,
+    suite::{self, Estimate, QUICK},
 };
 
 /// As the node has it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Tries the rows with small counts, and writes no report.
-const QUICK: &str = "--quick";
+const COMPARE: &str = "--compare";
+const FAIL_ON_SLOWER: &str = "--fail-on-slower";
+const GROUPS: &str = "--groups";
+const PAGE: &str = "--page";
 
-/// Puts the figures of a report into a page.
-const TABLE: &str = "--table";
-
-fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+fn main() -> Result<ExitCode, Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some(rows::RESIDENT_CHILD) => {
@@ -40,50 +43,109 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         Some(rows::IDLE_PROCESS_CHILD) => return Ok(rows::start_idle_here(&arguments[1..])),
         Some(linked::CHILD) => return Ok(linked::run_here(&arguments[1..])),
         Some(stock_linked::CHILD) => return Ok(stock_linked::run_here(&arguments[1..])),
-        Some(TABLE) => return fill(&arguments[1..]),
         Some(cluster::CHILD) => return Ok(cluster::run_here(&arguments[1..])),
         Some(raw_frames::CHILD) => {
             raw_frames::receive_here();
             return Ok(ExitCode::SUCCESS);
         }
+        Some(suite::CHILD) => return measure_here(&arguments[1..]),
+        Some(COMPARE) => return print_comparison(&arguments[1..]),
+        Some(GROUPS) => {
+            Group::ALL.iter().for_each(|group| println!("{}", group.name));
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(PAGE) => {
+            page::fill(Path::new(FOLDER), Path::new(page::PAGE))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         _ => {}
     }
-    let (flags, names): (Vec<_>, Vec<_>) = arguments.iter().partition(|argument| *argument == QUICK);
-    let effort = if flags.is_empty() { Effort::FULL } else { Effort::QUICK };
-    for group in chosen(&names)? {
-        measure(group, effort)?;
-    }
-    Ok(ExitCode::SUCCESS)
+    let (names, effort) = told(&arguments);
+    run(&chosen(&names)?, effort)
 }
 
-fn measure(group: Group, effort: Effort) -> Result<(), Box<dyn std::error::Error>> {
-    eprintln!("{}", group.name);
-    let figures = group.measure(&std::env::temp_dir(), effort);
-    let report = figures.into_report(Report::new(group.name, Machine::here()))?;
-    for row in report.rows() {
-        let Summary { min, median, p99, max } = row.summary;
-        let [min, median, p99, max] = [min, median, p99, max].map(|value| show(row.unit, value));
-        println!("{:<56} {min:>12} {median:>12} {p99:>12} {max:>12}", row.name);
+/// All groups that were asked for, and then the page.
+fn run(groups: &[Group], effort: Effort) -> Result<ExitCode, Box<dyn Error>> {
+    if !effort.is_quick && cfg!(debug_assertions) {
+        return Err("figures of a debug build mean nothing: use --release, or --quick to try the rows".into());
     }
+    let results = Results::read(Path::new(FOLDER))?;
+    for peer in peers::install() {
+        eprintln!("{}; rows of {} have no such peer", peer.absence(), peer.groups.join(", "));
+    }
+    eprintln!("{}", Estimate::of(groups, &results));
+    let commit = Machine::here().commit;
+    eprintln!("commit {commit}");
+    let outcome = suite::run(groups, effort, &results);
     if effort == Effort::FULL {
-        eprintln!("written to {}", report.write(Path::new("bench/results"))?.display());
+        page::fill(Path::new(FOLDER), Path::new(page::PAGE))?;
+        eprintln!("{} shows the newest reports of {FOLDER}; commit both", page::PAGE);
     }
-    Ok(())
+    if outcome.failed.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("failed: {}", outcome.failed.join(", "));
+    Ok(ExitCode::FAILURE)
 }
 
-fn fill(paths: &[String]) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let [report, page] = paths else { return Err("--table takes a report and a page".into()) };
-    table::fill(Path::new(report), Path::new(page))?;
+fn measure_here(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+    let (names, effort) = told(arguments);
+    for group in chosen(&names)? {
+        suite::measure_here(group, effort)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn chosen(arguments: &[&String]) -> Result<Vec<Group>, String> {
-    if arguments.is_empty() {
+fn print_comparison(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+    let (flags, names): (Vec<_>, Vec<_>) = arguments.iter().partition(|word| *word == FAIL_ON_SLOWER);
+    let [old, new] = names[..] else { return Err("--compare takes two reports, or two commits".into()) };
+    let (old, new) = (reports(old)?, reports(new)?);
+    let (before, after) = (old.newest(), new.newest());
+    let mut is_worse = false;
+    for (group, found) in &after {
+        let Some(earlier) = before.get(group) else {
+            println!("## {group}\n\nOnly after.\n");
+            continue;
+        };
+        let comparison: Comparison = compare(&earlier.report, &found.report)?;
+        println!("## {group}: {} → {}\n\n{comparison}", earlier.file, found.file);
+        is_worse |= comparison.is_worse();
+    }
+    before
+        .keys()
+        .filter(|group| !after.contains_key(*group))
+        .for_each(|group| println!("## {group}\n\nOnly before.\n"));
+    let fails = is_worse && !flags.is_empty();
+    Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A file, or all reports of a commit.
+fn reports(name: &str) -> Result<Results, Box<dyn Error>> {
+    let path = Path::new(name);
+    if path.is_file() {
+        return Ok(Results::from(vec![Found { file: name.to_owned(), report: Report::read(path)? }]));
+    }
+    let found = Results::read(Path::new(FOLDER))?.of_commit(name);
+    if found.is_empty() {
+        Err(format!("{name}: neither a file nor a commit with a report in {FOLDER}").into())
+    } else {
+        Ok(found)
+    }
+}
+
+fn told(arguments: &[String]) -> (Vec<&str>, Effort) {
+    let (flags, names): (Vec<&str>, Vec<_>) =
+        arguments.iter().map(String::as_str).partition(|argument| *argument == QUICK);
+    (names, if flags.is_empty() { Effort::FULL } else { Effort::QUICK })
+}
+
+fn chosen(names: &[&str]) -> Result<Vec<Group>, String> {
+    if names.is_empty() {
         return Ok(Group::ALL.to_vec());
     }
-    let find = |name: &&String| {
-        let found = Group::ALL.into_iter().find(|group| group.name == **name);
-        found.ok_or_else(|| format!("{name}: no such group of rows"))
+    let find = |name: &&str| {
+        let found = Group::ALL.into_iter().find(|group| group.name == *name);
+        found.ok_or_else(|| format!("{name}: no such group of rows; --groups lists them"))
     };
-    arguments.iter().map(find).collect()
+    names.iter().map(find).collect()
 }

@@ -8,11 +8,12 @@ use tokio::{
     time::Instant,
 };
 
-use super::{key, volume};
+use super::{counted, key, volume};
 use crate::{
     Effort, Figures, Unit,
     node::{TestNode, Threads, runtime, settings},
     sink::{Command, Sink},
+    table::{OURS, name},
 };
 
 /// Callers, and how many calls all of them make together.
@@ -24,16 +25,20 @@ pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
             let volume = volume(folder);
             let node = TestNode::start_on(&settings(volume.path(), EngineKind::Memory), threads);
             for (callers, calls) in LOADS {
-                let name = format!("local call, {callers} callers{}", threads.suffix());
-                figures.note(name, Unit::PerSecond, entities(&node, callers, calls));
+                let who = format!("{OURS}{}", threads.suffix());
+                figures.note(name(&work(callers), &who), Unit::PerSecond, entities(&node, callers, calls));
             }
             node.stop();
         }
         for (callers, calls) in LOADS {
-            let named = |what: &str| format!("{what}, {callers} callers");
-            figures.note(named("tokio mpsc + oneshot"), Unit::PerSecond, channels(callers, calls));
+            let rate = channels(callers, calls);
+            figures.note(name(&work(callers), "tokio mpsc + oneshot"), Unit::PerSecond, rate);
         }
     }
+}
+
+fn work(callers: usize) -> String {
+    format!("local call, {}", counted(callers, "caller"))
 }
 
 /// Each caller calls an entity of its own.

@@ -6,13 +6,15 @@ use playhouse::{protocol::CallError, router::EntityRef};
 use playhouse_cluster::store::EngineKind;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{key, volume};
+use super::{counted, key, volume};
 use crate::{
     Effort, Figures, Unit,
     node::{TestNode, Threads, runtime, settings},
     sink::{Command, Sink},
+    table::{OURS, name},
 };
 
+const WORK: &str = "local cast";
 const TARGETS: usize = 1_000;
 const CASTS: usize = 4_000_000;
 /// How many casts a sender makes before it lets other tasks run.
@@ -26,13 +28,13 @@ pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
             let volume = volume(folder);
             let node = TestNode::start_on(&settings(volume.path(), EngineKind::Memory), threads);
             for senders in [1, 2] {
-                let name = format!("local cast, {senders} senders{}", threads.suffix());
-                figures.note(name, Unit::PerSecond, casts(&node, senders));
+                let who = format!("{OURS}, {}{}", counted(senders, "sender"), threads.suffix());
+                figures.note(name(WORK, &who), Unit::PerSecond, casts(&node, senders));
             }
             node.stop();
         }
-        figures.note("tokio mpsc, recv", Unit::PerSecond, channel(false));
-        figures.note("tokio mpsc, recv_many", Unit::PerSecond, channel(true));
+        figures.note(name(WORK, "tokio mpsc"), Unit::PerSecond, channel(false));
+        figures.note(name(WORK, "tokio mpsc, recv_many"), Unit::PerSecond, channel(true));
     }
 }
 

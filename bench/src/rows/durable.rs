@@ -6,23 +6,32 @@ use playhouse::kinds::{Counter, counter::Command};
 use playhouse_cluster::{environment::Environment, store::EngineKind};
 use tokio::time::Instant;
 
-use super::{key, volume};
+use super::{key, redis, volume};
 use crate::{
     Effort, Figures, Unit,
     node::{TestNode, runtime, settings},
     raw_file::RawFile,
     store::{Appender, EVENT_BYTES},
+    table::{OURS, name},
 };
 
 const CALLERS: [usize; 2] = [64, 512];
 const RUN: Duration = Duration::from_secs(2);
 
 pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
+    let has_redis = redis::is_installed(figures);
     for _ in 0..effort.runs {
         for callers in CALLERS {
-            let named = |what: &str| format!("{what}, {callers} callers");
-            figures.note(named("durable call"), Unit::PerSecond, calls(folder, callers));
-            figures.note(named("fjall append"), Unit::PerSecond, appends(folder, callers));
+            let named = |who: &str| name(&format!("durable call, {callers} callers"), who);
+            figures.note(named(OURS), Unit::PerSecond, calls(folder, callers));
+            figures.note(named("store append (fjall)"), Unit::PerSecond, appends(folder, callers));
+            if has_redis {
+                figures.note(
+                    named("Redis, appendfsync always"),
+                    Unit::PerSecond,
+                    redis::durable(callers, RUN),
+                );
+            }
             figures.note(named("raw append + fdatasync"), Unit::PerSecond, raw_appends(folder, callers));
         }
     }

@@ -9,8 +9,10 @@ use super::probe::Probe;
 use crate::{
     Effort, Figures, Unit,
     cluster::{self, Cluster, NodeChild, PATIENCE, Plan},
+    table::{OURS, name},
 };
 
+const WORK: &str = "kill -9 to the first answer";
 /// How often a process is killed.
 const KILLS: usize = 50;
 const QUICK_KILLS: usize = 5;
@@ -29,16 +31,20 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
         cluster.children[victim].kill();
         let times = led.iter().map(|at| probes[*at].answered_after(moment).ended - moment);
         let times: Vec<_> = times.map(|time| time.as_nanos() as f64).collect();
-        figures.note("kill -9 to the first answer", Unit::Nanoseconds, times[0]);
+        figures.note(name(WORK, OURS), Unit::Nanoseconds, times[0]);
         let slowest = times.iter().copied().fold(0.0, f64::max);
-        figures.note("kill -9 to the first answer, slowest of its probed shards", Unit::Nanoseconds, slowest);
+        figures.note(
+            name(&format!("{WORK}, slowest of its probed shards"), OURS),
+            Unit::Nanoseconds,
+            slowest,
+        );
         cluster.children[victim].start_again();
     }
     let seen: Vec<_> = probes.into_iter().map(|probe| probe.end(&cluster)).collect();
     for seen in &seen {
-        figures.note("acknowledged effects lost, per counter", Unit::Count, seen.lost as f64);
+        figures.note(name("acknowledged effects lost, per counter", OURS), Unit::Count, seen.lost as f64);
         let failed = seen.calls.iter().filter(|call| !call.is_answered).count();
-        figures.note("failed calls, per counter", Unit::Count, failed as f64);
+        figures.note(name("failed calls, per counter", OURS), Unit::Count, failed as f64);
     }
     let calls: usize = seen.iter().map(|seen| seen.calls.len()).sum();
     figures.remark(format!("{calls} calls in all"));

@@ -5,8 +5,10 @@ use std::{path::Path, time::Duration};
 use crate::{
     Effort, Figures, Unit,
     cluster::{self, Cluster, NodeChild, Plan},
+    table::{OURS, name},
 };
 
+const MEMORY: &str = "resident memory of an idle node";
 const LOOK: Duration = Duration::from_secs(30);
 /// After its start a node has more to do.
 const QUIET_AFTER: Duration = Duration::from_secs(10);
@@ -17,16 +19,16 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
     let few = Plan { shards: std::num::NonZeroU16::MIN, ..plan };
     let with_one = measure(few, effort).1;
     let (cpu, memory) = measure(plan, effort);
-    let count = f64::from(shards.get());
+    let (count, who) = (f64::from(shards.get()), format!("{OURS}, {shards} shards"));
     // One row per kind of figure, with each node in each of the pieces of the time.
     cpu.into_iter().for_each(|percent| {
-        figures.note(format!("idle, {shards} shards, CPU of a node"), Unit::Percent, percent)
+        figures.note(name("CPU of an idle node", &who), Unit::Percent, percent);
     });
     for (bytes, of_one) in memory.iter().zip(&with_one) {
-        figures.note(format!("idle, {shards} shards, resident memory of a node"), Unit::Bytes, *bytes);
-        figures.note("idle, 1 shard, resident memory of a node", Unit::Bytes, *of_one);
+        figures.note(name(MEMORY, &who), Unit::Bytes, *bytes);
+        figures.note(name(MEMORY, "Playhouse, 1 shard"), Unit::Bytes, *of_one);
         let replica = ((bytes - of_one) / (count - 1.0)).max(0.0);
-        figures.note("resident memory of a shard replica", Unit::Bytes, replica);
+        figures.note(name("resident memory of a shard replica", OURS), Unit::Bytes, replica);
     }
 }
 

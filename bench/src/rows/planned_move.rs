@@ -8,6 +8,7 @@ use super::probe::{Call, Probe};
 use crate::{
     Effort, Figures, Unit,
     cluster::{self, Cluster, Plan},
+    table::{OURS, name},
 };
 
 /// How often a process is told to leave.
@@ -35,11 +36,15 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
         calls += seen.calls.len();
         for (from, pause) in moves(&seen.calls) {
             let who = if from.is_some() { "another node" } else { "the caller's node" };
-            figures.note(format!("planned move from {who}, pause"), Unit::Nanoseconds, pause);
+            figures.note(
+                name("planned move, pause", &format!("{OURS}, from {who}")),
+                Unit::Nanoseconds,
+                pause,
+            );
         }
         let failed = seen.calls.iter().filter(|call| !call.is_answered).count();
-        figures.note("failed calls, per counter", Unit::Count, failed as f64);
-        figures.note("acknowledged effects lost, per counter", Unit::Count, seen.lost as f64);
+        figures.note(name("failed calls, per counter", OURS), Unit::Count, failed as f64);
+        figures.note(name("acknowledged effects lost, per counter", OURS), Unit::Count, seen.lost as f64);
     }
     figures.remark(format!("{calls} calls in all"));
     cluster.stop();

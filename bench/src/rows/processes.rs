@@ -1,4 +1,4 @@
-//! Processes beside `ractor` and `ractor_cluster`, Erlang/OTP, and what tokio can do at most.
+//! Processes beside `ractor`, `kameo` and `ractor_cluster`, Erlang/OTP, and what tokio can do at most.
 //!
 //! Each figure is called after its work and who did it. In each run the peers take turns. Everything has as many threads, or
 //! schedulers, as this machine has cores.
@@ -26,6 +26,7 @@ use crate::{
 
 const OURS: &str = table::OURS;
 const RACTOR: &str = "ractor";
+const KAMEO: &str = "kameo";
 const RACTOR_CLUSTER: &str = "ractor_cluster";
 const ERLANG: &str = "Erlang";
 /// The part of Erlang/OTP that is more than a process: what people use.
@@ -44,9 +45,6 @@ struct Run<'a> {
 }
 
 pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown");
-    figures.remark(format!("Load average of the machine when the run began: {load}"));
     let erlang = erlang(figures);
     let mut run = Run { stage: Stage::default(), erlang, effort, figures };
     memory::run(&mut run);

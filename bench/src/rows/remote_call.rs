@@ -7,12 +7,16 @@ use hdrhistogram::Histogram;
 use playhouse::router::EntityRef;
 use tokio::time::Instant;
 
-use super::remote::{linked, on_or_off, targets};
+use super::{
+    redis::{self, InMemory},
+    remote::{linked, on_or_off, targets},
+};
 use crate::{
     Effort, Figures, Unit,
     cluster::Cluster,
     raw_frames::RawFrames,
     sink::{Command, Sink},
+    table::{OURS, name},
 };
 
 /// Calls of a single caller.
@@ -22,40 +26,45 @@ const CALLERS: usize = 512;
 const TOGETHER: usize = 1_000_000;
 /// Calls before anything is measured.
 const WARM: usize = 500;
+/// Keeps everything in memory only.
+const REDIS: &str = "Redis";
 
 pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
     let clusters = [false, true].map(|is_encrypted| (is_encrypted, linked(effort, is_encrypted)));
-    let raw = RawFrames::start();
+    let (raw, many) = (RawFrames::start(), format!("remote call, {CALLERS} callers"));
+    let mut redis = redis::is_installed(figures).then(InMemory::start);
     let (alone, together) = (effort.of(ALONE), effort.of(TOGETHER).max(CALLERS));
     for _ in 0..effort.runs {
         for (is_encrypted, cluster) in &clusters {
             let targets = targets(cluster, CALLERS);
-            let encryption = format!("encryption {}", on_or_off(*is_encrypted));
-            note(
-                figures,
-                &format!("remote call, 1 caller, {encryption}"),
-                &one_caller(cluster, &targets[0], alone),
-            );
+            let who = format!("{OURS}, encryption {}", on_or_off(*is_encrypted));
+            note(figures, &who, &one_caller(cluster, &targets[0], alone));
             let rate = rate(cluster, &targets, together);
-            figures.note(format!("remote call, {CALLERS} callers, {encryption}"), Unit::PerSecond, rate);
+            figures.note(name(&many, &who), Unit::PerSecond, rate);
+        }
+        if let Some(redis) = &mut redis {
+            note(figures, REDIS, &redis.one_caller(WARM, alone));
+            figures.note(name(&many, REDIS), Unit::PerSecond, redis.rate(CALLERS, CALLERS, together));
+            let rate = redis.rate(CALLERS, 1, together);
+            figures.note(name(&many, "Redis, one connection"), Unit::PerSecond, rate);
         }
         let mut latencies = histogram();
         raw.calls(WARM, 1, &mut |_| {});
         raw.calls(alone, 1, &mut |latency| record(&mut latencies, latency));
-        note(figures, "raw frames, 1 in flight", &latencies);
+        note(figures, "raw frames", &latencies);
         let rate = raw.callers(together, CALLERS);
-        figures.note(format!("raw frames, {CALLERS} callers"), Unit::PerSecond, rate);
+        figures.note(name(&many, "raw frames"), Unit::PerSecond, rate);
         let took = raw.calls(together, CALLERS, &mut |_| {});
         let rate = together as f64 / took.as_secs_f64();
-        figures.note(format!("raw frames, {CALLERS} in flight of one task"), Unit::PerSecond, rate);
+        figures.note(name(&many, "raw frames, in flight of one task"), Unit::PerSecond, rate);
     }
     clusters.into_iter().for_each(|(_, cluster)| cluster.stop());
 }
 
-fn note(figures: &mut Figures, name: &str, latencies: &Histogram<u64>) {
+fn note(figures: &mut Figures, who: &str, latencies: &Histogram<u64>) {
     for (what, percentile) in [("p50", 50.0), ("p99", 99.0)] {
         let latency = latencies.value_at_percentile(percentile);
-        figures.note(format!("{name}, {what}"), Unit::Nanoseconds, latency as f64);
+        figures.note(name(&format!("remote call, 1 caller, {what}"), who), Unit::Nanoseconds, latency as f64);
     }
 }
 

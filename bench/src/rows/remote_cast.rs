@@ -6,12 +6,16 @@ use bytes::Bytes;
 use playhouse::{protocol::CallError, router::EntityRef};
 use tokio::time::Instant;
 
-use super::remote::{BODIES, is_remote, linked, on_or_off, targets};
+use super::{
+    counted,
+    remote::{BODIES, is_remote, linked, on_or_off, targets},
+};
 use crate::{
     Effort, Figures, Unit,
     cluster::Cluster,
     raw_frames::RawFrames,
     sink::{Command, Sink},
+    table::{OURS, name},
 };
 
 const TARGETS: usize = 1_000;
@@ -28,19 +32,21 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
     let raw = RawFrames::start();
     for _ in 0..effort.runs {
         for body_bytes in BODIES {
+            let work = format!("remote cast, {body_bytes} B");
             // About as many bytes with each body.
             let casts = effort.of(if body_bytes > 100 { CASTS / 8 } else { CASTS });
             for (is_encrypted, cluster) in &clusters {
                 for senders in [1, 2] {
-                    let what =
-                        format!("{body_bytes} B, {senders} senders, encryption {}", on_or_off(*is_encrypted));
+                    let encryption = on_or_off(*is_encrypted);
+                    let who = format!("{OURS}, {}, encryption {encryption}", counted(senders, "sender"));
                     let measured = measure_in_place(cluster, senders, casts, body_bytes, figures);
-                    figures.note(format!("remote cast, {what}"), Unit::PerSecond, measured.rate);
-                    figures.note(format!("casts lost on the way, {what}"), Unit::Count, measured.lost as f64);
+                    let lost = format!("casts lost on the way, {body_bytes} B");
+                    figures.note(name(&work, &who), Unit::PerSecond, measured.rate);
+                    figures.note(name(&lost, &who), Unit::Count, measured.lost as f64);
                 }
             }
             let rate = raw.casts(casts, TARGETS, body_bytes);
-            figures.note(format!("raw frames, {body_bytes} B"), Unit::PerSecond, rate);
+            figures.note(name(&work, "raw frames"), Unit::PerSecond, rate);
         }
     }
     clusters.into_iter().for_each(|(_, cluster)| cluster.stop());

@@ -19,6 +19,7 @@ use crate::{
     cluster::{self, Cluster, Plan},
     etcd::{self, Etcd, EtcdClient},
     node::runtime,
+    table,
 };
 
 const CALLERS: [usize; 2] = [64, 512];
@@ -56,8 +57,8 @@ fn loads() -> impl Iterator<Item = (usize, usize)> {
     KEYS.into_iter().flat_map(|keys| CALLERS.map(|callers| (callers, keys)))
 }
 
-fn name(what: &str, callers: usize, keys: usize) -> String {
-    format!("{what}, {callers} callers, {keys} keys")
+fn name(who: &str, callers: usize, keys: usize) -> String {
+    table::name(&format!("replicated call, {callers} callers, {keys} keys"), who)
 }
 
 fn clients(plan: Plan, times: (Duration, Duration), figures: &mut Figures) {
@@ -72,7 +73,7 @@ fn clients(plan: Plan, times: (Duration, Duration), figures: &mut Figures) {
                 entity.call::<_, serde_json::Value>(&*put).await.expect("the cluster is healthy");
             }
         }));
-        figures.note(name("replicated call, client over HTTP", callers, keys), Unit::PerSecond, rate);
+        figures.note(name("Playhouse, client over HTTP", callers, keys), Unit::PerSecond, rate);
         let connections = runtime.block_on(async {
             let opened = (0..callers.div_ceil(SHARE).max(3)).map(|_| client.connect());
             futures_util::future::try_join_all(opened).await.expect("the gateways listen")
@@ -85,7 +86,7 @@ fn clients(plan: Plan, times: (Duration, Duration), figures: &mut Figures) {
                 entity.call::<_, serde_json::Value>(&*put).await.expect("the cluster is healthy");
             }
         }));
-        figures.note(name("replicated call, client over WebSocket", callers, keys), Unit::PerSecond, rate);
+        figures.note(name("Playhouse, client over WebSocket", callers, keys), Unit::PerSecond, rate);
     }
     cluster.stop();
 }
@@ -107,7 +108,7 @@ fn native(plan: Plan, times: (Duration, Duration), figures: &mut Figures) {
                 entity.call(&put).await.expect("the cluster is healthy");
             }
         }));
-        figures.note(name("replicated call, native", callers, keys), Unit::PerSecond, rate);
+        figures.note(name(table::OURS, callers, keys), Unit::PerSecond, rate);
     }
     cluster.stop();
 }
@@ -128,7 +129,7 @@ fn beside_etcd(times: (Duration, Duration), figures: &mut Figures) {
                     (connections[number % connections.len()].clone(), key(number % keys));
                 async move { client.put(key.as_bytes(), &value).await.expect("the cluster is healthy") }
             });
-            figures.note(name("etcd put over gRPC", callers, keys), Unit::PerSecond, rate.await);
+            figures.note(name("etcd", callers, keys), Unit::PerSecond, rate.await);
         }
     });
 }

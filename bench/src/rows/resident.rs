@@ -11,8 +11,11 @@ use crate::{
     Effort, Figures, Unit,
     node::{TestNode, runtime, settings},
     sink::{Command, Sink},
+    table::{OURS, name},
 };
 
+/// Both without the eight bytes of their state.
+const WORK: &str = "resident entity, above its struct";
 const ENTITIES: usize = 1_000_000;
 const CALLERS: usize = 64;
 
@@ -21,8 +24,8 @@ pub const CHILD: &str = "--resident-child";
 
 pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
     for _ in 0..effort.runs {
-        figures.note("resident entity, above its struct", Unit::Bytes, child("entity"));
-        figures.note("tokio task + mpsc, above its state", Unit::Bytes, child("task"));
+        figures.note(name(WORK, OURS), Unit::Bytes, child("entity"));
+        figures.note(name(WORK, "tokio task + mpsc"), Unit::Bytes, child("task"));
     }
 }
 

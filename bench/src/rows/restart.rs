@@ -21,8 +21,10 @@ use crate::{
     Effort, Figures, Unit,
     node::{TestNode, runtime, settings},
     store::EVENT_BYTES,
+    table::name,
 };
 
+const WORK: &str = "restart until ready";
 const ENTRIES: usize = 1_000_000;
 const COUNTERS: usize = 1_000;
 /// Proposals on their way, per group.
@@ -39,8 +41,8 @@ pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
     fill(&full, own);
     TestNode::start(&empty).stop();
     for _ in 0..effort.runs {
-        figures.note("restart, 1 M log entries", Unit::Nanoseconds, restart(&full, true));
-        figures.note("restart, empty log", Unit::Nanoseconds, restart(&empty, false));
+        figures.note(name(WORK, "Playhouse, 1 M log entries"), Unit::Nanoseconds, restart(&full, true));
+        figures.note(name(WORK, "Playhouse, empty log"), Unit::Nanoseconds, restart(&empty, false));
     }
 }
 

@@ -10,6 +10,7 @@ use super::{key, volume};
 use crate::{
     Effort, Figures, Unit,
     node::{TestNode, settings},
+    table::name,
 };
 
 const ENTITIES: usize = 10_000;
@@ -24,8 +25,10 @@ pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
     call_all(&node, &Command::Add(7));
     for _ in 0..effort.runs {
         wait_until_all_sleep(&node);
-        figures.note("read, entity woken from the store", Unit::PerSecond, call_all(&node, &Command::Get {}));
-        figures.note("read, entity awake", Unit::PerSecond, call_all(&node, &Command::Get {}));
+        for who in ["Playhouse, woken from the store", "Playhouse, awake"] {
+            let rate = call_all(&node, &Command::Get {});
+            figures.note(name(&format!("read, {CALLERS} callers"), who), Unit::PerSecond, rate);
+        }
     }
     node.stop();
 }

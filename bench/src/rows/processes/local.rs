@@ -4,10 +4,10 @@ use bytes::Bytes;
 use playhouse::process::Process;
 use ractor::ActorRef;
 
-use super::{ERLANG, GEN_SERVER, OURS, RACTOR, Run, TARGETS, TOKIO};
+use super::{ERLANG, GEN_SERVER, KAMEO, OURS, RACTOR, Run, TARGETS, TOKIO};
 use crate::{
     processes::{
-        PATIENCE, PER_TURN,
+        PATIENCE, PER_TURN, kameo,
         ours::{self, Note},
         stage::{Stage, rated},
         stock,
@@ -30,6 +30,8 @@ pub(super) fn run(run: &mut Run<'_>) {
         run.rate(&work, OURS, rate);
         let rate = call_stock(&run.stage, callers, calls);
         run.rate(&work, RACTOR, rate);
+        let rate = call_kameo(&run.stage, callers, calls);
+        run.rate(&work, KAMEO, rate);
         run.erlang_rate(&work, GEN_SERVER, &format!("call {callers} {calls}"));
         run.rate(&work, TOKIO, call::channels(callers, calls));
     }
@@ -52,6 +54,12 @@ fn spawns(run: &mut Run<'_>) {
         stock::stop(started).await;
     });
     run.rate(WORK, RACTOR, rate);
+    let (rate, started) = rated(count, || run.stage.wait(kameo::start(count)));
+    run.stage.wait(async move {
+        assert_eq!(kameo::received(&started).await, 0, "all of them run");
+        kameo::stop(started).await;
+    });
+    run.rate(WORK, KAMEO, rate);
     run.erlang_rate(WORK, GEN_SERVER, &format!("start {count}"));
     run.erlang_rate(WORK, "Erlang spawn", &format!("spawn {count}"));
 }
@@ -91,6 +99,22 @@ fn call_stock(stage: &Stage, callers: usize, calls: usize) -> f64 {
     rate
 }
 
+fn call_kameo(stage: &Stage, callers: usize, calls: usize) -> f64 {
+    let sinks = stage.wait(kameo::start(callers));
+    let (rate, _) = rated(calls, || {
+        stage.each(sinks.clone(), |sink| async move {
+            for _ in 0..calls / callers {
+                kameo::ask(&sink, PATIENCE).await;
+            }
+        })
+    });
+    stage.wait(async move {
+        assert_eq!(kameo::received(&sinks).await, calls as u64, "every call counts once");
+        kameo::stop(sinks).await;
+    });
+    rate
+}
+
 fn casts(run: &mut Run<'_>) {
     let work = format!("local cast, {SENDERS} senders");
     let count = run.of(CASTS, SENDERS);
@@ -98,6 +122,8 @@ fn casts(run: &mut Run<'_>) {
     run.rate(&work, OURS, rate);
     let rate = cast_stock(&run.stage, count);
     run.rate(&work, RACTOR, rate);
+    let rate = cast_kameo(&run.stage, count);
+    run.rate(&work, KAMEO, rate);
     run.erlang_rate(&work, GEN_SERVER, &format!("cast {SENDERS} {count} {TARGETS}"));
     run.erlang_rate(&work, ERLANG, &format!("send {SENDERS} {count} {TARGETS}"));
     run.rate(&work, TOKIO, cast::channel(false));
@@ -141,6 +167,27 @@ async fn send_stock(targets: Vec<ActorRef<stock::Note>>, sender: usize, count: u
     for number in 0..count {
         let target = &targets[(number + sender * TARGETS / SENDERS) % TARGETS];
         target.cast(stock::Note::Count(number as u64)).expect("it runs");
+        if number % PER_TURN == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn cast_kameo(stage: &Stage, count: usize) -> f64 {
+    let sinks = stage.wait(kameo::start(TARGETS));
+    let targets = sinks.clone();
+    let (rate, ()) = rated(count, || {
+        stage.each(0..SENDERS, |sender| send_kameo(targets.clone(), sender, count / SENDERS));
+        let received = stage.wait(async move { kameo::received(&targets).await });
+        assert_eq!(received, count as u64, "every cast that was taken arrives");
+    });
+    stage.wait(kameo::stop(sinks));
+    rate
+}
+
+async fn send_kameo(targets: Vec<kameo::Started>, sender: usize, count: usize) {
+    for number in 0..count {
+        kameo::cast(&targets[(number + sender * TARGETS / SENDERS) % TARGETS], number as u64).await;
         if number % PER_TURN == 0 {
             tokio::task::yield_now().await;
         }

@@ -5,11 +5,12 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use super::{ERLANG, GEN_SERVER, OURS, RACTOR, Run, TOKIO};
+use super::{ERLANG, GEN_SERVER, KAMEO, OURS, RACTOR, Run, TOKIO};
 use crate::{
     Unit,
     child::own_program,
     processes::{
+        kameo,
         obedient::{Obedient, say},
         ours,
         stage::Stage,
@@ -29,7 +30,7 @@ const WARM: usize = 1_000;
 pub(super) fn run(run: &mut Run<'_>) {
     let count = run.effort.of(STARTS);
     for _ in 0..run.effort.runs {
-        for who in [OURS, RACTOR] {
+        for who in [OURS, RACTOR, KAMEO] {
             let bytes = each_takes(&mut own(who), "start", count);
             note(run, who, bytes);
         }
@@ -65,15 +66,15 @@ fn each_takes(child: &mut Obedient, command: &str, count: usize) -> f64 {
 /// When it is told something else.
 #[must_use]
 pub fn run_here(arguments: &[String]) -> ExitCode {
-    let (stage, is_ours) = (Stage::default(), arguments.first().is_some_and(|who| who == OURS));
-    let (mut own, mut others) = (Vec::new(), Vec::new());
+    let (stage, who) = (Stage::default(), arguments.first().map_or("", String::as_str));
+    let (mut own, mut of_ractor, mut of_kameo) = (Vec::new(), Vec::new(), Vec::new());
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("the parent speaks UTF-8");
         let count = line.rsplit(' ').next().and_then(|word| word.parse().ok()).expect("how many");
-        if is_ours {
-            own.extend(stage.wait(ours::start(count)));
-        } else {
-            others.extend(stage.wait(stock::start(count)));
+        match who {
+            OURS => own.extend(stage.wait(ours::start(count))),
+            KAMEO => of_kameo.extend(stage.wait(kameo::start(count))),
+            _ => of_ractor.extend(stage.wait(stock::start(count))),
         }
         say("started");
     }

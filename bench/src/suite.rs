@@ -1,0 +1,197 @@
+//! Many groups in one go, each in a process of its own, so that one that fails or hangs costs no other its figures.
+//!
+//! Comes in: which groups. Leaves: a report of each, and which failed.
+
+use std::{fmt, path::Path, process::Command, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    Effort, Machine, Report, ReportError, Summary, Watch,
+    child::{Child, own_program},
+    figures::show,
+    results::{FOLDER, Results},
+    rows::Group,
+};
+
+/// The first argument of a child that measures one group.
+pub const CHILD: &str = "--group";
+/// Tries the rows with small counts, and writes no report.
+pub const QUICK: &str = "--quick";
+
+/// How long a group is taken to last that was never timed.
+const ASSUMED: Duration = Duration::from_mins(3);
+/// A group that takes so many times as long as it did, and then some, hangs.
+const OVERDUE_TIMES: u32 = 4;
+const OVERDUE: Duration = Duration::from_mins(20);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// How long groups will take, from the times that reports hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    groups: usize,
+    all: Duration,
+    /// How many were never timed.
+    assumed: usize,
+}
+
+/// What became of the groups of a run.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Which failed, and how.
+    pub failed: Vec<String>,
+}
+
+impl Estimate {
+    /// For these groups.
+    #[must_use]
+    pub fn of(groups: &[Group], results: &Results) -> Self {
+        let mut estimate = Self { groups: groups.len(), ..Self::default() };
+        for group in groups {
+            let known = took(group.name, results);
+            estimate.all += known.unwrap_or(ASSUMED);
+            estimate.assumed += usize::from(known.is_none());
+        }
+        estimate
+    }
+}
+
+impl fmt::Display for Estimate {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = self.all.as_secs().div_ceil(60);
+        write!(to, "{} groups, about {minutes} minutes", self.groups)?;
+        if self.assumed > 0 {
+            let each = ASSUMED.as_secs() / 60;
+            write!(
+                to,
+                " ({} of the groups were never timed: {each} minutes are assumed for each)",
+                self.assumed
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Measures each group in a process of its own, one after the other.
+#[must_use]
+#[allow(clippy::print_stderr)] // Progress; results go to files.
+pub fn run(groups: &[Group], effort: Effort, results: &Results) -> Outcome {
+    let mut outcome = Outcome::default();
+    for group in groups {
+        let patience = took(group.name, results).unwrap_or(ASSUMED) * OVERDUE_TIMES + OVERDUE;
+        let mut command = Command::new(own_program());
+        command.args([CHILD, group.name]).args(effort.is_quick.then_some(QUICK));
+        if let Err(how) = ended(&mut command, patience) {
+            eprintln!("{}: {how}; going on with the next one", group.name);
+            outcome.failed.push(format!("{} ({how})", group.name));
+        }
+    }
+    outcome
+}
+
+/// Measures one group in this process, shows what it measured, and writes its report unless it was only tried.
+///
+/// # Errors
+///
+/// When a row has too few runs, or the report cannot be written.
+#[allow(clippy::print_stdout, clippy::print_stderr)] // Figures go to one, the progress to the other.
+pub fn measure_here(group: Group, effort: Effort) -> Result<(), ReportError> {
+    eprintln!("{}", group.name);
+    let (machine, watch) = (Machine::here(), Watch::begin());
+    let figures = group.measure(&std::env::temp_dir(), effort);
+    let report = figures.into_report(Report::new(group.name, machine).under(watch.end()))?;
+    for row in report.rows() {
+        let Summary { min, median, p99, max } = row.summary;
+        let [min, median, p99, max] = [min, median, p99, max].map(|value| show(row.unit, value));
+        let place = row.at.as_ref().map(|at| format!(", {} {}", at.axis, at.value)).unwrap_or_default();
+        println!("{:<64} {min:>12} {median:>12} {p99:>12} {max:>12}", format!("{}{place}", row.name));
+    }
+    if effort == Effort::FULL {
+        eprintln!("written to {}", report.write(Path::new(FOLDER))?.display());
+    }
+    Ok(())
+}
+
+fn took(group: &str, results: &Results) -> Option<Duration> {
+    let found = *results.newest().get(group)?;
+    found.report.circumstances().took_seconds.map(Duration::from_secs_f64)
+}
+
+/// Waits for a child, at most so long.
+fn ended(command: &mut Command, patience: Duration) -> Result<(), String> {
+    let mut child = Child::start(command);
+    let deadline = Instant::now() + patience;
+    loop {
+        match child.process().try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(status.to_string()),
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(LOOK_EVERY),
+            Ok(None) => {
+                child.kill_family();
+                return Err(format!("did not end in {} minutes", patience.as_secs().div_ceil(60)));
+            }
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Circumstances, fixture::machine, results::Found};
+
+    fn timed(group: &str, seconds: f64) -> Results {
+        let circumstances = Circumstances { took_seconds: Some(seconds), ..Circumstances::default() };
+        let report = Report::new(group, machine()).under(circumstances);
+        Results::from(vec![Found { file: String::new(), report }])
+    }
+
+    #[test]
+    fn a_run_lasts_as_long_as_the_one_before() {
+        let groups = [Group::ALL[0], Group::ALL[1]];
+        let estimate = Estimate::of(&groups, &timed(groups[0].name, 90.0));
+        assert_eq!(
+            estimate.to_string(),
+            "2 groups, about 5 minutes (1 of the groups were never timed: 3 minutes are assumed for each)"
+        );
+        let estimate = Estimate::of(&groups[..1], &timed(groups[0].name, 90.0));
+        assert_eq!(estimate.to_string(), "1 groups, about 2 minutes");
+    }
+
+    #[test]
+    fn a_child_that_fails_says_how() {
+        let patience = Duration::from_mins(1);
+        assert_eq!(ended(&mut Command::new("true"), patience), Ok(()));
+        let how = ended(Command::new("sh").args(["-c", "exit 3"]), patience).unwrap_err();
+        assert!(how.contains('3'), "{how}");
+    }
+
+    #[test]
+    fn a_child_that_hangs_is_ended_with_its_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("id");
+        let script = format!("sleep 600 & echo $! > {0}.new; mv {0}.new {0}; wait", file.display());
+        let mut child = Child::start(Command::new("sh").args(["-c", &script]));
+        while !file.exists() {
+            std::thread::yield_now();
+        }
+        let grandchild = std::fs::read_to_string(&file).unwrap();
+
+        child.kill_family();
+
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while is_running(grandchild.trim()) {
+            assert!(Instant::now() < deadline, "{grandchild} still runs");
+            std::thread::yield_now();
+        }
+        assert!(child.process().try_wait().unwrap().is_some());
+        let how = ended(Command::new("sleep").arg("600"), Duration::ZERO).unwrap_err();
+        assert_eq!(how, "did not end in 0 minutes");
+    }
+
+    /// One that ended waits for the process that adopted it.
+    fn is_running(id: &str) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"));
+        status.is_ok_and(|status| !status.contains("(zombie)") && !status.contains("(dead)"))
+    }
+}
