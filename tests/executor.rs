@@ -14,6 +14,8 @@ mod life;
 mod load;
 #[path = "support/nodes.rs"]
 mod nodes;
+#[path = "support/privileges.rs"]
+mod privileges;
 #[path = "support/process.rs"]
 mod process;
 

@@ -12,6 +12,8 @@ mod context;
 mod dockerfile;
 #[path = "image/packing.rs"]
 mod packing;
+#[path = "support/privileges.rs"]
+mod privileges;
 #[path = "image/settings.rs"]
 mod settings;
 

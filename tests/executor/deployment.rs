@@ -9,16 +9,15 @@ use playhouse_statefulset::executor::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::nodes::new_cookie;
+use crate::{
+    nodes::new_cookie,
+    privileges::{not_installed, not_tested},
+};
 
 /// How long something that must happen may take before a test gives up. Nothing here takes a fifth of it on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(150);
 /// How long a client tries: longer than a rollout leaves anybody without an answer, however busy the machine is.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(90);
-/// Set where programs must be there: one that is missing is a failure then.
-const TOOLS_REQUIRED: &str = "PLAYHOUSE_CI";
-/// Set where name spaces must be allowed, as `support/privileges.rs` says it.
-const ROOT_REQUIRED: &str = "PLAYHOUSE_REQUIRE_ROOT_TESTS";
 /// How often a command is given again.
 const ASK_EVERY: Duration = Duration::from_millis(300);
 
@@ -37,19 +36,11 @@ pub struct Deployment {
 /// The production overlay. `None`: it is not tested here, which was said.
 pub fn production() -> Option<String> {
     let overlay = Path::new(env!("CARGO_MANIFEST_DIR")).join("kustomize/overlays/production");
-    let output = match Command::new("kubectl").arg("kustomize").arg(overlay).output() {
-        Ok(output) => output,
-        Err(error) => return skipped(TOOLS_REQUIRED, &format!("kubectl cannot be run: {error}")),
-    };
+    let rendered = Command::new("kubectl").arg("kustomize").arg(overlay).output();
+    let lacks = |error: &std::io::Error| not_installed("manifests", &format!("kubectl: {error}"));
+    let output = rendered.inspect_err(lacks).ok()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).unwrap())
-}
-
-fn skipped<T>(required: &str, reason: &str) -> Option<T> {
-    let is_set = std::env::var_os(required).is_some_and(|set| !set.is_empty());
-    assert!(!is_set, "{required} is set, but the production overlay cannot be run: {reason}");
-    println!("skipped: the production overlay cannot be run here: {reason}");
-    None
 }
 
 /// Manifests with another text in one place.
@@ -74,10 +65,8 @@ impl Deployment {
             arguments: vec!["run".to_owned()],
             user: 65_532,
         };
-        let executor = match Executor::new(image) {
-            Ok(executor) => executor,
-            Err(error) => return skipped(ROOT_REQUIRED, &error.to_string()),
-        };
+        let executor =
+            Executor::new(image).inspect_err(|error| not_tested("a cluster", &error.to_string())).ok()?;
         let (cookie, token) = (new_cookie(), new_cookie());
         create(&executor, "playhouse-cookie", &[("cookie", &cookie), ("cookie-next", &cookie)]);
         create(&executor, "playhouse-admin", &[("tokens", &new_cookie())]);

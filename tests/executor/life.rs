@@ -3,9 +3,10 @@
 
 use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 
+use playhouse_statefulset::executor::machine::PodStatus;
 use tokio::{
     net::TcpStream,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
 use crate::{
@@ -16,8 +17,10 @@ use crate::{
 
 /// How many clients there are at the same time: a debug binary on two cores has enough to do with them.
 const CLIENTS: usize = 4;
-/// How often pods are looked at while they are exchanged.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long somebody waits for a connection before the port counts as closed.
+const CONNECT_MAX: Duration = Duration::from_millis(500);
+/// How often somebody new tries all ports: pods hear of it within a moment.
+const TRIES_MAX: usize = 5;
 
 #[test]
 fn a_deployment_lives_and_loses_nothing() {
@@ -52,9 +55,8 @@ fn policies_hold(deployment: &Deployment) {
     ] {
         let somebody = deployment.executor.outsider(namespace, &labels).unwrap();
         let reached = somebody.block_on(async {
-            // The pods hear of somebody new within a moment.
             let mut reached = [false; 3];
-            for _ in 0..5 {
+            for _ in 0..TRIES_MAX {
                 let ports = [8080, 9090, 4370].map(|port| reaches(pod, port));
                 let [gateway, ops, peer] = ports;
                 reached = [gateway.await, ops.await, peer.await];
@@ -69,7 +71,7 @@ fn policies_hold(deployment: &Deployment) {
 }
 
 async fn reaches(address: Ipv4Addr, port: u16) -> bool {
-    let connected = timeout(Duration::from_millis(500), TcpStream::connect((address, port))).await;
+    let connected = timeout(CONNECT_MAX, TcpStream::connect((address, port))).await;
     connected.is_ok_and(|connected| connected.is_ok())
 }
 
@@ -103,9 +105,8 @@ async fn loses_a_container(deployment: &Deployment) {
     deployment.until_ready(3).await;
     println!("executor: killed pod to ready: {:.1?}", begin.elapsed());
     let after = executor.pods();
-    let identity = |pods: &[playhouse_statefulset::executor::machine::PodStatus]| {
-        pods.iter().map(|pod| (pod.uid.clone(), pod.address)).collect::<Vec<_>>()
-    };
+    let identity =
+        |pods: &[PodStatus]| pods.iter().map(|pod| (pod.uid.clone(), pod.address)).collect::<Vec<_>>();
     assert_eq!(identity(&before), identity(&after));
     deployment.until_settled().await;
     deployment.until_well().await;
@@ -137,9 +138,8 @@ async fn is_updated(deployment: &Deployment, manifests: &str) -> String {
 async fn exchanged(deployment: &Deployment) -> Vec<String> {
     let executor = &deployment.executor;
     let uids = || executor.pods().into_iter().map(|pod| (pod.name, pod.uid)).collect::<BTreeMap<_, _>>();
-    let (mut known, mut order, begin) = (uids(), Vec::new(), Instant::now());
-    while executor.until_settled(Duration::ZERO).await.is_err() {
-        assert!(begin.elapsed() < PATIENCE, "{}", executor.report());
+    let (mut known, mut order) = (uids(), Vec::new());
+    let look = || {
         let ready = executor.pods().iter().filter(|pod| pod.is_ready).count();
         assert!(ready >= 2, "{}", executor.report());
         for (name, uid) in uids() {
@@ -147,8 +147,9 @@ async fn exchanged(deployment: &Deployment) -> Vec<String> {
                 order.push(name);
             }
         }
-        sleep(LOOK_EVERY).await;
-    }
+        executor.is_settled()
+    };
+    executor.until(PATIENCE, look).await.unwrap_or_else(|report| panic!("{report}"));
     order
 }
 
@@ -170,7 +171,7 @@ async fn hangs(deployment: &Deployment) {
 /// More pods join by themselves, and take their share.
 async fn grows(deployment: &Deployment) {
     let begin = Instant::now();
-    deployment.executor.scale("playhouse", 5);
+    deployment.executor.scale("playhouse", 5).unwrap();
     deployment.until_ready(5).await;
     println!("executor: three to five, to ready: {:.1?}", begin.elapsed());
     deployment.until_settled().await;
@@ -203,14 +204,14 @@ async fn stopped_by_mistake(deployment: &Deployment) {
     load.until_answers(50).await;
     let told = load.told();
     assert!(told.iter().any(|(_, value)| *value > 0));
-    executor.scale("playhouse", 1);
+    executor.scale("playhouse", 1).unwrap();
     executor.until(PATIENCE, || executor.pods().len() == 1).await.unwrap();
     let one = || executor.pods().first().is_some_and(|pod| !pod.is_ready);
     executor.until(PATIENCE, one).await.expect("one of three is not ready: it hears no majority");
     let pod = &executor.pods()[0];
     assert_eq!(pod.restarts, 0, "it waits, and is not killed for that");
     let begin = Instant::now();
-    executor.scale("playhouse", 3);
+    executor.scale("playhouse", 3).unwrap();
     deployment.until_ready(3).await;
     println!("executor: two of three back to ready: {:.1?}", begin.elapsed());
     load.until_answers(50).await;

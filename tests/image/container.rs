@@ -1,7 +1,6 @@
 //! The image as a container: nobody's user, a root that cannot be written, no rights, one volume.
 //!
-//! Needs root and `runc`. A machine without `runc` fails where [`TOOLS_REQUIRED`] is set, and one that starts no containers where
-//! [`ROOT_REQUIRED`] is; elsewhere the test says that it did not run.
+//! Needs root and `runc`. Where they are not, the test says that it did not run, or fails, as `support/privileges.rs` has it.
 
 use std::{
     fs,
@@ -19,10 +18,11 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::archive::{Archive, succeeds};
+use crate::{
+    archive::{Archive, succeeds},
+    privileges::{not_installed, not_tested},
+};
 
-const TOOLS_REQUIRED: &str = "PLAYHOUSE_CI";
-const ROOT_REQUIRED: &str = "PLAYHOUSE_REQUIRE_ROOT_TESTS";
 const PATIENCE: Duration = Duration::from_secs(120);
 const USER: u32 = 65532;
 
@@ -195,13 +195,10 @@ enum Hindrance {
 ///
 /// Where containers must be started.
 fn skipped(hindrance: &Hindrance) {
-    let (required, reason) = match hindrance {
-        Hindrance::NoRuntime(reason) => (TOOLS_REQUIRED, reason),
-        Hindrance::Forbidden(reason) => (ROOT_REQUIRED, reason),
-    };
-    let is_required = std::env::var_os(required).is_some_and(|set| !set.is_empty());
-    assert!(!is_required, "{required} is set, but no container can be started: {reason}");
-    println!("not tested, because no container can be started: {reason}");
+    match hindrance {
+        Hindrance::NoRuntime(reason) => not_installed("a container", reason),
+        Hindrance::Forbidden(reason) => not_tested("a container", reason),
+    }
 }
 
 /// A folder that the node may write to.

@@ -1,4 +1,4 @@
-//! What only some machines allow: volumes and networks of a test's own.
+//! What only some machines allow or have: volumes, networks and containers of a test's own, and programs.
 
 #![allow(dead_code)] // Each test uses a part of it.
 
@@ -8,7 +8,9 @@ use std::{
 };
 
 /// Set where everything must be tested: a machine that does not allow it fails then.
-const REQUIRED: &str = "PLAYHOUSE_REQUIRE_ROOT_TESTS";
+const ROOT_REQUIRED: &str = "PLAYHOUSE_REQUIRE_ROOT_TESTS";
+/// Set where programs must be there: one that is missing is a failure then.
+const TOOLS_REQUIRED: &str = "PLAYHOUSE_CI";
 
 /// This machine does not allow `what`, for `reason`.
 ///
@@ -16,8 +18,21 @@ const REQUIRED: &str = "PLAYHOUSE_REQUIRE_ROOT_TESTS";
 ///
 /// When it must be tested.
 pub fn not_tested(what: &str, reason: &str) {
-    let is_required = std::env::var_os(REQUIRED).is_some_and(|set| !set.is_empty());
-    assert!(!is_required, "{REQUIRED} is set, but {what} cannot be made here: {reason}");
+    skipped(ROOT_REQUIRED, what, reason);
+}
+
+/// This machine lacks a program for `what`, as `reason` says.
+///
+/// # Panics
+///
+/// When it must be tested.
+pub fn not_installed(what: &str, reason: &str) {
+    skipped(TOOLS_REQUIRED, what, reason);
+}
+
+fn skipped(required: &str, what: &str, reason: &str) {
+    let is_required = std::env::var_os(required).is_some_and(|set| !set.is_empty());
+    assert!(!is_required, "{required} is set, but {what} cannot be made here: {reason}");
     println!("not tested, because {what} cannot be made here: {reason}");
 }
 

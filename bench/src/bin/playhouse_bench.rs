@@ -41,6 +41,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             return Ok(ExitCode::SUCCESS);
         }
         Some(rows::IDLE_PROCESS_CHILD) => return Ok(rows::start_idle_here(&arguments[1..])),
+        Some(rows::PLAYHOUSE_CHILD) => return Ok(rows::playhouse_here()),
         Some(linked::CHILD) => return Ok(linked::run_here(&arguments[1..])),
         Some(stock_linked::CHILD) => return Ok(stock_linked::run_here(&arguments[1..])),
         Some(cluster::CHILD) => return Ok(cluster::run_here(&arguments[1..])),
@@ -144,7 +145,7 @@ fn chosen(names: &[&str]) -> Result<Vec<Group>, String> {
         return Ok(Group::ALL.to_vec());
     }
     let find = |name: &&str| {
-        let found = Group::ALL.into_iter().find(|group| group.name == *name);
+        let found = Group::ALL.iter().copied().find(|group| group.name == *name);
         found.ok_or_else(|| format!("{name}: no such group of rows; --groups lists them"))
     };
     names.iter().map(find).collect()

@@ -25,7 +25,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     net::Ipv4Addr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Output,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -40,16 +40,24 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use self::{network::Network, outsider::Guest, pod::Pod};
+use self::{
+    network::Network,
+    outsider::Guest,
+    pod::Pod,
+    space::{PREFIX, left_behind},
+};
 pub use self::{outsider::Outsider, run::RunError, space::Inside, status::PodStatus};
 use super::{
     change::{self, ChangeError},
-    objects::{Objects, Secret},
+    objects::{Objects, Secret, stateful_set::REPLICAS_MAX},
     policy::{Access, filter},
 };
 
 /// How often somebody who waits looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long tasks may take to end with their executor.
+const END_MAX: Duration = Duration::from_secs(5);
 
 /// How many executors this process has made.
 static EXECUTORS: AtomicU32 = AtomicU32::new(0);
@@ -90,6 +98,24 @@ pub enum Unavailable {
 pub struct NotRunning {
     /// Which was meant.
     pub name: String,
+}
+
+/// Why the number of pods is what it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScaleError {
+    /// There is none of that name. Apply it first.
+    #[error("there is no StatefulSet {name}")]
+    NoSet {
+        /// Which was meant.
+        name: String,
+    },
+    /// More than one machine runs.
+    #[error("{replicas} replicas: at most {REPLICAS_MAX} are run")]
+    TooMany {
+        /// How many were wanted.
+        replicas: u32,
+    },
 }
 
 /// Why a pod is not evicted. It runs on.
@@ -191,10 +217,18 @@ impl Executor {
     }
 
     /// Changes the number of pods, as `kubectl scale` does.
-    pub fn scale(&self, set: &str, replicas: u32) {
+    ///
+    /// # Errors
+    ///
+    /// When there is no such set, or it would be too large.
+    pub fn scale(&self, set: &str, replicas: u32) -> Result<(), ScaleError> {
+        if replicas > REPLICAS_MAX {
+            return Err(ScaleError::TooMany { replicas });
+        }
         let mut objects = lock(&self.shared.objects);
-        let set = objects.stateful_sets.get_mut(set);
-        set.into_iter().for_each(|set| set.spec.replicas = replicas);
+        let none = || ScaleError::NoSet { name: set.to_owned() };
+        objects.stateful_sets.get_mut(set).ok_or_else(none)?.spec.replicas = replicas;
+        Ok(())
     }
 
     /// Evicts a pod, as a machine that is to be emptied does: it is deleted if the disruption budgets allow that.
@@ -316,13 +350,20 @@ impl Executor {
         fs::read_to_string(self.shared.log_file(pod)).unwrap_or_default()
     }
 
+    /// Whether everything is as the manifests want it.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let is_well = lock(&self.shared.trouble).is_none();
+        is_well && control::is_settled(&self.shared.objects(), &lock(&self.shared.pods))
+    }
+
     /// Returns when everything is as the manifests want it, and how long that took.
     ///
     /// # Errors
     ///
     /// How the pods are, when it took longer than `limit`.
     pub async fn until_settled(&self, limit: Duration) -> Result<Duration, String> {
-        self.until(limit, || self.shared.is_settled()).await
+        self.until(limit, || self.is_settled()).await
     }
 
     /// Returns when `is_so`, and how long that took.
@@ -381,11 +422,6 @@ impl Shared {
     fn log_file(&self, pod: &str) -> PathBuf {
         self.folder.join("logs").join(pod)
     }
-
-    fn is_settled(&self) -> bool {
-        let is_well = lock(&self.trouble).is_none();
-        is_well && control::is_settled(&self.objects(), &lock(&self.pods))
-    }
 }
 
 /// Ends all processes, then removes all that there was.
@@ -395,7 +431,7 @@ impl Drop for Executor {
             pod.signal(Signal::KILL);
         }
         // Children are killed when their tasks are dropped, and they are when the threads have ended.
-        self.runtime.take().into_iter().for_each(|runtime| runtime.shutdown_timeout(LOOK_EVERY * 100));
+        self.runtime.take().into_iter().for_each(|runtime| runtime.shutdown_timeout(END_MAX));
         lock(&self.shared.pods).clear();
         lock(&self.shared.guests).clear();
         drop(fs::remove_dir_all(&self.shared.folder));
@@ -403,19 +439,14 @@ impl Drop for Executor {
 }
 
 fn folder_name(process: u32, serial: u32) -> PathBuf {
-    std::env::temp_dir().join(format!("playhouse-executor-{process}-{serial}"))
+    std::env::temp_dir().join(format!("{PREFIX}{process}-{serial}"))
 }
 
 /// Removes what tests left behind that were killed.
 fn sweep() {
     space::sweep();
-    for entry in fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let process = name.strip_prefix("playhouse-executor-").and_then(|rest| rest.split('-').next());
-        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
-            drop(fs::remove_dir_all(entry.path()));
-        }
-    }
+    let folder = std::env::temp_dir();
+    left_behind(&folder).for_each(|name| drop(fs::remove_dir_all(folder.join(name))));
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

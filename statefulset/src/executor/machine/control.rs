@@ -1,8 +1,17 @@
 //! The loop that makes what is there what is wanted: pods, names, and packet filters.
 
-use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs, io, iter,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::sleep,
+};
 
 use super::{
     LOOK_EVERY, Shared, lock,
@@ -10,7 +19,7 @@ use super::{
     network::{MACHINE, NAME_SERVER, Place},
     pod::Pod,
     run::RunError,
-    volumes::Folders,
+    volumes::{Folders, VolumeError},
 };
 use crate::{
     PodName,
@@ -46,40 +55,47 @@ enum LookError {
     #[error(transparent)]
     Run(#[from] RunError),
     #[error("the name server does not serve")]
-    Names(#[source] std::io::Error),
+    Names(#[source] io::Error),
     #[error("a volume was not removed")]
-    Volume(#[source] std::io::Error),
+    Volume(#[source] io::Error),
+    #[error("files of a pod that runs were not brought up to date")]
+    Files(#[source] io::Error),
     #[error("set {0} and its ordinal are no name of a pod")]
     Name(String),
 }
 
-/// What the loop remembers between two looks: only what it has told others.
+/// What the loop remembers between two looks: what it has told others, and whom it has yet to start.
 #[derive(Default)]
 struct Told {
     names: Names,
-    serves: bool,
+    server: Option<AbortHandle>,
     filters: BTreeMap<Ipv4Addr, String>,
     objects: Objects,
+    /// Pods that are made and do not run yet. A look that fails leaves them to the next one.
+    new: Vec<Arc<Pod>>,
 }
 
-/// For ever.
+/// For ever, but for a bug of ours.
 pub(super) async fn run(shared: Arc<Shared>) {
     let (mut tasks, mut told) = (JoinSet::new(), Told::default());
     loop {
         let serving = serve(&mut told, &mut tasks).await;
         let outcome = serving.and_then(|()| look(&shared, &mut tasks, &mut told));
         *lock(&shared.trouble) = outcome.err().map(|error| shown(&error));
-        while tasks.try_join_next().is_some() {}
+        if let Some(Err(panic)) = iter::from_fn(|| tasks.try_join_next()).find(Result::is_err) {
+            *lock(&shared.trouble) =
+                Some(format!("a task is no more, and nothing is done from now on: {panic}"));
+            return;
+        }
         sleep(LOOK_EVERY).await;
     }
 }
 
-/// A name server, as soon as there can be one.
+/// A name server, as soon as there can be one, and another one when it ended.
 async fn serve(told: &mut Told, tasks: &mut JoinSet<()>) -> Result<(), LookError> {
-    if !told.serves {
+    if told.server.as_ref().is_none_or(AbortHandle::is_finished) {
         let socket = name_server::bind().await.map_err(LookError::Names)?;
-        tasks.spawn(name_server::serve(socket, Arc::clone(&told.names)));
-        told.serves = true;
+        told.server = Some(tasks.spawn(name_server::serve(socket, Arc::clone(&told.names))));
     }
     Ok(())
 }
@@ -87,9 +103,8 @@ async fn serve(told: &mut Told, tasks: &mut JoinSet<()>) -> Result<(), LookError
 fn look(shared: &Arc<Shared>, tasks: &mut JoinSet<()>, told: &mut Told) -> Result<(), LookError> {
     let objects = shared.objects().clone();
     bury(shared, &objects)?;
-    let mut new = Vec::new();
     for set in objects.stateful_sets.values() {
-        new.extend(advance(shared, &objects, set)?);
+        advance(shared, &objects, set, &mut told.new)?;
     }
     let orphans = lock(&shared.pods)
         .values()
@@ -99,13 +114,22 @@ fn look(shared: &Arc<Shared>, tasks: &mut JoinSet<()>, told: &mut Told) -> Resul
     orphans.iter().filter(|pod| !pod.is_terminating()).for_each(|pod| pod.delete());
     tell(shared, &objects, told)?;
     if told.objects != objects {
-        // Files of ConfigMaps and Secrets follow their objects, while containers run. One that lacks something keeps what it has.
-        lock(&shared.pods).values().for_each(|pod| drop(pod.folders.make(&pod.spec, &objects)));
+        project_again(shared, &objects)?;
         told.objects = objects;
     }
     // Only now: a pod has its network before it starts.
-    for pod in new {
+    for pod in told.new.drain(..) {
         tasks.spawn(pod.run(Arc::clone(shared)));
+    }
+    Ok(())
+}
+
+/// Files of ConfigMaps and Secrets follow their objects, while containers run. One that lacks something keeps what it has.
+fn project_again(shared: &Shared, objects: &Objects) -> Result<(), LookError> {
+    for pod in lock(&shared.pods).values() {
+        if let Err(VolumeError::Disk(error)) = pod.folders.make(&pod.spec, objects) {
+            return Err(LookError::Files(error));
+        }
     }
     Ok(())
 }
@@ -115,27 +139,36 @@ fn bury(shared: &Shared, objects: &Objects) -> Result<(), LookError> {
     let mut pods = lock(&shared.pods);
     let ended: Vec<_> = pods.values().filter(|pod| pod.state().has_ended).cloned().collect();
     for pod in ended {
-        pods.remove(&pod.identity.name);
-        let _gone = fs::remove_dir_all(&pod.folders.pod);
         let is_condemned = objects.stateful_sets.get(&pod.set).is_some_and(|set| {
-            let wanted = set.spec.ordinals.start..set.spec.ordinals.start + set.spec.replicas;
             let kept = set.spec.persistent_volume_claim_retention_policy.when_scaled;
-            kept == Retention::Delete && !wanted.contains(&pod.ordinal)
+            kept == Retention::Delete && !set.spec.wanted().contains(&pod.ordinal)
         });
-        for (_, folder) in pod.folders.claims.iter().filter(|_| is_condemned) {
-            fs::remove_dir_all(folder).map_err(LookError::Volume)?;
-        }
+        let claims = pod.folders.claims.iter().filter(|_| is_condemned).map(|(_, folder)| folder);
+        claims.chain([&pod.folders.pod]).try_for_each(|folder| remove(folder)).map_err(LookError::Volume)?;
+        pods.remove(&pod.identity.name);
     }
     drop(pods);
     lock(&shared.guests).retain(|guest| Arc::strong_count(guest) > 1);
     Ok(())
 }
 
-/// Does what the controller decides; returns pods that are to be started.
-fn advance(shared: &Shared, objects: &Objects, set: &StatefulSet) -> Result<Vec<Arc<Pod>>, LookError> {
+/// A pod that ended before it had files has none to remove.
+fn remove(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Does what the controller decides; pods that are to be started go to `new`.
+fn advance(
+    shared: &Shared,
+    objects: &Objects,
+    set: &StatefulSet,
+    new: &mut Vec<Arc<Pod>>,
+) -> Result<(), LookError> {
     let views = views(set, &lock(&shared.pods));
     let templates = templates(shared, set, &views);
-    let mut new = Vec::new();
     for step in controller::decide(&set.spec, &set.revision, &views) {
         match step {
             Step::Create { ordinal, is_newest } => {
@@ -151,7 +184,7 @@ fn advance(shared: &Shared, objects: &Objects, set: &StatefulSet) -> Result<Vec<
             }
         }
     }
-    Ok(new)
+    Ok(())
 }
 
 /// The template of before counts until all pods are of the newest.
@@ -279,7 +312,7 @@ fn facts(pod: &Pod) -> PodFacts {
         address: pod.place.address,
         labels: pod.identity.labels.clone(),
         is_ready: pod.is_ready(),
-        container: pod.spec.containers[0].clone(),
+        container: pod.spec.container().clone(),
     }
 }
 

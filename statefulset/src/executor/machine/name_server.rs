@@ -25,7 +25,7 @@ const QUESTION_BYTES_MAX: usize = 4096;
 /// The names of now.
 pub(super) type Names = Arc<Mutex<Zone>>;
 
-/// Answers for ever.
+/// Answers until the socket fails.
 pub(super) async fn serve(socket: UdpSocket, names: Names) {
     let mut bytes = [0; QUESTION_BYTES_MAX];
     while let Ok((length, from)) = socket.recv_from(&mut bytes).await {

@@ -12,8 +12,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::run::{RunError, script};
 
-/// What all names begin with; the process that made them follows.
-const PREFIX: &str = "playhouse-executor-";
+/// What all names begin with, also those of folders; the process that made them follows.
+pub(super) const PREFIX: &str = "playhouse-executor-";
 /// Where name spaces are files.
 const FOLDER: &str = "/var/run/netns";
 /// How many threads do what happens in one.
@@ -81,11 +81,16 @@ fn move_to(space: &File) -> io::Result<()> {
 
 /// Removes what processes left behind that were killed.
 pub(super) fn sweep() {
-    let names = std::fs::read_dir(FOLDER).into_iter().flatten().flatten();
-    for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
-        let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
-        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
-            drop(Space { name });
-        }
-    }
+    left_behind(Path::new(FOLDER)).for_each(|name| drop(Space { name }));
+}
+
+/// What is in `folder` of processes that are gone.
+pub(super) fn left_behind(folder: &Path) -> impl Iterator<Item = String> {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    names.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| is_left_behind(name))
+}
+
+fn is_left_behind(name: &str) -> bool {
+    let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+    process.is_some_and(|process| !Path::new("/proc").join(process).exists())
 }
