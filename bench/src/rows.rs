@@ -4,6 +4,7 @@ mod call;
 mod cast;
 mod durable;
 mod failover;
+mod gateway;
 mod idle;
 mod planned_move;
 mod probe;
@@ -14,6 +15,7 @@ mod remote_cast;
 mod replicated;
 mod resident;
 mod restart;
+mod telemetry;
 mod wake;
 
 use std::path::Path;
@@ -33,7 +35,7 @@ pub struct Group {
 
 impl Group {
     /// All groups.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self { name: "cast", run: cast::run },
         Self { name: "call", run: call::run },
         Self { name: "durable", run: durable::run },
@@ -48,6 +50,8 @@ impl Group {
         Self { name: "planned-move", run: planned_move::run },
         Self { name: "idle", run: idle::run },
         Self { name: "processes", run: processes::run },
+        Self { name: "gateway", run: gateway::run },
+        Self { name: "telemetry", run: telemetry::run },
     ];
 
     /// Makes all runs; volumes are made in `folder`.

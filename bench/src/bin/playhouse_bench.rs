@@ -12,7 +12,7 @@
 use std::{path::Path, process::ExitCode};
 
 use playhouse_bench::{
-    Effort, Machine, Report, Summary, cluster,
+    Effort, Machine, Report, Summary, axum_echo, cluster,
     figures::show,
     processes::{linked, stock_linked},
     raw_frames,
@@ -44,6 +44,10 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         Some(cluster::CHILD) => return Ok(cluster::run_here(&arguments[1..])),
         Some(raw_frames::CHILD) => {
             raw_frames::receive_here();
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(axum_echo::CHILD) => {
+            axum_echo::serve_here();
             return Ok(ExitCode::SUCCESS);
         }
         _ => {}
