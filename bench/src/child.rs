@@ -2,10 +2,13 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child as Process, Command, Stdio},
 };
+
+use playhouse_cluster::environment::Environment;
 
 /// A process that ends with its handle at the latest.
 #[derive(Debug)]
@@ -22,6 +25,22 @@ impl Child {
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
         Self { process: command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")) }
+    }
+
+    /// Starts this program with a task that [says where it listens](say_address).
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    #[must_use]
+    pub fn start_listening(task: &str) -> (Self, SocketAddr) {
+        let mut command = Command::new(own_program());
+        command.arg(task).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = Self::start(&mut command);
+        let mut address = String::new();
+        let output = child.process().stdout.take().expect("it is a pipe");
+        BufReader::new(output).read_line(&mut address).expect("it says where it listens");
+        (child, address.trim().parse().expect("an address"))
     }
 
     /// Its id.
@@ -123,6 +142,23 @@ fn descendants(of: u32, parents: &[(u32, u32)]) -> Vec<u32> {
 #[must_use]
 pub fn own_program() -> PathBuf {
     std::env::current_exe().expect("this program is a file")
+}
+
+/// In the child: tells the parent where it listens, and ends this process when the parent is gone.
+///
+/// # Panics
+///
+/// When the operating system refuses a thread.
+#[allow(clippy::print_stdout)] // The parent reads it.
+pub fn say_address(address: SocketAddr, environment: &Environment) {
+    println!("{address}");
+    std::io::stdout().flush().expect("the parent reads it");
+    let leave = environment.thread("parent-watch", || {
+        // Any end of it, an error too, means that the parent is gone.
+        drop(std::io::stdin().read_to_end(&mut Vec::new()));
+        std::process::exit(0);
+    });
+    drop(leave.expect("the operating system gives a thread"));
 }
 
 /// Addresses on this machine that nobody uses now. All are held until all are known.

@@ -3,6 +3,7 @@
 //! Comes in: times and counts. Leaves: a [`Report`] that says on what machine, with which commit and in how many
 //! runs they were found. Criterion's measurements of single rooms are in `benches/`.
 
+pub mod axum_echo;
 pub mod child;
 mod circumstances;
 pub mod cluster;

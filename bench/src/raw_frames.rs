@@ -5,9 +5,7 @@
 
 use std::{
     collections::VecDeque,
-    io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
-    process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -20,7 +18,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::child::{Child, own_program};
+use crate::child::{Child, say_address};
 
 /// The first argument of a child process that receives.
 pub const CHILD: &str = "--raw-frames-child";
@@ -48,13 +46,8 @@ impl RawFrames {
     /// When it does not start.
     #[must_use]
     pub fn start() -> Self {
-        let mut command = Command::new(own_program());
-        command.arg(CHILD).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = Child::start(&mut command);
-        let mut address = String::new();
-        let output = child.process().stdout.take().expect("it is a pipe");
-        BufReader::new(output).read_line(&mut address).expect("it says where it listens");
-        Self { address: address.trim().parse().expect("an address"), runtime: runtime(), _child: child }
+        let (child, address) = Child::start_listening(CHILD);
+        Self { address, runtime: runtime(), _child: child }
     }
 
     /// How many frames per second arrive, of `count` for `targets`.
@@ -225,20 +218,12 @@ async fn ask(
 /// # Panics
 ///
 /// When loopback does not work.
-#[allow(clippy::print_stdout)] // The parent reads it.
 pub fn receive_here() {
     let runtime = runtime();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port is free");
-    println!("{}", listener.local_addr().expect("it is bound"));
-    std::io::stdout().flush().expect("the parent reads it");
     let handle = runtime.handle().clone();
     let environment = playhouse_cluster::environment::Environment::real(handle.clone(), handle);
-    let leave = environment.thread("raw-stdin", || {
-        // Any end of it, an error too, means that the parent is gone.
-        drop(std::io::stdin().read_to_end(&mut Vec::new()));
-        std::process::exit(0);
-    });
-    drop(leave.expect("the operating system gives a thread"));
+    say_address(listener.local_addr().expect("it is bound"), &environment);
     runtime.block_on(async {
         while let Ok((stream, _)) = listener.accept().await {
             drop(environment.spawn(async move { drop(serve(stream).await) }));

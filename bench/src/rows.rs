@@ -6,6 +6,7 @@ mod deployment;
 mod durable;
 mod durable_append;
 mod failover;
+mod gateway;
 mod idle;
 mod planned_move;
 mod probe;
@@ -18,6 +19,7 @@ mod replicated;
 mod resident;
 mod restart;
 mod targets;
+mod telemetry;
 mod wake;
 
 use std::path::Path;
@@ -56,6 +58,8 @@ impl Group {
         Self { name: "idle", run: idle::run },
         Self { name: "processes", run: processes::run },
         Self { name: "deployment", run: deployment::run },
+        Self { name: "gateway", run: gateway::run },
+        Self { name: "telemetry", run: telemetry::run },
     ];
 
     /// Makes all runs; volumes are made in `folder`.

@@ -14,7 +14,7 @@
 use std::{error::Error, path::Path, process::ExitCode};
 
 use playhouse_bench::{
-    Effort, Machine, Report, cluster,
+    Effort, Machine, Report, axum_echo, cluster,
     compare::{Comparison, compare},
     page, peers,
     processes::{linked, stock_linked},
@@ -57,6 +57,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
         Some(PAGE) => {
             page::fill(Path::new(FOLDER), Path::new(page::PAGE))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Some(axum_echo::CHILD) => {
+            axum_echo::serve_here();
             return Ok(ExitCode::SUCCESS);
         }
         _ => {}

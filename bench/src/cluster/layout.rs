@@ -38,10 +38,12 @@ pub(super) struct Layout {
     folder: tempfile::TempDir,
     plan: Plan,
     places: Vec<Place>,
+    /// What the nodes are told besides, as `playhouse run --set` takes it.
+    more: Vec<String>,
 }
 
 impl Layout {
-    pub(super) fn new(plan: Plan) -> Self {
+    pub(super) fn new(plan: Plan, more: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let cookie = folder.path().join("cookie");
         fs::write(&cookie, "a cookie of forty bytes for measurements").expect("the disk works");
@@ -49,7 +51,7 @@ impl Layout {
         let all = free_addresses::<12>();
         let place = |three: &[SocketAddr]| Place { peer: three[0], gateway: three[1], ops: three[2] };
         let places = all.chunks(3).take(plan.nodes).map(place).collect();
-        Self { folder, plan, places }
+        Self { folder, plan, places, more: more.to_vec() }
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -98,6 +100,7 @@ impl Layout {
                 format!("peer.encryption={}", if plan.is_encrypted { "on" } else { "off" }),
             ]);
         }
+        flags.extend(self.more.iter().cloned());
         flags
     }
 }

@@ -57,6 +57,18 @@ impl NodeChild {
         format!("http://{}", self.gateway)
     }
 
+    /// Where its gateway listens.
+    #[must_use]
+    pub fn gateway_address(&self) -> SocketAddr {
+        self.gateway
+    }
+
+    /// Where its second port listens: probes and metrics.
+    #[must_use]
+    pub fn ops_address(&self) -> SocketAddr {
+        self.ops
+    }
+
     /// As a loss of power for the process.
     pub fn kill(&mut self) {
         self.child.kill();

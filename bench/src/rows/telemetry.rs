@@ -1,0 +1,162 @@
+//! What it costs to be watched: HTTP calls of a node without traces, with traces of the usual share of the requests, with traces
+//! of all of them, and with metrics that are read each second.
+//!
+//! Metrics are counted in all of them, because they cannot be turned off. Three nodes run side by side and take turns in short
+//! slices, so that a slow minute hits all. Spans go to a collector in this process, which counts them and takes its share of
+//! the same cores. Calls of Rust code on a node have no row: they begin no trace.
+
+mod collector;
+mod scraper;
+
+use std::{path::Path, time::Duration};
+
+use self::{collector::Collector, scraper::Scraper};
+use super::gateway::{http, load::Measured, load::Times, plan};
+use crate::{
+    Effort, Figures, Unit,
+    cluster::Cluster,
+    table::{OURS, name},
+};
+
+const CONNECTIONS: usize = 64;
+/// How often each takes its turn in one run.
+const TURNS: usize = 2;
+const RUN: Duration = Duration::from_secs(2);
+/// Before anything is measured, in each turn.
+const WARM: Duration = Duration::from_millis(500);
+/// The share that `playhouse run` has unless told otherwise.
+const USUAL_SHARE: f64 = 0.1;
+
+/// How a node is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watched {
+    Not,
+    Usual,
+    All,
+    Scraped,
+}
+
+impl Watched {
+    const EACH: [Self; 4] = [Self::Not, Self::Usual, Self::All, Self::Scraped];
+
+    /// What the name of a row says of it.
+    fn how(self) -> &'static str {
+        match self {
+            Self::Not => "no traces",
+            Self::Usual => "traces of 10 %",
+            Self::All => "traces of all",
+            Self::Scraped => "metrics read each second",
+        }
+    }
+}
+
+pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
+    let collector = Collector::start();
+    let nodes = Nodes::start(effort, &collector);
+    for _ in 0..effort.runs {
+        let lost_before = nodes.traced_all.lost();
+        let arrived_before = collector.spans();
+        let turns = take_turns(&nodes, effort);
+        note(&turns, figures);
+        let arrived = collector.spans() - arrived_before;
+        let lost = nodes.traced_all.lost() - lost_before;
+        assert!(arrived > 0, "spans arrive at the collector");
+        let share = 100.0 * lost as f64 / (arrived + lost) as f64;
+        figures.note("spans that are lost while all calls are traced", Unit::Percent, share);
+    }
+    nodes.stop();
+}
+
+/// One node for each share of traced requests.
+struct Nodes {
+    untraced: Node,
+    traced_usually: Node,
+    traced_all: Node,
+}
+
+struct Node(Cluster);
+
+impl Nodes {
+    fn start(effort: Effort, collector: &Collector) -> Self {
+        let traced = |share: f64| {
+            let endpoint = format!("traces.endpoint=http://{}", collector.address());
+            Node(Cluster::apart_with(plan(effort), &[endpoint, format!("traces.sample={share}")]))
+        };
+        let untraced = Node(Cluster::apart(plan(effort)));
+        Self { untraced, traced_usually: traced(USUAL_SHARE), traced_all: traced(1.0) }
+    }
+
+    fn of(&self, watched: Watched) -> &Node {
+        match watched {
+            Watched::Not | Watched::Scraped => &self.untraced,
+            Watched::Usual => &self.traced_usually,
+            Watched::All => &self.traced_all,
+        }
+    }
+
+    fn stop(self) {
+        [self.untraced, self.traced_usually, self.traced_all].into_iter().for_each(|Node(node)| node.stop());
+    }
+}
+
+impl Node {
+    fn measure(&self, times: Times) -> Measured {
+        let child = &self.0.children[0];
+        http::measure(child.gateway_address(), child.child(), CONNECTIONS, times)
+    }
+
+    fn scraper(&self) -> Scraper {
+        Scraper::start(self.0.children[0].ops_address())
+    }
+
+    /// How many spans never left the node.
+    fn lost(&self) -> u64 {
+        let page = scraper::scrape_now(self.0.children[0].ops_address());
+        let line = page.lines().find_map(|line| line.strip_prefix("playhouse_spans_dropped_total"));
+        let value = line.and_then(|line| line.rsplit(' ').next()).and_then(|value| value.parse::<f64>().ok());
+        value.expect("the node counts lost spans") as u64
+    }
+}
+
+/// The sum of all turns, in the order of [`Watched::EACH`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Turns {
+    per_second: f64,
+    server_time: f64,
+}
+
+fn take_turns(nodes: &Nodes, effort: Effort) -> [Turns; Watched::EACH.len()] {
+    let times = Times { warm: effort.lasting(WARM), run: effort.lasting(RUN) };
+    let mut turns = [Turns::default(); Watched::EACH.len()];
+    for _ in 0..TURNS {
+        for (sum, watched) in turns.iter_mut().zip(Watched::EACH) {
+            let node = nodes.of(watched);
+            let scraper = (watched == Watched::Scraped).then(|| node.scraper());
+            let measured = node.measure(times);
+            if let Some(scraper) = scraper {
+                assert!(scraper.stop() > 0, "metrics were read meanwhile");
+            }
+            sum.per_second += measured.per_second / TURNS as f64;
+            sum.server_time += measured.server_time / TURNS as f64;
+        }
+    }
+    turns
+}
+
+fn note(turns: &[Turns; Watched::EACH.len()], figures: &mut Figures) {
+    let work = format!("HTTP call, {CONNECTIONS} connections");
+    let [without, ..] = turns;
+    for (turn, watched) in turns.iter().zip(Watched::EACH) {
+        let who = format!("{OURS}, {}", watched.how());
+        figures.note(name(&work, &who), Unit::PerSecond, turn.per_second);
+        let time = format!("{work}, processor time of the server");
+        figures.note(name(&time, &who), Unit::Nanoseconds, turn.server_time);
+    }
+    for (turn, watched) in turns.iter().zip(Watched::EACH).skip(1) {
+        let lost = |what: &str| format!("{what} that {} cost", watched.how());
+        let rate = 100.0 * (1.0 - turn.per_second / without.per_second);
+        figures.note(lost("calls per second"), Unit::Percent, rate);
+        let time = 100.0 * (turn.server_time / without.server_time - 1.0);
+        figures.note(lost("processor time of the server"), Unit::Percent, time);
+    }
+}
