@@ -1,10 +1,13 @@
 //! Processes that the bench starts, and ends by their id.
 
 use std::{
+    io::Read,
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child as Process, Command},
 };
+
+use playhouse_cluster::environment::Environment;
 
 /// A process that ends with its handle at the latest.
 #[derive(Debug)]
@@ -78,6 +81,20 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Ends this process, which somebody started, when nobody holds the other end of its input any more.
+///
+/// # Panics
+///
+/// When the operating system gives no thread.
+pub fn leave_with_parent(environment: &Environment) {
+    let leave = environment.thread("bench-stdin", || {
+        // Any end of it, an error too, means that the parent is gone.
+        drop(std::io::stdin().read_to_end(&mut Vec::new()));
+        std::process::exit(0);
+    });
+    drop(leave.expect("the operating system gives a thread"));
 }
 
 /// This program, for a child with another task.

@@ -10,6 +10,7 @@ pub mod etcd;
 pub mod figures;
 mod machine;
 pub mod node;
+pub mod parcel;
 pub mod processes;
 pub mod raw_file;
 pub mod raw_frames;

@@ -14,6 +14,7 @@ mod remote_cast;
 mod replicated;
 mod resident;
 mod restart;
+mod scale;
 mod wake;
 
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::{Effort, Figures};
 
 pub use processes::{MEMORY_CHILD as IDLE_PROCESS_CHILD, start_idle_here};
 pub use resident::{CHILD as RESIDENT_CHILD, measure_here as measure_resident_here};
+pub use scale::entities::{CHILD as ENTITIES_CHILD, measure_here as measure_entities_here};
 
 /// Rows that are measured together.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +35,7 @@ pub struct Group {
 
 impl Group {
     /// All groups.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self { name: "cast", run: cast::run },
         Self { name: "call", run: call::run },
         Self { name: "durable", run: durable::run },
@@ -48,6 +50,10 @@ impl Group {
         Self { name: "planned-move", run: planned_move::run },
         Self { name: "idle", run: idle::run },
         Self { name: "processes", run: processes::run },
+        Self { name: "scale-shards", run: scale::shards::run },
+        Self { name: "scale-nodes", run: scale::nodes::run },
+        Self { name: "scale-entities", run: scale::entities::run },
+        Self { name: "scale-payload", run: scale::payload::run },
     ];
 
     /// Makes all runs; volumes are made in `folder`.

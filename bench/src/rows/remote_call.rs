@@ -18,6 +18,8 @@ use crate::{
 /// Calls of a single caller.
 const ALONE: usize = 20_000;
 const CALLERS: usize = 512;
+/// Bytes of a body.
+const BODY: usize = 16;
 /// Calls of all of them.
 const TOGETHER: usize = 1_000_000;
 /// Calls before anything is measured.
@@ -36,14 +38,14 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
                 &format!("remote call, 1 caller, {encryption}"),
                 &one_caller(cluster, &targets[0], alone),
             );
-            let rate = rate(cluster, &targets, together);
+            let rate = rate(cluster, &targets, together, &command());
             figures.note(format!("remote call, {CALLERS} callers, {encryption}"), Unit::PerSecond, rate);
         }
         let mut latencies = histogram();
         raw.calls(WARM, 1, &mut |_| {});
         raw.calls(alone, 1, &mut |latency| record(&mut latencies, latency));
         note(figures, "raw frames, 1 in flight", &latencies);
-        let rate = raw.callers(together, CALLERS);
+        let rate = raw.callers(together, CALLERS, BODY);
         figures.note(format!("raw frames, {CALLERS} callers"), Unit::PerSecond, rate);
         let took = raw.calls(together, CALLERS, &mut |_| {});
         let rate = together as f64 / took.as_secs_f64();
@@ -69,7 +71,7 @@ pub(super) fn record(latencies: &mut Histogram<u64>, latency: Duration) {
 }
 
 fn command() -> Command {
-    Command::Load(Bytes::from_static(&[7; 16]))
+    Command::Load(Bytes::from_static(&[7; BODY]))
 }
 
 fn one_caller(cluster: &Cluster, target: &EntityRef<Sink>, calls: usize) -> Histogram<u64> {
@@ -88,17 +90,19 @@ fn one_caller(cluster: &Cluster, target: &EntityRef<Sink>, calls: usize) -> Hist
 }
 
 /// Each caller calls an entity of its own.
-fn rate(cluster: &Cluster, targets: &[EntityRef<Sink>], calls: usize) -> f64 {
+pub(super) fn rate(cluster: &Cluster, targets: &[EntityRef<Sink>], calls: usize, command: &Command) -> f64 {
     let each = calls / targets.len();
     let started = Instant::now();
-    let answered = cluster.own().each(targets.to_vec(), |target| async move {
-        let command = command();
-        let first = target.call(&command).await.expect("a sink never refuses");
-        let mut last = first;
-        for _ in 1..each {
-            last = target.call(&command).await.expect("a sink never refuses");
+    let answered = cluster.own().each(targets.to_vec(), |target| {
+        let command = command.clone();
+        async move {
+            let first = target.call(&command).await.expect("a sink never refuses");
+            let mut last = first;
+            for _ in 1..each {
+                last = target.call(&command).await.expect("a sink never refuses");
+            }
+            last - first + 1
         }
-        last - first + 1
     });
     let seconds = started.elapsed().as_secs_f64();
     let counted: u64 = answered.into_iter().sum();
