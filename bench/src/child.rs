@@ -134,6 +134,20 @@ fn descendants(of: u32, parents: &[(u32, u32)]) -> Vec<u32> {
     family.split_off(1)
 }
 
+/// Ends this process, which somebody started, when nobody holds the other end of its input any more.
+///
+/// # Panics
+///
+/// When the operating system gives no thread.
+pub fn leave_with_parent(environment: &Environment) {
+    let leave = environment.thread("bench-stdin", || {
+        // Any end of it, an error too, means that the parent is gone.
+        drop(std::io::stdin().read_to_end(&mut Vec::new()));
+        std::process::exit(0);
+    });
+    drop(leave.expect("the operating system gives a thread"));
+}
+
 /// This program, for a child with another task.
 ///
 /// # Panics
@@ -153,12 +167,7 @@ pub fn own_program() -> PathBuf {
 pub fn say_address(address: SocketAddr, environment: &Environment) {
     println!("{address}");
     std::io::stdout().flush().expect("the parent reads it");
-    let leave = environment.thread("parent-watch", || {
-        // Any end of it, an error too, means that the parent is gone.
-        drop(std::io::stdin().read_to_end(&mut Vec::new()));
-        std::process::exit(0);
-    });
-    drop(leave.expect("the operating system gives a thread"));
+    leave_with_parent(environment);
 }
 
 /// Addresses on this machine that nobody uses now. All are held until all are known.

@@ -18,7 +18,7 @@ pub use layout::Plan;
 pub use node_child::NodeChild;
 
 use self::layout::Layout;
-use crate::{Effort, node::TestNode, sink::Sink};
+use crate::{Effort, node::TestNode, parcel::Parcel, sink::Sink};
 
 /// The first argument of a child process that is a node.
 pub const CHILD: &str = "--node-child";
@@ -35,8 +35,19 @@ pub struct Cluster {
     /// The others.
     pub children: Vec<NodeChild>,
     shards: NonZeroU16,
+    /// How long it took to form.
+    pub formed: Formed,
     // Last: nodes end before their volumes.
     _layout: Layout,
+}
+
+/// How long a cluster took to form, from the start of its processes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Formed {
+    /// Until the last node said that it is ready.
+    pub ready: Duration,
+    /// Until each shard had the leader that it kept. Zero if nobody in this process could see that.
+    pub settled: Duration,
 }
 
 impl Cluster {
@@ -47,12 +58,24 @@ impl Cluster {
     /// When a node does not start.
     #[must_use]
     pub fn with_own(plan: Plan) -> Self {
+        Self::with_own_after(plan, SETTLED_AFTER)
+    }
+
+    /// As [`with_own`](Self::with_own), if leaderships count as settled that did not move for `settled_after`.
+    ///
+    /// # Panics
+    ///
+    /// When a node does not start.
+    #[must_use]
+    pub fn with_own_after(plan: Plan, settled_after: Duration) -> Self {
         let layout = Layout::new(plan, &[]);
+        let started = Instant::now();
         let mut children: Vec<_> = (1..plan.nodes).map(|at| NodeChild::start(&layout, at)).collect();
         let own = TestNode::join(&layout.flags(0));
         children.iter_mut().for_each(NodeChild::wait_until_ready);
-        let cluster = Self { own: Some(own), children, shards: plan.shards, _layout: layout };
-        cluster.wait_until_settled();
+        let formed = Formed { ready: started.elapsed(), settled: Duration::ZERO };
+        let mut cluster = Self { own: Some(own), children, shards: plan.shards, formed, _layout: layout };
+        cluster.formed.settled = cluster.settled_at(settled_after) - started;
         cluster
     }
 
@@ -73,12 +96,25 @@ impl Cluster {
     /// When a node does not start.
     #[must_use]
     pub fn apart_with(plan: Plan, more: &[String]) -> Self {
-        let layout = Layout::new(plan, more);
-        let mut children: Vec<_> = (0..plan.nodes).map(|at| NodeChild::start(&layout, at)).collect();
-        children.iter_mut().for_each(NodeChild::wait_until_ready);
+        let cluster = Self::apart_and_ready(plan, more);
         // Nobody here can see where leaderships are.
         std::thread::sleep(SETTLED_AFTER);
-        Self { own: None, children, shards: plan.shards, _layout: layout }
+        cluster
+    }
+
+    /// As [`apart`](Self::apart), but leaderships may still move.
+    ///
+    /// # Panics
+    ///
+    /// When a node does not start.
+    #[must_use]
+    pub fn apart_and_ready(plan: Plan, more: &[String]) -> Self {
+        let layout = Layout::new(plan, more);
+        let started = Instant::now();
+        let mut children: Vec<_> = (0..plan.nodes).map(|at| NodeChild::start(&layout, at)).collect();
+        children.iter_mut().for_each(NodeChild::wait_until_ready);
+        let formed = Formed { ready: started.elapsed(), settled: Duration::ZERO };
+        Self { own: None, children, shards: plan.shards, formed, _layout: layout }
     }
 
     /// The node in this process.
@@ -117,11 +153,16 @@ impl Cluster {
     ///
     /// When that takes too long.
     pub fn wait_until_settled(&self) {
+        self.settled_at(SETTLED_AFTER);
+    }
+
+    /// As [`wait_until_settled`](Self::wait_until_settled), for so long. Returns when the last of them had moved.
+    fn settled_at(&self, settled_after: Duration) -> Instant {
         let leaders =
             || (0..self.shards.get()).map(|shard| self.router().leader(playhouse::protocol::ShardId(shard)));
         let deadline = Instant::now() + PATIENCE;
         let (mut before, mut since) = (Vec::new(), Instant::now());
-        while since.elapsed() < SETTLED_AFTER {
+        while since.elapsed() < settled_after {
             assert!(Instant::now() < deadline, "leaderships find their places in time: {before:?}");
             std::thread::sleep(LOOK_EVERY);
             let now: Vec<_> = leaders().collect();
@@ -130,12 +171,21 @@ impl Cluster {
                 (before, since) = (now, Instant::now());
             }
         }
+        since
     }
 
     /// The addresses for clients.
     #[must_use]
     pub fn gateways(&self) -> Vec<String> {
         self.children.iter().map(NodeChild::gateway).collect()
+    }
+
+    /// Ends all nodes, the others as a loss of power would: for a cluster that nobody needs any more.
+    pub fn kill(mut self) {
+        self.children.iter_mut().for_each(NodeChild::kill);
+        if let Some(own) = self.own {
+            own.abandon();
+        }
     }
 
     /// Ends all nodes.
@@ -175,7 +225,7 @@ pub fn run_here(flags: &[String]) -> ExitCode {
 /// The kinds of each node of the bench.
 #[must_use]
 pub fn kinds() -> Builder {
-    Node::builder().kind::<Sink>()
+    Node::builder().kind::<Sink>().kind::<Parcel>()
 }
 
 /// How many shards a cluster of the bench has: as `playhouse run` unless told otherwise.

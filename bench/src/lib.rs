@@ -16,6 +16,7 @@ mod fixture;
 mod machine;
 pub mod node;
 pub mod page;
+pub mod parcel;
 pub mod peers;
 pub mod plot;
 pub mod processes;

@@ -210,9 +210,18 @@ impl TestNode {
         self.core.block_on(all).into_iter().map(|done| done.expect("no task panics")).collect()
     }
 
+    /// Stops without handing anything over: for a node whose peers are gone.
+    pub fn abandon(self) {
+        self.end_within(Duration::ZERO);
+    }
+
     /// Drains and stops.
     pub fn stop(self) {
-        self.core.block_on(self.node.stop(Duration::from_secs(10)));
+        self.end_within(Duration::from_secs(10));
+    }
+
+    fn end_within(self, budget: Duration) {
+        self.core.block_on(self.node.stop(budget));
         self.executors.shutdown_timeout(Duration::from_secs(1));
         self.core.shutdown_timeout(Duration::from_secs(1));
     }

@@ -72,14 +72,15 @@ impl RawFrames {
         self.runtime.block_on(ask(self.address, count, in_flight, each)).expect("loopback works")
     }
 
-    /// How many calls per second so many tasks make on as many threads as a node has.
+    /// How many calls per second so many tasks make on as many threads as a node has, with so large a body.
     ///
     /// # Panics
     ///
     /// When one is lost.
     #[must_use]
-    pub fn callers(&self, count: usize, callers: usize) -> f64 {
-        let took = crate::node::runtime().block_on(ask_by_tasks(self.address, count, callers));
+    pub fn callers(&self, count: usize, callers: usize, body_bytes: usize) -> f64 {
+        let asking = ask_by_tasks(self.address, count, callers, body_bytes);
+        let took = crate::node::runtime().block_on(asking);
         (count / callers * callers) as f64 / took.expect("loopback works").as_secs_f64()
     }
 }
@@ -110,20 +111,26 @@ fn put(buffer: &mut Vec<u8>, key: usize, body: &[u8]) {
 }
 
 /// Each caller is a task; one task writes what all of them asked, one reads the answers.
-async fn ask_by_tasks(address: SocketAddr, count: usize, callers: usize) -> std::io::Result<Duration> {
+async fn ask_by_tasks(
+    address: SocketAddr,
+    count: usize,
+    callers: usize,
+    body_bytes: usize,
+) -> std::io::Result<Duration> {
+    let body: Arc<[u8]> = vec![7; body_bytes].into();
     let (mut read, mut write) = connect(address, ANSWERED).await?.into_split();
     let (asked, work) = (Arc::<Mutex<Asked>>::default(), Arc::new(Notify::new()));
     let tasks = Handle::current();
     let started = Instant::now();
     let callers: Vec<_> = (0..callers)
         .map(|caller| {
-            let (asked, work) = (Arc::clone(&asked), Arc::clone(&work));
+            let (asked, work, body) = (Arc::clone(&asked), Arc::clone(&work), Arc::clone(&body));
             tasks.spawn(async move {
                 for _ in 0..count / callers {
                     let (answer, answered) = oneshot::channel();
                     {
                         let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-                        put(&mut asked.buffer, caller, &[7; 16]);
+                        put(&mut asked.buffer, caller, &body);
                         asked.waiting.push_back(answer);
                     }
                     work.notify_one();
@@ -259,6 +266,10 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
         }
         buffer.copy_within(at..filled, 0);
         filled -= at;
+        // Room for the rest of a frame that is larger than most.
+        if filled == buffer.len() {
+            buffer.resize(filled * 2, 0);
+        }
         if !out.is_empty() {
             stream.write_all(&out).await?;
             out.clear();

@@ -18,6 +18,7 @@ mod remote_cast;
 mod replicated;
 mod resident;
 mod restart;
+mod scale;
 mod targets;
 mod telemetry;
 mod wake;
@@ -29,6 +30,7 @@ use crate::{Effort, Figures};
 pub use deployment::{CHILD as PLAYHOUSE_CHILD, playhouse_here};
 pub use processes::{MEMORY_CHILD as IDLE_PROCESS_CHILD, start_idle_here};
 pub use resident::{CHILD as RESIDENT_CHILD, measure_here as measure_resident_here};
+pub use scale::entities::{CHILD as ENTITIES_CHILD, measure_here as measure_entities_here};
 pub use targets::{Aim, Statistic, TARGETS, Target};
 
 /// Rows that are measured together.
@@ -60,6 +62,10 @@ impl Group {
         Self { name: "deployment", run: deployment::run },
         Self { name: "gateway", run: gateway::run },
         Self { name: "telemetry", run: telemetry::run },
+        Self { name: "scale-shards", run: scale::shards::run },
+        Self { name: "scale-nodes", run: scale::nodes::run },
+        Self { name: "scale-entities", run: scale::entities::run },
+        Self { name: "scale-payload", run: scale::payload::run },
     ];
 
     /// Makes all runs; volumes are made in `folder`.

@@ -44,6 +44,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         Some(rows::PLAYHOUSE_CHILD) => return Ok(rows::playhouse_here()),
         Some(linked::CHILD) => return Ok(linked::run_here(&arguments[1..])),
         Some(stock_linked::CHILD) => return Ok(stock_linked::run_here(&arguments[1..])),
+        Some(rows::ENTITIES_CHILD) => {
+            rows::measure_entities_here(&arguments[1..]);
+            return Ok(ExitCode::SUCCESS);
+        }
         Some(cluster::CHILD) => return Ok(cluster::run_here(&arguments[1..])),
         Some(raw_frames::CHILD) => {
             raw_frames::receive_here();

@@ -10,6 +10,9 @@ use std::{
 
 use crate::child::free_addresses;
 
+/// How many nodes a cluster of the bench may have.
+const NODES_MAX: usize = 7;
+
 /// What a cluster is to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -48,7 +51,8 @@ impl Layout {
         let cookie = folder.path().join("cookie");
         fs::write(&cookie, "a cookie of forty bytes for measurements").expect("the disk works");
         fs::set_permissions(&cookie, fs::Permissions::from_mode(0o600)).expect("the file is ours");
-        let all = free_addresses::<12>();
+        let all = free_addresses::<{ NODES_MAX * 3 }>();
+        assert!(plan.nodes <= NODES_MAX, "at most {NODES_MAX} nodes");
         let place = |three: &[SocketAddr]| Place { peer: three[0], gateway: three[1], ops: three[2] };
         let places = all.chunks(3).take(plan.nodes).map(place).collect();
         Self { folder, plan, places, more: more.to_vec() }

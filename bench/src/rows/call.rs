@@ -42,7 +42,7 @@ fn work(callers: usize) -> String {
 }
 
 /// Each caller calls an entity of its own.
-fn entities(node: &TestNode, callers: usize, calls: usize) -> f64 {
+pub(super) fn entities(node: &TestNode, callers: usize, calls: usize) -> f64 {
     let started = Instant::now();
     node.each(0..callers, |caller| {
         let entity = node.entity::<Sink>(&key(caller));

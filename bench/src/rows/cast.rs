@@ -39,22 +39,39 @@ pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
 }
 
 fn casts(node: &TestNode, senders: usize) -> f64 {
+    // The same one again and again would be cheaper than what senders do.
+    commands(node, senders, CASTS, |number| Command::Note(number as u64))
+}
+
+/// So many casts, each of which is counted.
+pub(super) fn commands(
+    node: &TestNode,
+    senders: usize,
+    casts: usize,
+    command: impl Fn(usize) -> Command + Clone + Send + 'static,
+) -> f64 {
     let targets: Vec<EntityRef<Sink>> = (0..TARGETS).map(|number| node.entity(&key(number))).collect();
     let before = received(node, &targets);
     let started = Instant::now();
-    node.each(0..senders, |sender| send(targets.clone(), sender, CASTS / senders));
+    node.each(0..senders, |sender| send(targets.clone(), sender, casts / senders, command.clone()));
     // The mailbox keeps order, so this is answered when all casts were executed.
     let arrived = received(node, &targets) - before;
     let seconds = started.elapsed().as_secs_f64();
-    assert_eq!(arrived, CASTS as u64, "every cast that was taken arrives");
+    assert_eq!(arrived, (casts / senders * senders) as u64, "every cast that was taken arrives");
     arrived as f64 / seconds
 }
 
-async fn send(targets: Vec<EntityRef<Sink>>, sender: usize, count: usize) {
+async fn send(
+    targets: Vec<EntityRef<Sink>>,
+    sender: usize,
+    count: usize,
+    command: impl Fn(usize) -> Command,
+) {
     for number in 0..count {
         let target = &targets[(number + sender * TARGETS / 2) % TARGETS];
+        let command = command(number);
         loop {
-            match target.cast(&Command::Note(number as u64)) {
+            match target.cast(&command) {
                 Ok(()) => break,
                 Err(CallError::Overloaded { .. }) => tokio::task::yield_now().await,
                 Err(error) => panic!("{error}"),

@@ -32,21 +32,31 @@ pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
                     redis::durable(callers, RUN),
                 );
             }
-            figures.note(named("raw append + fdatasync"), Unit::PerSecond, raw_appends(folder, callers));
+            figures.note(
+                named("raw append + fdatasync"),
+                Unit::PerSecond,
+                raw_appends(folder, callers, EVENT_BYTES, RUN),
+            );
         }
     }
 }
 
-/// Each caller adds to a counter of its own.
 fn calls(folder: &Path, callers: usize) -> f64 {
     let volume = volume(folder);
     let node = TestNode::start(&settings(volume.path(), EngineKind::Fjall));
+    let rate = calls_on(&node, callers, RUN);
+    node.stop();
+    rate
+}
+
+/// Each caller adds to a counter of its own, which nobody used before.
+pub(super) fn calls_on(node: &TestNode, callers: usize, run: Duration) -> f64 {
     let started = Instant::now();
     let acknowledged = node.each(0..callers, |caller| {
         let counter = node.entity::<Counter>(&key(caller));
         async move {
             let mut acknowledged = 0;
-            while started.elapsed() < RUN {
+            while started.elapsed() < run {
                 let reply = counter.call(&Command::Add(1)).await.expect("the node is healthy");
                 acknowledged += 1;
                 assert_eq!(reply.value, acknowledged, "every call counts once");
@@ -55,7 +65,6 @@ fn calls(folder: &Path, callers: usize) -> f64 {
         }
     });
     let seconds = started.elapsed().as_secs_f64();
-    node.stop();
     acknowledged.into_iter().sum::<i64>() as f64 / seconds
 }
 
@@ -77,7 +86,8 @@ fn appends(folder: &Path, writers: usize) -> f64 {
     rate
 }
 
-fn raw_appends(folder: &Path, writers: usize) -> f64 {
+/// Each writer appends so many bytes at once.
+pub(super) fn raw_appends(folder: &Path, writers: usize, bytes: usize, run: Duration) -> f64 {
     let (volume, runtime) = (volume(folder), runtime());
     let environment = Environment::real(runtime.handle().clone(), runtime.handle().clone());
     let file = RawFile::create(&volume.path().join("log"), &environment).expect("the disk works");
@@ -85,8 +95,8 @@ fn raw_appends(folder: &Path, writers: usize) -> f64 {
         let file = file.clone();
         async move {
             let mut appended = 0;
-            while started.elapsed() < RUN {
-                file.append(vec![writer as u8; EVENT_BYTES]).await;
+            while started.elapsed() < run {
+                file.append(vec![writer as u8; bytes]).await;
                 appended += 1;
             }
             appended

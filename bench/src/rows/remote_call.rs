@@ -22,6 +22,8 @@ use crate::{
 /// Calls of a single caller.
 const ALONE: usize = 20_000;
 const CALLERS: usize = 512;
+/// Bytes of a body.
+const BODY: usize = 16;
 /// Calls of all of them.
 const TOGETHER: usize = 1_000_000;
 /// Calls before anything is measured.
@@ -39,7 +41,7 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
             let targets = targets(cluster, CALLERS);
             let who = format!("{OURS}, encryption {}", on_or_off(*is_encrypted));
             note(figures, &who, &one_caller(cluster, &targets[0], alone));
-            let rate = rate(cluster, &targets, together);
+            let rate = rate(cluster, &targets, together, &command());
             figures.note(name(&many, &who), Unit::PerSecond, rate);
         }
         if let Some(redis) = &mut redis {
@@ -52,7 +54,7 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
         raw.calls(WARM, 1, &mut |_| {});
         raw.calls(alone, 1, &mut |latency| record(&mut latencies, latency));
         note(figures, "raw frames", &latencies);
-        let rate = raw.callers(together, CALLERS);
+        let rate = raw.callers(together, CALLERS, BODY);
         figures.note(name(&many, "raw frames"), Unit::PerSecond, rate);
         let took = raw.calls(together, CALLERS, &mut |_| {});
         let rate = together as f64 / took.as_secs_f64();
@@ -78,7 +80,7 @@ pub(super) fn record(latencies: &mut Histogram<u64>, latency: Duration) {
 }
 
 fn command() -> Command {
-    Command::Load(Bytes::from_static(&[7; 16]))
+    Command::Load(Bytes::from_static(&[7; BODY]))
 }
 
 fn one_caller(cluster: &Cluster, target: &EntityRef<Sink>, calls: usize) -> Histogram<u64> {
@@ -97,17 +99,19 @@ fn one_caller(cluster: &Cluster, target: &EntityRef<Sink>, calls: usize) -> Hist
 }
 
 /// Each caller calls an entity of its own.
-fn rate(cluster: &Cluster, targets: &[EntityRef<Sink>], calls: usize) -> f64 {
+pub(super) fn rate(cluster: &Cluster, targets: &[EntityRef<Sink>], calls: usize, command: &Command) -> f64 {
     let each = calls / targets.len();
     let started = Instant::now();
-    let answered = cluster.own().each(targets.to_vec(), |target| async move {
-        let command = command();
-        let first = target.call(&command).await.expect("a sink never refuses");
-        let mut last = first;
-        for _ in 1..each {
-            last = target.call(&command).await.expect("a sink never refuses");
+    let answered = cluster.own().each(targets.to_vec(), |target| {
+        let command = command.clone();
+        async move {
+            let first = target.call(&command).await.expect("a sink never refuses");
+            let mut last = first;
+            for _ in 1..each {
+                last = target.call(&command).await.expect("a sink never refuses");
+            }
+            last - first + 1
         }
-        last - first + 1
     });
     let seconds = started.elapsed().as_secs_f64();
     let counted: u64 = answered.into_iter().sum();

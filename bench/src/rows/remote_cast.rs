@@ -18,7 +18,7 @@ use crate::{
     table::{OURS, name},
 };
 
-const TARGETS: usize = 1_000;
+pub(super) const TARGETS: usize = 1_000;
 const CASTS: usize = 4_000_000;
 /// How many casts a sender makes before it lets other tasks run.
 const PER_TURN: usize = 256;
@@ -52,14 +52,14 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
     clusters.into_iter().for_each(|(_, cluster)| cluster.stop());
 }
 
-struct Measured {
+pub(super) struct Measured {
     /// Of what arrived.
-    rate: f64,
-    lost: u64,
+    pub(super) rate: f64,
+    pub(super) lost: u64,
 }
 
 /// Again when a shard moved meanwhile.
-fn measure_in_place(
+pub(super) fn measure_in_place(
     cluster: &Cluster,
     senders: usize,
     casts: usize,

@@ -135,7 +135,11 @@ fn beside_etcd(times: (Duration, Duration), figures: &mut Figures) {
 }
 
 /// So many callers call one after the other; counts what was acknowledged after the warm time.
-async fn rate<F>(callers: usize, (warm, run): (Duration, Duration), call: impl Fn(usize) -> F) -> f64
+pub(super) async fn rate<F>(
+    callers: usize,
+    (warm, run): (Duration, Duration),
+    call: impl Fn(usize) -> F,
+) -> f64
 where
     F: Future<Output = ()> + Send + 'static,
 {

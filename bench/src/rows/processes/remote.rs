@@ -159,7 +159,7 @@ fn many_callers(run: &mut Run<'_>, pairs: &Pairs) {
     assert_eq!(count_stock(linked, targets) - before, calls as u64, "every call counts once");
     run.rate(&work, RACTOR_CLUSTER, rate);
     run.erlang_rate(&work, GEN_SERVER, &format!("remote_call {CALLERS} {calls} {BODY}"));
-    run.rate(&work, RAW, pairs.raw.callers(calls, CALLERS));
+    run.rate(&work, RAW, pairs.raw.callers(calls, CALLERS, BODY));
 }
 
 fn count(linked: &Linked, targets: &[Process<Note>]) -> u64 {

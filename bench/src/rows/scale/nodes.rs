@@ -1,0 +1,82 @@
+//! More nodes, all of them processes of this machine: what grows is their number, not what they run on.
+
+use std::{num::NonZeroU16, path::Path};
+
+use bytes::Bytes;
+use playhouse::protocol::EntityId;
+use playhouse::router::EntityRef;
+use tokio::time::Instant;
+
+use super::{
+    super::{key, probe::Probe, remote_call},
+    IDLE, Point,
+    shards::{plan, replicated_calls, settled_after},
+};
+use crate::{
+    Effort, Figures,
+    Unit::PerSecond,
+    cluster::{Cluster, shards},
+    sink::{Command, Sink},
+};
+
+const AXIS: &str = "nodes";
+const NODES: [usize; 3] = [3, 5, 7];
+const QUICK_NODES: [usize; 1] = [3];
+const CALLERS: usize = 512;
+const REPLICATED_KEYS: usize = 1_000;
+const REMOTE_CALLS: usize = 300_000;
+const BODY: usize = 16;
+/// Counters on as many shards, each with its caller.
+const PROBES: usize = 24;
+
+pub(in crate::rows) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
+    figures.remark("all nodes are processes of this machine and share its cores");
+    for _ in 0..effort.runs {
+        for nodes in if effort.is_quick { &QUICK_NODES[..] } else { &NODES } {
+            let mut point = Point { figures, axis: AXIS, x: *nodes as f64 };
+            measure(*nodes, shards(effort), effort, &mut point);
+        }
+    }
+}
+
+fn measure(nodes: usize, shards: NonZeroU16, effort: Effort, point: &mut Point<'_>) {
+    let mut cluster = Cluster::with_own_after(plan(nodes, shards), settled_after(effort));
+    point.took("start to ready", cluster.formed.ready);
+    point.took("start to settled leaders", cluster.formed.settled);
+    point.idle(&cluster.children, effort.lasting(IDLE), "a node");
+    let rate = replicated_calls(&cluster, CALLERS, REPLICATED_KEYS, effort);
+    point.ours(&format!("replicated call, {CALLERS} callers"), PerSecond, rate);
+    point.ours(&format!("remote call, {CALLERS} callers"), PerSecond, remote_calls(&cluster, effort));
+    failover(&mut cluster, point);
+    cluster.kill();
+}
+
+/// From the node of this process to entities of all others.
+fn remote_calls(cluster: &Cluster, effort: Effort) -> f64 {
+    let id = |key: &String| EntityId::new("sink", key).expect("the bench chooses allowed names");
+    let is_remote = |key: &String| matches!(cluster.leader(&id(key)), Some(Some(_)));
+    let targets: Vec<EntityRef<Sink>> =
+        (0..).map(key).filter(is_remote).take(CALLERS).map(|key| cluster.own().entity(&key)).collect();
+    let command = Command::Load(Bytes::from_static(&[7; BODY]));
+    remote_call::rate(cluster, &targets, effort.of(REMOTE_CALLS).max(CALLERS), &command)
+}
+
+/// One of the others is killed; until calls to all shards that it led are answered again.
+fn failover(cluster: &mut Cluster, point: &mut Point<'_>) {
+    let probes = Probe::start(cluster, PROBES);
+    let victim = cluster.children[0].raft_id();
+    for probe in &probes {
+        probe.answered_after(Instant::now());
+    }
+    let led = |probe: &&Probe| cluster.leader(probe.id()) == Some(Some(victim));
+    let led: Vec<_> = probes.iter().filter(led).collect();
+    assert!(!led.is_empty(), "the node that is killed leads some of {PROBES} shards");
+    let moment = Instant::now();
+    cluster.children[0].kill();
+    let slowest = led.iter().map(|probe| probe.answered_after(moment).ended - moment).max();
+    point.took("kill -9 to the first answer, slowest of its probed shards", slowest.unwrap_or_default());
+    drop(led);
+    for probe in probes {
+        assert_eq!(probe.end(cluster).lost, 0, "nothing acknowledged is lost");
+    }
+}
