@@ -8,6 +8,7 @@
 //! with its `Arguments` and a `run` that returns an [`Exit`] or a `Failure`.
 
 mod backup;
+mod bench;
 mod call;
 mod cast;
 mod change;
@@ -81,6 +82,8 @@ enum Command {
     Kinds(kinds::Arguments),
     /// Send many commands from a file of JSON lines
     Send(send::Arguments),
+    /// Put load on a cluster and say how long answers took
+    Bench(bench::Arguments),
     /// Show which servers answer and are ready, how the cluster is, what is wrong and what to do next
     Status(status::Arguments),
     /// Show the members of the cluster: what they hold, lead and say
@@ -140,6 +143,7 @@ fn run(command: Command, node: Builder, server: &Server, output: &Output) -> Res
         Command::List(arguments) => wait(list::run(arguments, server, output)),
         Command::Kinds(arguments) => wait(kinds::run(arguments, server, output)),
         Command::Send(arguments) => wait(send::run(arguments, server, output)),
+        Command::Bench(arguments) => bench::run(arguments, server, output),
         Command::Status(arguments) => wait(status::run(arguments, server, output)),
         Command::Nodes(arguments) => wait(nodes::run(arguments, server, output)),
         Command::Shards(arguments) => wait(shards::run(arguments, server, output)),

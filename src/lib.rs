@@ -13,10 +13,11 @@
 //! | [`kinds`] | the kinds that ship with the node | `entity`, `protocol` |
 //! | [`telemetry`] | metrics, traces, logs, each declared once | – |
 //! | [`backup`] | a copy of all shards as files, checked | `cluster` |
+//! | [`load`] | a load generator for any cluster | `client` |
 //! | [`config`] | parsed once, validated, immutable | – |
 //! | `node` | the only place that assembles, spawns and drains | everything |
 //! | [`testing`] | a stage for kinds: the executor core under a clock that the test holds | `shard` and below |
-//! | [`cli`] | `run` and `dev` start nodes; most else over HTTP, the rest on files | `client`, `backup`, `config`, `node` |
+//! | [`cli`] | `run` and `dev` start nodes; most else over HTTP, the rest on files | `client`, `backup`, `config`, `load`, `node` |
 
 pub mod backup;
 pub mod cli;
@@ -24,6 +25,7 @@ pub mod config;
 pub mod entity;
 pub mod gateway;
 pub mod kinds;
+pub mod load;
 pub mod node;
 pub mod process;
 pub mod protocol;

@@ -11,8 +11,8 @@ use rand::{Rng, RngCore, SeedableRng, rngs::SmallRng};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    ClientError, Config, ConnectError, Connection, Entity, EntityName, Idempotency, IdempotencyKey, KindView,
-    ListQuery, NameError, Page, ReadError,
+    Address, ClientError, Config, ConnectError, Connection, Entity, EntityName, Idempotency, IdempotencyKey,
+    KindView, ListQuery, NameError, Page, ReadError,
     dispatch::{self, Operation},
     error::beginning,
     gateways::Gateways,
@@ -129,6 +129,13 @@ impl Client {
     /// When no gateway opens one within [`Config::timeout`].
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
         Connection::open(Arc::clone(&self.shared)).await
+    }
+
+    /// How often each gateway failed since this client began: no connection, a broken one, no answer in time, or the answer
+    /// that it is leaving. Operations that another gateway then answered are among them.
+    #[must_use]
+    pub fn gateway_failures(&self) -> Vec<(Address, u64)> {
+        self.shared.gateways.failed_since_begin()
     }
 
     async fn read<T: DeserializeOwned>(&self, path: String) -> Result<T, ReadError> {

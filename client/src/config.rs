@@ -1,6 +1,6 @@
 //! What a client is told once.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
 use crate::{Address, AddressError, Backoff, Token};
 
@@ -23,6 +23,12 @@ pub struct Config {
 
     /// How long opening a TCP connection may take. Default 2 s.
     pub connect_timeout: Duration,
+
+    /// From which address of this machine connections are opened; the operating system chooses if `None`.
+    ///
+    /// One address has about 28,000 ports for one gateway: a program with more connections uses several clients, each with
+    /// an address of its own.
+    pub local_address: Option<IpAddr>,
 
     /// How long to wait between attempts, when the server does not say it with `Retry-After`.
     pub backoff: Backoff,
@@ -80,6 +86,7 @@ impl Config {
             timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(2),
+            local_address: None,
             backoff: Backoff::default(),
             idle_connections_max: 64,
             idle_timeout: Duration::from_secs(30),

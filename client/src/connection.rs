@@ -74,6 +74,12 @@ impl Connection {
         Ok(ConnectionEntity::new(self.clone(), EntityName::new(kind, key)?))
     }
 
+    /// As [`entity`](Self::entity), for a name that is already checked.
+    #[must_use]
+    pub fn entity_named(&self, name: EntityName) -> ConnectionEntity {
+        ConnectionEntity::new(self.clone(), name)
+    }
+
     pub(crate) async fn begin_call<C, R>(
         &self,
         name: &EntityName,

@@ -25,10 +25,13 @@ pub(crate) struct Gateways {
 struct Rotation {
     next: usize,
     health: Vec<Health>,
+    /// Of each, since the beginning.
+    failed: Vec<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Health {
+    /// In a row.
     failures: u32,
     rests_until: Option<Instant>,
 }
@@ -47,8 +50,8 @@ impl Gateways {
     /// `addresses` must not be empty.
     pub(crate) fn new(addresses: Vec<Address>) -> Self {
         assert!(!addresses.is_empty(), "a client has at least one gateway");
-        let health = vec![Health::default(); addresses.len()];
-        Self { addresses, rotation: Mutex::new(Rotation { next: 0, health }) }
+        let (health, failed) = (vec![Health::default(); addresses.len()], vec![0; addresses.len()]);
+        Self { addresses, rotation: Mutex::new(Rotation { next: 0, health, failed }) }
     }
 
     pub(crate) fn address(&self, picked: Picked) -> &Address {
@@ -81,10 +84,17 @@ impl Gateways {
 
     /// It did not answer, or said that it is leaving.
     pub(crate) fn failed(&self, picked: Picked, now: Instant) {
-        let health = &mut self.lock().health[picked.0];
+        let mut rotation = self.lock();
+        rotation.failed[picked.0] += 1;
+        let health = &mut rotation.health[picked.0];
         let rest = REST_FIRST.saturating_mul(1 << health.failures.min(10)).min(REST_MAX);
         health.failures = health.failures.saturating_add(1);
         health.rests_until = Some(now + rest);
+    }
+
+    /// How often each failed since the beginning.
+    pub(crate) fn failed_since_begin(&self) -> Vec<(Address, u64)> {
+        self.addresses.iter().cloned().zip(self.lock().failed.iter().copied()).collect()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Rotation> {
@@ -120,6 +130,9 @@ mod tests {
 
         gateways.worked(a);
         assert_eq!(picks(&gateways, start, 3), "abc");
+
+        let failed: Vec<_> = gateways.failed_since_begin().into_iter().map(|(_, failed)| failed).collect();
+        assert_eq!(failed, [1, 0, 0], "what is forgiven is still counted");
     }
 
     #[test]

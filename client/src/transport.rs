@@ -115,6 +115,7 @@ fn tcp(config: &Config) -> HttpConnector {
     let mut tcp = HttpConnector::new();
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(config.connect_timeout));
+    tcp.set_local_address(config.local_address);
     tcp.enforce_http(false);
     tcp
 }

@@ -49,8 +49,9 @@ const FLOOR_PLAN: &[MayUse] = &[
     MayUse { room: "telemetry", rooms: &[], cluster: &[] },
     MayUse { room: "config", rooms: &[], cluster: &[] },
     MayUse { room: "backup", rooms: &[], cluster: &["codec"] },
+    MayUse { room: "load", rooms: &[], cluster: &[] },
     MayUse { room: "node", rooms: ALL, cluster: ALL },
-    MayUse { room: "cli", rooms: &["backup", "config", "node"], cluster: &[] },
+    MayUse { room: "cli", rooms: &["backup", "config", "load", "node"], cluster: &[] },
     MayUse {
         room: "testing",
         rooms: &["protocol", "entity", "shard", "router", "process", "kinds", "telemetry", "config"],
@@ -124,10 +125,10 @@ pub fn crates(tree: &Tree) -> Vec<Violation> {
                     found.push(at(file, name.line, format!("`{folder}` names `{}`", name.text), REASON));
                 }
             }
-            if folder == "src/" && file.room(folder) != Some("cli") {
+            if folder == "src/" && !matches!(file.room(folder), Some("cli" | "load")) {
                 let client = file.names().filter(|name| name.text == "playhouse_client");
                 found.extend(client.map(|name| {
-                    at(file, name.line, "only `cli` talks to a node over HTTP".to_owned(), REASON)
+                    at(file, name.line, "only `cli` and `load` talk to a node over HTTP".to_owned(), REASON)
                 }));
             }
         }
@@ -234,9 +235,15 @@ pub fn cluster_knows_no_entity(tree: &Tree) -> Vec<Violation> {
 /// What decides from facts alone can be tested with facts alone.
 pub fn pure_rooms(tree: &Tree) -> Vec<Violation> {
     const WORLD: [&str; 7] = ["tokio", "environment", "rand", "net", "fs", "Instant", "ractor"];
-    const PURE: [&str; 9] = [
+    const PURE: [&str; 15] = [
         "cluster/src/membership",
         "cluster/src/placement",
+        "src/load/latency",
+        "src/load/message",
+        "src/load/plan",
+        "src/load/report",
+        "src/load/requirement",
+        "src/load/tally",
         "src/process/distribution/groups/members",
         "src/process/pool/plan",
         "src/process/state_machine/engine",

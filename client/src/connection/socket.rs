@@ -13,6 +13,9 @@ use crate::{
     Failure, GaveUp, Outcome, Problem, client::Shared, error::Ended, gateways::Picked, transport::Io,
 };
 
+/// Memory for reading, per connection. The default of 128 KiB is too dear for a program with many connections.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+
 /// An open WebSocket, and where it leads.
 pub(super) struct Socket {
     pub(super) picked: Picked,
@@ -80,7 +83,10 @@ async fn shake_hands(shared: &Shared, picked: Picked) -> Result<WebSocketStream<
     let address = shared.gateways.address(picked);
     let io = shared.transport.open(address).await?;
     let bytes_max = shared.config.response_bytes_max;
-    let limits = WebSocketConfig::default().max_message_size(Some(bytes_max)).max_frame_size(Some(bytes_max));
+    let limits = WebSocketConfig::default()
+        .max_message_size(Some(bytes_max))
+        .max_frame_size(Some(bytes_max))
+        .read_buffer_size(READ_BUFFER_BYTES);
     match client_async_with_config(request(shared, picked), io, Some(limits)).await {
         Ok((stream, _)) => Ok(stream),
         Err(tungstenite::Error::Http(response)) => {
