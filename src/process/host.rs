@@ -1,7 +1,7 @@
 //! The actor that runs a process: it takes messages out of the bounded mailbox, hands them to the actor that people wrote, and says
 //! why it ended.
 
-use std::{any::type_name, panic::AssertUnwindSafe, sync::Arc};
+use std::{any::type_name, panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
 use futures_util::FutureExt;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 
 use super::{
     ExitReason, Mailbox, Process,
-    inner::{Inner, Token, run_as},
-    mailbox::Taken,
+    inner::{Inner, Role, Token},
+    mailbox::{Next, Taken},
     table,
     tidy::Tidy,
 };
@@ -90,25 +90,44 @@ struct Host<A: Actor> {
 struct Memory<S, M: Send + 'static> {
     _grave: Grave<M>,
     state: S,
+    role: Role,
 }
 
 /// Says that the process is gone when it is dropped.
-struct Grave<M: Send + 'static>(Option<Arc<Inner<M>>>);
+struct Grave<M: Send + 'static>(Arc<Inner<M>>);
 
 impl<M: Send + 'static> Grave<M> {
     fn of(inner: &Arc<Inner<M>>) -> Self {
-        Self(Some(Arc::clone(inner)))
-    }
-
-    /// It lives on.
-    fn stays_empty(mut self) {
-        self.0 = None;
+        Self(Arc::clone(inner))
     }
 }
 
 impl<M: Send + 'static> Drop for Grave<M> {
     fn drop(&mut self) {
-        if let Some(inner) = &self.0 {
+        self.0.end_anyhow();
+    }
+}
+
+/// One of its functions runs. If it does not return, the process is gone.
+struct Running<'a, M: Send + 'static>(Option<&'a Inner<M>>);
+
+impl<'a, M: Send + 'static> Running<'a, M> {
+    fn begin(inner: &'a Inner<M>) -> Self {
+        inner.life().begin_turn();
+        Self(Some(inner))
+    }
+
+    /// It returned, and the process lives on.
+    fn end(mut self) {
+        if let Some(inner) = self.0.take() {
+            inner.life().end_turn();
+        }
+    }
+}
+
+impl<M: Send + 'static> Drop for Running<'_, M> {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0 {
             inner.end_anyhow();
         }
     }
@@ -127,28 +146,31 @@ impl<A: Actor> Host<A> {
 
     /// Runs one of its functions. An error or a panic is its end, and so it is when the function is not run to its end: then it is
     /// killed. That is known before `ractor` tells the supervisor, so that a name is free when the next one starts.
-    async fn run<T>(
+    ///
+    /// The future of the function is made where it stays: with each message, it would be copied from place to place.
+    async fn run<T, F>(
         &self,
-        function: impl Future<Output = Result<T, ActorProcessingErr>> + Send,
-    ) -> Result<T, ActorProcessingErr> {
-        let life = self.inner().life();
-        life.begin_turn();
-        let grave = Grave::of(self.inner());
-        let outcome = run_as(self.inner(), AssertUnwindSafe(function).catch_unwind()).await;
+        role: &mut Role,
+        function: impl FnOnce() -> F + Send,
+    ) -> Result<T, ActorProcessingErr>
+    where
+        F: Future<Output = Result<T, ActorProcessingErr>> + Send,
+    {
+        let running = Running::begin(self.inner());
+        let mut played = pin!(role.play(AssertUnwindSafe(function()).catch_unwind()));
+        let outcome = played.as_mut().await;
+        role.end(played);
         let outcome = outcome.unwrap_or_else(|panic| Err(ExitReason::of_panic(panic.as_ref()).into()));
         match &outcome {
-            Ok(_) => {
-                grave.stays_empty();
-                life.end_turn();
-            }
-            Err(error) => life.judge(ExitReason::of_failure(error)),
+            Ok(_) => running.end(),
+            Err(error) => self.inner().life().judge(ExitReason::of_failure(error)),
         }
         outcome
     }
 }
 
 fn typed<M>(myself: ActorRef<Token>) -> ActorRef<M> {
-    ActorRef::from(myself.get_cell())
+    ActorRef::from(ActorCell::from(myself))
 }
 
 impl<A: Actor> Actor for Host<A> {
@@ -162,8 +184,9 @@ impl<A: Actor> Actor for Host<A> {
         arguments: A::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         self.inner().begin(myself.clone(), self.parent, type_name::<A>());
-        let state = self.run(self.actor.pre_start(typed(myself), arguments)).await?;
-        Ok(Memory { _grave: Grave::of(self.inner()), state })
+        let mut role = Role::of(self.inner());
+        let state = self.run(&mut role, || self.actor.pre_start(typed(myself), arguments)).await?;
+        Ok(Memory { _grave: Grave::of(self.inner()), state, role })
     }
 
     async fn post_start(
@@ -171,7 +194,7 @@ impl<A: Actor> Actor for Host<A> {
         myself: ActorRef<Token>,
         memory: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        self.run(self.actor.post_start(typed(myself), &mut memory.state)).await
+        self.run(&mut memory.role, || self.actor.post_start(typed(myself), &mut memory.state)).await
     }
 
     async fn post_stop(
@@ -179,7 +202,9 @@ impl<A: Actor> Actor for Host<A> {
         myself: ActorRef<Token>,
         memory: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        self.run(self.actor.post_stop(typed(myself), &mut memory.state)).await?;
+        // Nobody would handle what comes from now on.
+        self.inner().queue().close_entrance();
+        self.run(&mut memory.role, || self.actor.post_stop(typed(myself), &mut memory.state)).await?;
         self.inner().end_well();
         Ok(())
     }
@@ -190,14 +215,21 @@ impl<A: Actor> Actor for Host<A> {
         _: Token,
         memory: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        match self.inner().take() {
-            Taken::Message(message) => {
-                self.run(self.actor.handle(typed(myself), message, &mut memory.state)).await
-            }
-            Taken::Nothing => Ok(()),
-            Taken::Drained => {
-                myself.stop(ExitReason::Normal.stop_text());
-                Ok(())
+        loop {
+            match self.inner().take() {
+                (Taken::Message(message), Next::ByToken) => {
+                    let handler = || self.actor.handle(typed(myself), message, &mut memory.state);
+                    return self.run(&mut memory.role, handler).await;
+                }
+                (Taken::Message(message), Next::AtOnce) => {
+                    let handler = || self.actor.handle(typed(myself.clone()), message, &mut memory.state);
+                    self.run(&mut memory.role, handler).await?;
+                }
+                (Taken::Nothing, _) => return Ok(()),
+                (Taken::Drained, _) => {
+                    myself.stop(ExitReason::Normal.stop_text());
+                    return Ok(());
+                }
             }
         }
     }
@@ -208,6 +240,7 @@ impl<A: Actor> Actor for Host<A> {
         event: SupervisionEvent,
         memory: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        self.run(self.actor.handle_supervisor_evt(typed(myself), event, &mut memory.state)).await
+        let handler = || self.actor.handle_supervisor_evt(typed(myself), event, &mut memory.state);
+        self.run(&mut memory.role, handler).await
     }
 }

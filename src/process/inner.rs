@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,13 +12,13 @@ use std::{
 
 use parking_lot::Mutex;
 use ractor::ActorRef;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::{sync::OwnedSemaphorePermit, task::futures::TaskLocalFuture};
 
 use super::{
     CastError, Exit, ExitReason, Mailbox, MailboxStats, MonitorId, ProcessId,
     life::{Life, Mourners, contain},
     link::Peer,
-    mailbox::{Asked, Queue, Taken},
+    mailbox::{Asked, Next, Queue, Taken},
     table::{Entry, Listed, ProcessTable},
 };
 
@@ -32,7 +33,7 @@ tokio::task_local! {
 }
 
 /// The process whose handler runs, whatever messages it takes.
-trait Current: Any + Send + Sync {
+pub(super) trait Current: Any + Send + Sync {
     fn table(&self) -> Option<Arc<ProcessTable>>;
 }
 
@@ -115,8 +116,8 @@ impl<M: Send + 'static> Inner<M> {
         self.queue.try_push_heavy(message, bytes).map_err(CastError::from)
     }
 
-    /// What is to be done about a token.
-    pub(super) fn take(&self) -> Taken<M> {
+    /// What is to be done about a token, and how the next message comes.
+    pub(super) fn take(&self) -> (Taken<M>, Next) {
         self.queue.take()
     }
 
@@ -234,12 +235,27 @@ impl<M: Send + 'static> Peer for Inner<M> {
     }
 }
 
-/// Runs a handler of a process as that process.
-pub(super) fn run_as<M: Send + 'static, F: Future>(
-    inner: &Arc<Inner<M>>,
-    handler: F,
-) -> impl Future<Output = F::Output> + use<M, F> {
-    CURRENT.scope(Arc::<Inner<M>>::clone(inner), handler)
+/// A handler that runs as a process.
+pub(super) type Played<F> = TaskLocalFuture<Arc<dyn Current>, F>;
+
+/// A process as its handlers find it: lent to the one that runs, because another reference for each message costs more.
+pub(super) struct Role(Option<Arc<dyn Current>>);
+
+impl Role {
+    pub(super) fn of<M: Send + 'static>(inner: &Arc<Inner<M>>) -> Self {
+        Self(Some(Arc::<Inner<M>>::clone(inner)))
+    }
+
+    /// A handler that runs as that process.
+    pub(super) fn play<F: Future>(&mut self, handler: F) -> Played<F> {
+        let current = self.0.take().expect("a handler that did not return was the last");
+        CURRENT.scope(current, handler)
+    }
+
+    /// The handler has returned.
+    pub(super) fn end<F: Future>(&mut self, played: Pin<&mut Played<F>>) {
+        self.0 = played.take_value();
+    }
 }
 
 pub(super) fn as_peer<M: Send + 'static>(inner: &Arc<Inner<M>>) -> Arc<dyn Peer> {

@@ -8,7 +8,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, Release, SeqCst},
+        },
     },
 };
 
@@ -38,9 +41,8 @@ pub(super) struct Life {
     turned: Notify,
     /// How many wait for that: mostly nobody, and then a message costs no lock.
     waiting: AtomicUsize,
-    /// A handler runs, or was running when the process began to end.
-    busy: AtomicBool,
-    /// How many handlers have returned.
+    /// How many handlers have begun and how many have returned, together: odd while one runs, and after one did not return. Only the
+    /// process itself changes it.
     turns: AtomicU64,
 }
 
@@ -83,13 +85,16 @@ impl Life {
     pub(super) fn new() -> Self {
         let state = Mutex::new(State::Alive(Alive::default()));
         let (over, turned) = (Notify::new(), Notify::new());
-        let (has_ended, busy) = (AtomicBool::new(false), AtomicBool::new(false));
+        let has_ended = AtomicBool::new(false);
         let (waiting, turns) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Self { state, has_ended, over, turned, waiting, busy, turns }
+        Self { state, has_ended, over, turned, waiting, turns }
     }
 
     /// Why it ended, if it has.
     pub(super) fn exit(&self) -> Option<ExitReason> {
+        if !self.has_ended() {
+            return None;
+        }
         match &*self.state.lock() {
             State::Alive(_) => None,
             State::Dead(reason, _) => Some(reason.clone()),
@@ -234,13 +239,13 @@ impl Life {
 
     /// A handler begins.
     pub(super) fn begin_turn(&self) {
-        self.busy.store(true, SeqCst);
+        // Whoever loses its reply in this turn sees that it began: the reply is passed on by what orders both.
+        self.turns.store(self.turns.load(Relaxed) | 1, Release);
     }
 
     /// A handler returned and the process goes on.
     pub(super) fn end_turn(&self) {
-        self.busy.store(false, SeqCst);
-        self.turns.fetch_add(1, SeqCst);
+        self.turns.store(self.turns.load(Relaxed) + 1, SeqCst);
         // Whoever is not counted yet looks at the turn after it is counted, and sees this one.
         if self.waiting.load(SeqCst) > 0 {
             self.turned.notify_waiters();
@@ -249,7 +254,7 @@ impl Life {
 
     fn turn(&self) -> Turn {
         let turn = self.turns.load(SeqCst);
-        if self.busy.load(SeqCst) { Turn::Running(turn) } else { Turn::Over }
+        if turn % 2 == 1 { Turn::Running(turn) } else { Turn::Over }
     }
 
     /// Waits until it is known whether the process survives the handler that runs now: the reason if it does not.

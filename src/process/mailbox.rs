@@ -3,9 +3,9 @@
 //! Comes in: messages, each with its weight. Leaves: the oldest message, when its process takes it; its room is free again from
 //! then on. What happens to one message too many is declared when the process is started: [`Policy`].
 //!
-//! `ractor`'s own mailbox holds one empty token for each message here, so that stops and supervision keep their priority. Notices of
-//! monitors and links are not counted as messages: each of them was asked for once. How many monitors may be set has a bound of its
-//! own, and so have timers.
+//! `ractor`'s own mailbox holds one empty token while messages wait here: each token stands for one message, and the next one is given before
+//! that is handled, so that stops and supervision keep their priority. Notices of monitors and links are not counted as messages: each of
+//! them was asked for once. How many monitors may be set has a bound of its own, and so have timers.
 
 mod letters;
 
@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex as Turnstile, Notify, OwnedSemaphorePermit, Semaphore};
 
-use self::letters::Letters;
+use self::letters::{Letters, Token};
 pub(super) use self::letters::{Rejected, Taken};
 use super::monitor::MonitorId;
 
@@ -157,13 +157,22 @@ impl Asked {
     }
 }
 
+/// How the next message comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// With the token that `ractor` has, or when somebody sends one.
+    ByToken,
+    /// `ractor` takes no tokens any more, and ends when it has handled what it has.
+    AtOnce,
+}
+
 /// Gives `ractor` a token. Whether it still takes one.
 pub(super) type Bell = Box<dyn Fn() -> bool + Send + Sync>;
 
 pub(super) struct Queue<M> {
     rules: Mailbox<M>,
-    /// A letter and its token, and the end of all letters, are one step each, under this lock. Nothing of a user runs or is dropped
-    /// under it: a message may hold a reference to anything, also to this mailbox.
+    /// Nothing of a user runs or is dropped under this lock: a message may hold a reference to anything, also to this mailbox. No token is
+    /// given under it either: that wakes the process, which would wait for the lock on another thread.
     letters: Mutex<Letters<M>>,
     /// For the monitors that its process sets, and for its timers: each is a message later.
     pub(super) monitors: Arc<Semaphore>,
@@ -191,11 +200,11 @@ impl<M> Queue<M> {
         debug_assert!(first.is_ok(), "a process is started once");
     }
 
-    /// Takes a message, waiting for room if that is the policy.
-    pub(super) async fn push(&self, message: M) -> Result<(), Rejected<M>> {
+    /// Takes a message, waiting for room if that is the policy, and if the sender may wait.
+    pub(super) async fn push(&self, message: M, may_wait: impl FnOnce() -> bool) -> Result<(), Rejected<M>> {
         let weight = (self.rules.weigh)(&message);
         match self.push_now(message, weight) {
-            Err(Rejected::Full(message)) if self.rules.policy == Policy::Wait => {
+            Err(Rejected::Full(message)) if self.rules.policy == Policy::Wait && may_wait() => {
                 self.push_in_line(message, weight).await
             }
             done => self.count_refused(done),
@@ -222,7 +231,9 @@ impl<M> Queue<M> {
             return Err(Rejected::Full(message));
         }
         letters.make_room(&self.rules, weight, &mut dropped);
-        letters.push(&self.rules, message, weight, || self.ring())
+        let token = letters.push(&self.rules, message, weight)?;
+        drop(letters);
+        self.give_for_first(token).map_err(Rejected::Closed)
     }
 
     async fn push_in_line(&self, mut message: M, weight: usize) -> Result<(), Rejected<M>> {
@@ -230,10 +241,11 @@ impl<M> Queue<M> {
         let _turn = self.line.lock().await;
         loop {
             let freed = self.freed.notified();
-            let pushed = self.letters.lock().push(&self.rules, message, weight, || self.ring());
+            let pushed = self.letters.lock().push(&self.rules, message, weight);
             match pushed {
                 Err(Rejected::Full(back)) => message = back,
-                done => return self.count_refused(done),
+                Ok(token) => return self.give_for_first(token).map_err(Rejected::Closed),
+                Err(other) => return self.count_refused(Err(other)),
             }
             freed.await;
         }
@@ -248,20 +260,26 @@ impl<M> Queue<M> {
 
     /// Takes a notice, which is not counted. It comes back if nobody would read it.
     pub(super) fn push_notice(&self, message: M, asked: Option<Asked>) -> Result<(), M> {
-        self.letters.lock().push_notice(message, asked, || self.ring())
+        let token = self.letters.lock().push_notice(message, asked)?;
+        self.give_for_first(token)
     }
 
-    /// What a token stands for; there is one for each message.
-    pub(super) fn take(&self) -> Taken<M> {
+    /// What a token stands for, and whether another one comes if it is a message. Otherwise the next must be taken at once: `ractor` handles
+    /// what it has, and ends.
+    pub(super) fn take(&self) -> (Taken<M>, Next) {
         let mut letters = self.letters.lock();
-        let taken = letters.take();
+        let (taken, token) = letters.take();
         // Those who wait are woken when there is room for many of them: a switch between tasks costs more than a message.
         let wake = letters.in_line > 0 && letters.is_half_empty(&self.rules);
         drop(letters);
         if wake {
             self.freed.notify_one();
         }
-        taken
+        if self.give(token) {
+            return (taken, Next::ByToken);
+        }
+        self.close_entrance();
+        (taken, Next::AtOnce)
     }
 
     /// Which alarm the message was that was taken last; `None` if it was none.
@@ -282,8 +300,10 @@ impl<M> Queue<M> {
 
     /// No more messages; those that wait are still handled, and notices that come meanwhile. Then [`take`](Self::take) says so.
     pub(super) fn drain(&self) {
-        if self.letters.lock().drain(|| self.ring()) {
+        let token = self.letters.lock().drain();
+        if let Some(token) = token {
             self.freed.notify_waiters();
+            self.give(token);
         }
     }
 
@@ -300,16 +320,24 @@ impl<M> Queue<M> {
         self.freed.notify_waiters();
     }
 
-    pub(super) fn policy(&self) -> Policy {
-        self.rules.policy
-    }
-
     pub(super) fn stats(&self) -> MailboxStats {
         self.letters.lock().stats
     }
 
-    fn ring(&self) -> bool {
-        self.bell.get().is_none_or(|bell| bell())
+    /// Gives `ractor` the token that is due for the first letter that waits. If it takes no more, its process is about to end: the letter
+    /// comes back, and those that came behind it meanwhile are lost with the process.
+    fn give_for_first(&self, token: Token) -> Result<(), M> {
+        if self.give(token) {
+            return Ok(());
+        }
+        self.close_entrance();
+        let first = self.letters.lock().take_back();
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Gives `ractor` a token that is due. Whether it has one, if it needs one.
+    fn give(&self, token: Token) -> bool {
+        token == Token::NotDue || self.bell.get().is_none_or(|bell| bell())
     }
 }
 

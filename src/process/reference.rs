@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use ractor::{ActorCell, ActorRef};
 
 use super::{
-    CallError, CastError, Down, Exit, ExitReason, MailboxStats, Monitor, MonitorError, Policy, ProcessId,
-    Reply, Timer, TimerError,
+    CallError, CastError, Down, Exit, ExitReason, MailboxStats, Monitor, MonitorError, ProcessId, Reply,
+    Timer, TimerError,
     call::Answered,
     distribution::far::{Far, Order},
     inner::{self, Inner, as_peer},
@@ -142,10 +142,11 @@ impl<M: Send + 'static> Process<M> {
     /// When the process has ended or its node is not connected, and when the message was refused.
     pub async fn cast(&self, message: M) -> Result<(), CastError> {
         match &self.place {
-            Place::Here(inner) if inner.queue().policy() != Policy::Wait || !self.is_current() => {
-                inner.queue().push(message).await.map_err(CastError::from)
+            Place::Here(inner) => {
+                let pushed = inner.queue().push(message, || !inner::is_current(inner));
+                pushed.await.map_err(CastError::from)
             }
-            _ => self.try_cast(message),
+            Place::There(far) => far.cast(&message),
         }
     }
 

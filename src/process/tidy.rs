@@ -5,7 +5,8 @@
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-/// Runs an actor, and drops its state after its last words.
+/// Runs an actor, and drops its state after its last words. What it only passes on is no future of its own: each message would be moved
+/// through that.
 pub(super) struct Tidy<A>(pub(super) A);
 
 /// What an actor remembers, until it has stopped.
@@ -30,12 +31,12 @@ impl<A: Actor> Actor for Tidy<A> {
         self.0.pre_start(myself, arguments).await.map(|state| Held(Some(state)))
     }
 
-    async fn post_start(
+    fn post_start(
         &self,
         myself: ActorRef<A::Msg>,
         state: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        self.0.post_start(myself, state.get()).await
+    ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
+        self.0.post_start(myself, state.get())
     }
 
     async fn post_stop(
@@ -48,21 +49,21 @@ impl<A: Actor> Actor for Tidy<A> {
         Ok(())
     }
 
-    async fn handle(
+    fn handle(
         &self,
         myself: ActorRef<A::Msg>,
         message: A::Msg,
         state: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        self.0.handle(myself, message, state.get()).await
+    ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
+        self.0.handle(myself, message, state.get())
     }
 
-    async fn handle_supervisor_evt(
+    fn handle_supervisor_evt(
         &self,
         myself: ActorRef<A::Msg>,
         event: SupervisionEvent,
         state: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        self.0.handle_supervisor_evt(myself, event, state.get()).await
+    ) -> impl Future<Output = Result<(), ActorProcessingErr>> + Send {
+        self.0.handle_supervisor_evt(myself, event, state.get())
     }
 }

@@ -150,6 +150,27 @@ async fn a_message_to_a_process_that_ractor_drains_is_taken_back() {
     assert_eq!(process.mailbox(), MailboxStats::default());
 }
 
+/// What it has taken before, it handles.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_ractor_drains_handles_what_waits() {
+    let process = listener().await;
+    let go = busy(&process).await;
+    let asked = async {
+        for word in ["a", "b"] {
+            process.cast(Say::Word(word)).await.unwrap();
+        }
+        process.call(Say::Heard, SECOND).await
+    };
+    let drain = async {
+        process.cell().unwrap().drain().unwrap();
+        drop(go);
+    };
+    let (answer, ()) = tokio::join!(asked, drain);
+    assert_eq!(answer.unwrap(), ["a", "b"]);
+    process.ended().await;
+    assert_eq!(process.mailbox(), MailboxStats::default());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_process_sends_to_itself_within_its_bounds() {
     let process = listener().await;

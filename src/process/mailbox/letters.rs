@@ -1,7 +1,8 @@
-//! The messages that wait in a mailbox, and how many tokens `ractor` has for them.
+//! The messages that wait in a mailbox, and whether `ractor` has a token for them.
 //!
 //! Comes in: messages that were weighed; the order to make room, to take, to close. Leaves: messages, in their order, and all of
-//! those that find no place: nothing is dropped here, because a mailbox is locked meanwhile and a message may hold anything.
+//! those that find no place: nothing is dropped here, because a mailbox is locked meanwhile and a message may hold anything. And that
+//! a token is due, for whoever gives it to `ractor` when the mailbox is not locked any more.
 
 use std::collections::VecDeque;
 
@@ -16,15 +17,25 @@ pub(in crate::process) enum Rejected<M> {
     TooLarge(M),
 }
 
-/// What a token stood for.
+/// What a token stood for: what is handled next.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::process) enum Taken<M> {
     /// The oldest message; its room is free.
     Message(M),
-    /// A message that was dropped or taken back.
+    /// All that waited was dropped or taken back.
     Nothing,
     /// The process drains and all is handled: it ends.
     Drained,
+}
+
+/// Whether `ractor` is to be given a token. There is never more than one.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    /// Now, by whoever is told so: nobody else is.
+    Due,
+    /// It has one, or needs none.
+    NotDue,
 }
 
 /// Who may still put something in.
@@ -38,9 +49,8 @@ enum Entrance {
 
 pub(super) struct Letters<M> {
     waiting: VecDeque<Letter<M>>,
-    /// How many tokens `ractor` has whose letter is gone. Each serves a later letter, so that there are never more tokens than
-    /// there were letters at one time.
-    spare: usize,
+    /// Whether `ractor` has a token, or somebody is about to give it one. It stands for whatever waits when it comes.
+    has_token: bool,
     /// How many senders wait.
     pub(super) in_line: usize,
     entrance: Entrance,
@@ -53,24 +63,23 @@ pub(super) struct Letter<M> {
     message: M,
     /// `None`: not counted.
     weight: Option<usize>,
-    /// The monitor whose notice it is.
-    asked: Option<Asked>,
+    /// The monitor whose notice it is. Few letters are one, so the others stay small.
+    asked: Option<Box<Asked>>,
 }
 
 impl<M> Letters<M> {
     pub(super) fn new() -> Self {
         let (waiting, stats) = (VecDeque::new(), MailboxStats::default());
-        Self { waiting, spare: 0, in_line: 0, entrance: Entrance::Open, alarm: None, stats }
+        Self { waiting, has_token: false, in_line: 0, entrance: Entrance::Open, alarm: None, stats }
     }
 
-    /// Takes a message that weighs so much, if there is room. `ring` gives `ractor` a token, or says that it takes no more.
+    /// Takes a message that weighs so much, if there is room.
     pub(super) fn push(
         &mut self,
         rules: &Mailbox<M>,
         message: M,
         weight: usize,
-        ring: impl FnOnce() -> bool,
-    ) -> Result<(), Rejected<M>> {
+    ) -> Result<Token, Rejected<M>> {
         if !self.is_open() {
             return Err(Rejected::Closed(message));
         }
@@ -80,27 +89,28 @@ impl<M> Letters<M> {
         if !self.has_room(rules, weight) {
             return Err(Rejected::Full(message));
         }
-        self.append(message, Some(weight), None, ring).map_err(Rejected::Closed)?;
         self.stats.messages += 1;
         self.stats.bytes += weight;
-        Ok(())
+        Ok(self.append(Letter { message, weight: Some(weight), asked: None }))
     }
 
     /// Takes a notice, which is not counted. It comes back if nobody would read it.
-    pub(super) fn push_notice(
-        &mut self,
-        message: M,
-        asked: Option<Asked>,
-        ring: impl FnOnce() -> bool,
-    ) -> Result<(), M> {
+    pub(super) fn push_notice(&mut self, message: M, asked: Option<Asked>) -> Result<Token, M> {
         if self.entrance == Entrance::Closed {
             return Err(message);
         }
-        self.append(message, None, asked, ring)
+        Ok(self.append(Letter { message, weight: None, asked: asked.map(Box::new) }))
     }
 
-    /// What a token stands for.
-    pub(super) fn take(&mut self) -> Taken<M> {
+    /// What a token stands for, which is used up. The next one is due at once if anything is left to do.
+    pub(super) fn take(&mut self) -> (Taken<M>, Token) {
+        let taken = self.take_next();
+        self.has_token = false;
+        let is_left = !self.waiting.is_empty() || self.entrance == Entrance::Notices;
+        (taken, if is_left { self.token() } else { Token::NotDue })
+    }
+
+    fn take_next(&mut self) -> Taken<M> {
         if let Some(letter) = self.waiting.pop_front() {
             self.uncount(&letter);
             self.alarm = letter.asked.and_then(|asked| asked.is_alarm().then_some(asked.monitor));
@@ -110,7 +120,6 @@ impl<M> Letters<M> {
             self.entrance = Entrance::Closed;
             return Taken::Drained;
         }
-        self.spare = self.spare.saturating_sub(1);
         Taken::Nothing
     }
 
@@ -139,15 +148,19 @@ impl<M> Letters<M> {
         self.remove(|letter| letter.asked.as_ref().is_some_and(|asked| asked.monitor == monitor))
     }
 
-    /// No more messages, but notices. One more token comes after all that wait. Whether that is new.
-    pub(super) fn drain(&mut self, ring: impl FnOnce() -> bool) -> bool {
-        let new = self.is_open();
-        if new {
+    /// Takes the first letter out, which no token stands for. `None`: another one has made it make room.
+    pub(super) fn take_back(&mut self) -> Option<M> {
+        let letter = self.waiting.pop_front()?;
+        self.uncount(&letter);
+        Some(letter.message)
+    }
+
+    /// No more messages, but notices. The last token comes when all that waits is handled. `None`: that is not new.
+    pub(super) fn drain(&mut self) -> Option<Token> {
+        self.is_open().then(|| {
             self.entrance = Entrance::Notices;
-            // If `ractor` takes no more, it is about to end anyway.
-            ring();
-        }
-        new
+            self.token()
+        })
     }
 
     pub(super) fn close_entrance(&mut self) {
@@ -166,27 +179,19 @@ impl<M> Letters<M> {
         self.stats.messages < rules.messages_max && weight <= rules.bytes_max - self.stats.bytes
     }
 
-    fn append(
-        &mut self,
-        message: M,
-        weight: Option<usize>,
-        asked: Option<Asked>,
-        ring: impl FnOnce() -> bool,
-    ) -> Result<(), M> {
-        if self.spare > 0 {
-            self.spare -= 1;
-        } else if !ring() {
-            return Err(message);
-        }
-        self.waiting.push_back(Letter { message, weight, asked });
-        Ok(())
+    fn append(&mut self, letter: Letter<M>) -> Token {
+        self.waiting.push_back(letter);
+        self.token()
+    }
+
+    fn token(&mut self) -> Token {
+        if std::mem::replace(&mut self.has_token, true) { Token::NotDue } else { Token::Due }
     }
 
     fn remove(&mut self, which: impl Fn(&Letter<M>) -> bool) -> Option<Letter<M>> {
         let at = self.waiting.iter().position(which)?;
         let letter = self.waiting.remove(at)?;
         self.uncount(&letter);
-        self.spare += 1;
         Some(letter)
     }
 

@@ -26,7 +26,7 @@ fn asked(monitor: u64) -> Asked {
 }
 
 fn take(queue: &Queue<usize>) -> Option<usize> {
-    match queue.take() {
+    match queue.take().0 {
         Taken::Message(message) => Some(message),
         Taken::Nothing | Taken::Drained => None,
     }
@@ -63,7 +63,7 @@ fn a_message_that_can_never_fit_is_refused_by_each_policy() {
         let queue = queue(policy, 100, 10);
         queue.try_push(1).unwrap();
         assert_eq!(queue.try_push(11), Err(Rejected::TooLarge(11)));
-        assert_eq!(queue.push(11).now_or_never(), Some(Err(Rejected::TooLarge(11))));
+        assert_eq!(queue.push(11, || true).now_or_never(), Some(Err(Rejected::TooLarge(11))));
         assert_eq!(queue.stats().refused, 2);
         assert_eq!(drain(&queue), [1]);
     }
@@ -96,11 +96,11 @@ fn notices_are_not_counted_and_are_not_dropped() {
 #[tokio::test]
 async fn senders_that_wait_are_served_in_their_order_and_not_overtaken() {
     let queue = Arc::new(queue(Policy::Wait, 1, 10));
-    queue.push(1).await.unwrap();
-    let heavy = queue.push(10);
+    queue.push(1, || true).await.unwrap();
+    let heavy = queue.push(10, || true);
     tokio::pin!(heavy);
     assert!(heavy.as_mut().now_or_never().is_none());
-    let light = queue.push(2);
+    let light = queue.push(2, || true);
     tokio::pin!(light);
     assert!(light.as_mut().now_or_never().is_none());
     assert_eq!(queue.try_push(3), Err(Rejected::Full(3)));
@@ -123,7 +123,7 @@ async fn all_that_waits_comes_through() {
             let queue = Arc::clone(&queue);
             playhouse_cluster::environment::spawn_here(async move {
                 for number in 0..300 {
-                    queue.push(number % 8).await.unwrap();
+                    queue.push(number % 8, || true).await.unwrap();
                 }
             })
         });
@@ -143,10 +143,10 @@ async fn all_that_waits_comes_through() {
 #[tokio::test]
 async fn a_sender_that_gives_up_waiting_makes_way() {
     let queue = queue(Policy::Wait, 1, 10);
-    queue.push(1).await.unwrap();
-    assert!(queue.push(10).now_or_never().is_none());
+    queue.push(1, || true).await.unwrap();
+    assert!(queue.push(10, || true).now_or_never().is_none());
     take(&queue).unwrap();
-    queue.push(2).await.unwrap();
+    queue.push(2, || true).await.unwrap();
 }
 
 /// A sender that does not wait is not refused because another one is just sending.
@@ -157,7 +157,7 @@ async fn nobody_is_refused_while_there_is_room() {
         let queue = Arc::clone(&queue);
         playhouse_cluster::environment::spawn_here(async move {
             for _ in 0..2_000 {
-                let sent = if number % 2 == 0 { queue.try_push(1) } else { queue.push(1).await };
+                let sent = if number % 2 == 0 { queue.try_push(1) } else { queue.push(1, || true).await };
                 sent.unwrap();
             }
         })
@@ -171,8 +171,8 @@ async fn nobody_is_refused_while_there_is_room() {
 #[tokio::test]
 async fn those_who_wait_are_told_when_the_mailbox_closes() {
     let queue = queue(Policy::Wait, 1, 10);
-    queue.push(1).await.unwrap();
-    let waiting = join_all((0..3).map(|_| queue.push(1)));
+    queue.push(1, || true).await.unwrap();
+    let waiting = join_all((0..3).map(|_| queue.push(1, || true)));
     let close = async { queue.close() };
     let (waiting, ()) = tokio::join!(waiting, close);
     assert!(waiting.into_iter().all(|answer| answer == Err(Rejected::Closed(1))));
@@ -200,8 +200,9 @@ fn messages_that_make_room_leave_no_tokens_behind() {
     for message in 0..10_000 {
         queue.try_push(message).unwrap();
     }
-    assert_eq!(tokens.0.load(SeqCst), 2);
+    assert_eq!(tokens.0.load(SeqCst), 1);
     assert_eq!(drain(&queue), [9_998, 9_999]);
+    assert_eq!(tokens.0.load(SeqCst), 2, "the second came when the first was taken");
     queue.try_push(1).unwrap();
     assert_eq!(tokens.0.load(SeqCst), 3);
 }
@@ -214,32 +215,77 @@ fn notices_that_are_taken_back_leave_no_tokens_behind() {
         assert!(queue.flush(MonitorId(monitor)));
     }
     assert_eq!(tokens.0.load(SeqCst), 1);
-    // Its token comes before the next message, and stands for that one.
-    assert_eq!(queue.take(), Taken::Nothing);
+    assert_eq!(queue.take(), (Taken::Nothing, Next::ByToken));
     queue.try_push(7).unwrap();
     assert_eq!(tokens.0.load(SeqCst), 2);
-    assert_eq!(queue.take(), Taken::Message(7));
+    assert_eq!(queue.take(), (Taken::Message(7), Next::ByToken));
+    assert_eq!(tokens.0.load(SeqCst), 2);
 }
 
 #[test]
-fn a_message_whose_token_is_refused_comes_back_and_no_other() {
+fn a_message_whose_token_is_refused_comes_back_and_is_the_last() {
     let (queue, tokens) = with_bell(Policy::Refuse, 2);
-    queue.try_push(1).unwrap();
     tokens.1.store(false, SeqCst);
+    assert_eq!(queue.try_push(1), Err(Rejected::Closed(1)));
+    assert_eq!(queue.stats(), MailboxStats::default());
+    tokens.1.store(true, SeqCst);
     assert_eq!(queue.try_push(2), Err(Rejected::Closed(2)));
     assert!(queue.push_notice(3, None).is_err());
-    assert_eq!(queue.stats(), MailboxStats { messages: 1, bytes: 1, ..MailboxStats::default() });
-    assert_eq!(drain(&queue), [1]);
 }
 
-/// Otherwise somebody's token could come after the last one of all.
+/// `ractor` takes no tokens any more, but handles what it has.
 #[test]
-fn a_message_and_its_token_are_one_step() {
-    let queue = Arc::new(queue(Policy::Refuse, 2, 10));
+fn what_waits_is_taken_at_once_when_no_token_can_be_given_for_it() {
+    let (queue, tokens) = with_bell(Policy::Refuse, 3);
+    (1..=3).for_each(|message| queue.try_push(message).unwrap());
+    tokens.1.store(false, SeqCst);
+    assert_eq!(queue.take(), (Taken::Message(1), Next::AtOnce));
+    assert_eq!(queue.take(), (Taken::Message(2), Next::AtOnce));
+    assert_eq!(queue.try_push(4), Err(Rejected::Closed(4)));
+    assert_eq!(queue.take(), (Taken::Message(3), Next::ByToken));
+    assert_eq!(queue.take().0, Taken::Nothing);
+}
+
+/// A process that is woken on another thread would wait for the lock there.
+#[test]
+fn tokens_are_given_outside_of_the_lock() {
+    let queue = Arc::new(queue(Policy::Wait, 2, 10));
     let itself = Arc::downgrade(&queue);
-    queue.open(Box::new(move || itself.upgrade().is_some_and(|queue| queue.letters.is_locked())));
-    queue.try_push(1).unwrap();
+    queue.open(Box::new(move || {
+        assert!(itself.upgrade().is_some_and(|queue| !queue.letters.is_locked()));
+        true
+    }));
+    queue.push(1, || true).now_or_never().unwrap().unwrap();
     assert!(queue.push_notice(2, None).is_ok());
+    queue.drain();
+    assert_eq!(drain(&queue), [1, 2]);
+}
+
+/// Whoever takes only with a token, one at a time, takes everything, and there is never more than one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn there_is_a_token_while_something_waits() {
+    const SENDERS: usize = 3;
+    const EACH: usize = 2_000;
+    let (queue, tokens) = (Arc::new(queue(Policy::Wait, 8, usize::MAX)), Arc::new(Semaphore::new(0)));
+    let rung = Arc::clone(&tokens);
+    queue.open(Box::new(move || {
+        rung.add_permits(1);
+        true
+    }));
+    for _ in 0..SENDERS {
+        let queue = Arc::clone(&queue);
+        playhouse_cluster::environment::spawn_here(async move {
+            for number in 0..EACH {
+                queue.push(number, || true).await.unwrap();
+            }
+        });
+    }
+    for _ in 0..SENDERS * EACH {
+        let token = tokio::time::timeout(std::time::Duration::from_secs(60), tokens.acquire()).await;
+        token.expect("something waits").unwrap().forget();
+        assert_eq!(tokens.available_permits(), 0);
+        assert!(matches!(queue.take().0, Taken::Message(_)), "a token comes with a message");
+    }
 }
 
 #[test]
@@ -250,9 +296,8 @@ fn a_mailbox_that_drains_takes_notices_until_the_last_message_is_taken() {
     queue.drain();
     assert_eq!(queue.try_push(2), Err(Rejected::Closed(2)));
     assert!(queue.push_notice(3, None).is_ok());
-    assert_eq!(tokens.0.load(SeqCst), 3, "one each, and one for the end");
-    assert_eq!((queue.take(), queue.take()), (Taken::Message(1), Taken::Message(3)));
-    assert_eq!(queue.take(), Taken::Drained);
+    assert_eq!(drain(&queue), [1, 3]);
+    assert_eq!(tokens.0.load(SeqCst), 3, "one each, and one for the end, which was taken");
     assert!(queue.push_notice(4, None).is_err());
 }
 
@@ -293,14 +338,14 @@ fn send_all_that_can_be_refused(rules: Mailbox<Free>) {
     let message = || Free(Arc::downgrade(&queue));
     for _ in 0..2 {
         drop(queue.try_push(message()));
-        drop(queue.push(message()).now_or_never());
+        drop(queue.push(message(), || true).now_or_never());
     }
     assert!(queue.push_notice(message(), Some(asked(1))).is_ok());
     assert!(queue.flush(MonitorId(1)));
     drop(queue.take());
     queue.close_entrance();
     drop(queue.try_push(message()));
-    drop(queue.push(message()).now_or_never());
+    drop(queue.push(message(), || true).now_or_never());
     assert!(queue.push_notice(message(), None).is_err());
     queue.close();
 }
@@ -343,7 +388,7 @@ proptest! {
             }
             let stats = queue.stats();
             prop_assert!(stats.messages <= messages_max && stats.bytes <= bytes_max);
-            prop_assert!(tokens.load(SeqCst) <= messages_max);
+            prop_assert!(tokens.load(SeqCst) <= 1);
             prop_assert_eq!((stats.messages, stats.bytes), (model.len(), model.iter().sum()));
             prop_assert_eq!(accepted, taken + stats.dropped + stats.messages as u64);
         }
