@@ -107,14 +107,14 @@ async fn grows(overlay: &Overlay, figures: &mut Figures) {
     overlay.scale(MORE);
     overlay.until_ready(MORE).await;
     note(figures, "three to five, to all ready", begin.elapsed());
-    overlay.until_well().await;
-    note(figures, "three to five, to all with their share", begin.elapsed());
+    overlay.until_shared(MORE).await;
+    note(figures, "three to five, to all with their share, at rest for 2 s", begin.elapsed());
 }
 
 async fn shrinks(overlay: &Overlay, figures: &mut Figures) {
     let begin = Instant::now();
     overlay.playhouse(&["scale", &NODES.to_string()]).await;
-    note(figures, "five to three, until two have left", begin.elapsed());
+    note(figures, "five to three, until two have left, at rest for 2 s", begin.elapsed());
     overlay.scale(NODES);
     overlay.until_settled().await;
     note(figures, "five to three, until two have ended", begin.elapsed());

@@ -19,6 +19,9 @@ use crate::rows::key;
 const CALLERS: u32 = 32;
 const EVERY: Duration = Duration::from_millis(100);
 
+/// The longest latency that is told apart from longer ones.
+const LATENCY_US_MAX: u64 = 600_000_000;
+
 /// Callers at work.
 pub(super) struct Callers {
     stop: watch::Sender<bool>,
@@ -64,7 +67,8 @@ impl Callers {
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { latencies: Histogram::new(3).expect("three digits are allowed"), failed: 0 }
+        let latencies = Histogram::new_with_max(LATENCY_US_MAX, 3).expect("the bounds are allowed");
+        Self { latencies, failed: 0 }
     }
 }
 

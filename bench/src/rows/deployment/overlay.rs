@@ -7,6 +7,7 @@ use playhouse_statefulset::executor::{
     Objects,
     machine::{Executor, Image, Outsider, Unavailable},
 };
+use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::CHILD;
@@ -35,6 +36,18 @@ pub(super) struct Overlay {
     /// Somebody whom the policies let send commands.
     pub(super) clients: Outsider,
     executor: Executor,
+}
+
+/// What `playhouse nodes` says, as far as it is wanted.
+#[derive(Deserialize)]
+struct Nodes {
+    members: Vec<Member>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    /// Known if it was heard.
+    leads: Option<usize>,
 }
 
 /// The manifests with another release.
@@ -109,13 +122,30 @@ impl Overlay {
 
     /// Returns when `playhouse status` finds nothing wrong.
     pub(super) async fn until_well(&self) {
+        self.until_said(&["status"], |_| true).await;
+    }
+
+    /// Returns when each of so many nodes leads some shards, and nothing has moved for 2 s.
+    pub(super) async fn until_shared(&self, count: u32) {
+        let have_shares = |said: &str| {
+            let nodes: Nodes = serde_json::from_str(said).expect("it says what docs/cli.md tells");
+            let leads = |member: &&Member| member.leads.is_some_and(|leads| leads > 0);
+            nodes.members.iter().filter(leads).count() == count as usize
+        };
+        self.until_said(&["nodes", "--output", "json"], have_shares).await;
+        self.playhouse(&["scale", &count.to_string()]).await;
+    }
+
+    /// Returns when a command goes well and says what is wanted.
+    async fn until_said(&self, arguments: &[&str], is_so: impl Fn(&str) -> bool) {
         let begin = Instant::now();
-        while let Err(said) = self.ask(&["status"]).await {
-            assert!(
-                begin.elapsed() < PATIENCE,
-                "the cluster is not well: {said}\n{}",
-                self.executor.report()
-            );
+        loop {
+            let said = self.ask(arguments).await;
+            if said.as_deref().is_ok_and(&is_so) {
+                return;
+            }
+            let report = || format!("{arguments:?}: {said:?}\n{}", self.executor.report());
+            assert!(begin.elapsed() < PATIENCE, "{}", report());
             sleep(ASK_EVERY).await;
         }
     }
@@ -123,14 +153,15 @@ impl Overlay {
     /// A command of operators, in a pod, which must go well.
     pub(super) async fn playhouse(&self, arguments: &[&str]) {
         let said = self.ask(arguments).await;
-        said.unwrap_or_else(|said| panic!("{arguments:?}: {said}\n{}", self.executor.report()));
+        drop(said.unwrap_or_else(|said| panic!("{arguments:?}: {said}\n{}", self.executor.report())));
     }
 
-    /// What it said, if it did not go well.
-    async fn ask(&self, arguments: &[&str]) -> Result<(), String> {
+    /// What it said, whether it went well or not.
+    async fn ask(&self, arguments: &[&str]) -> Result<String, String> {
         let command = [&[PROGRAM, CHILD], arguments].concat();
         let output = self.executor.exec("playhouse-0", &command).await.map_err(|error| error.to_string())?;
-        let said = [output.stdout, output.stderr].concat();
-        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&said).into_owned()) }
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let (said, complaint) = (text(output.stdout), text(output.stderr));
+        if output.status.success() { Ok(said) } else { Err(said + &complaint) }
     }
 }
