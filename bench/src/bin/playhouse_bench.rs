@@ -82,12 +82,12 @@ fn run(groups: &[Group], effort: Effort) -> Result<ExitCode, Box<dyn Error>> {
         return Err("figures of a debug build mean nothing: use --release, or --quick to try the rows".into());
     }
     let results = Results::read(Path::new(FOLDER))?;
-    for peer in peers::install() {
+    for peer in if effort.is_quick { peers::missing() } else { peers::install() } {
         eprintln!("{}; rows of {} have no such peer", peer.absence(), peer.groups.join(", "));
     }
-    eprintln!("{}", Estimate::of(groups, &results));
-    let commit = Machine::here().commit;
-    eprintln!("commit {commit}");
+    if !effort.is_quick {
+        eprintln!("{}, at commit {}", Estimate::of(groups, &results), Machine::here().commit);
+    }
     let outcome = suite::run(groups, effort, &results);
     if !outcome.failed.is_empty() {
         eprintln!("failed: {}", outcome.failed.join(", "));
