@@ -1,7 +1,8 @@
 //! Processes that the bench starts, and ends by their id.
 
+mod family;
+
 use std::{
-    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener},
     path::PathBuf,
@@ -64,11 +65,9 @@ impl Child {
     /// As [`kill`](Self::kill), with all that it started, and what that started.
     pub fn kill_family(&mut self) {
         // Before anything ends: who lost a parent is adopted by another process.
-        let family = descendants(self.id(), &parents());
+        let family = family::of(self.id());
         self.kill();
-        let ids = family.iter().map(u32::to_string);
-        // One that ended meanwhile is no loss.
-        drop(Command::new("kill").arg("-KILL").args(ids).stderr(Stdio::null()).status());
+        family::kill(&family);
     }
 
     /// Asks it to leave.
@@ -108,30 +107,6 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// All processes with their parents.
-fn parents() -> Vec<(u32, u32)> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let ids = names.filter_map(|name| name.parse().ok());
-    ids.filter_map(|id: u32| Some((id, parent_in(&fs::read_to_string(format!("/proc/{id}/stat")).ok()?)?)))
-        .collect()
-}
-
-/// The second field behind the name, which is the only one that may hold spaces: see proc_pid_stat(5).
-fn parent_in(stat: &str) -> Option<u32> {
-    stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()
-}
-
-fn descendants(of: u32, parents: &[(u32, u32)]) -> Vec<u32> {
-    let mut family = vec![of];
-    let mut at = 0;
-    while let Some(&parent) = family.get(at) {
-        family.extend(parents.iter().filter(|(_, other)| *other == parent).map(|(id, _)| id));
-        at += 1;
-    }
-    family.split_off(1)
 }
 
 /// Ends this process, which somebody started, when nobody holds the other end of its input any more.
@@ -179,22 +154,4 @@ pub fn say_address(address: SocketAddr, environment: &Environment) {
 pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
     let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port is free"));
     listeners.map(|listener| listener.local_addr().expect("it is bound"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_family_is_all_that_descends_from_a_process() {
-        let parents = [(2, 1), (3, 2), (4, 3), (5, 1), (6, 3)];
-        assert_eq!(descendants(2, &parents), [3, 4, 6]);
-        assert_eq!(descendants(6, &parents), [0; 0]);
-    }
-
-    #[test]
-    fn names_of_processes_may_hold_anything() {
-        assert_eq!(parent_in("7 (a) b) c) S 3 7 7 0 -1"), Some(3));
-        assert_eq!(parent_in("7 (a"), None);
-    }
 }

@@ -13,7 +13,11 @@ mod rank;
 
 use std::fmt::{self, Write as _};
 
-use crate::{At, Report, Row, Unit, figures::show, table::times};
+use crate::{
+    At, Report, Row, Unit,
+    figures::show,
+    table::{Figure, times},
+};
 
 /// How often chance may call a row different.
 pub const CHANCE_MAX: f64 = 0.01;
@@ -59,6 +63,8 @@ pub enum Verdict {
 pub struct Change {
     /// Which row, and where on its curve.
     pub name: String,
+    /// Whether it is a row of ours, and not of a peer.
+    pub is_ours: bool,
     /// In what it is measured.
     pub unit: Unit,
     /// The median before.
@@ -102,16 +108,17 @@ pub fn compare(old: &Report, new: &Report) -> Result<Comparison, CompareError> {
             None => comparison.only_new.push(title(row)),
         }
     }
+    comparison.warnings.extend(warning_of_peers(&comparison.changes));
     let gone = old.rows().iter().filter(|row| counterpart(row, new).is_none());
     comparison.only_old = gone.map(title).collect();
     Ok(comparison)
 }
 
 impl Comparison {
-    /// Whether a row became worse, beyond noise.
+    /// Whether a row of ours became worse, beyond noise.
     #[must_use]
     pub fn is_worse(&self) -> bool {
-        self.changes.iter().any(|change| change.verdict == Verdict::Worse)
+        self.changes.iter().any(|change| change.is_ours && change.verdict == Verdict::Worse)
     }
 }
 
@@ -130,7 +137,17 @@ impl Change {
             (true, false) => Verdict::Worse,
         };
         let interval = rank::ratio_interval(&old.runs, &new.runs, CHANCE_MAX);
-        Ok(Self { name: title(new), unit: new.unit, old: before, new: after, chance, interval, verdict })
+        let is_ours = Figure::of(new).is_ours();
+        Ok(Self {
+            name: title(new),
+            is_ours,
+            unit: new.unit,
+            old: before,
+            new: after,
+            chance,
+            interval,
+            verdict,
+        })
     }
 
     /// The verdict in words.
@@ -184,6 +201,14 @@ fn warnings(old: &Report, new: &Report) -> Vec<String> {
         }
     }
     found
+}
+
+/// Peers are the same programs: what changed them changed the machine.
+fn warning_of_peers(changes: &[Change]) -> Option<String> {
+    let is_changed = |change: &&Change| !change.is_ours && change.verdict != Verdict::Untold;
+    let changed: Vec<_> = changes.iter().filter(is_changed).map(|change| change.name.as_str()).collect();
+    let names = changed.join(" | ");
+    (!changed.is_empty()).then(|| format!("peers changed, too, so look at the ratios to them: {names}"))
 }
 
 fn counterpart<'a>(row: &Row, of: &'a Report) -> Option<&'a Row> {
@@ -258,6 +283,20 @@ mod tests {
         assert!(text.contains("Only before: cast, shards 16; old.\n"), "{text}");
         assert!(text.contains("| cast, shards 64 | 12 /s | 12 /s | 1.00 ("), "{text}");
         assert!(text.contains("| no difference that can be told from noise |"), "{text}");
+    }
+
+    #[test]
+    fn a_peer_that_changed_is_a_warning_and_no_failure() {
+        let report = |ours, peer| {
+            let rows =
+                [row("cast; Playhouse", Unit::PerSecond, ours), row("cast; Erlang", Unit::PerSecond, peer)];
+            fixture::report("a", rows)
+        };
+        let comparison = compare(&report(&LOW, &HIGH), &report(&LOW, &LOW)).unwrap();
+        assert!(!comparison.is_worse());
+        assert_eq!(comparison.warnings, ["peers changed, too, so look at the ratios to them: cast; Erlang"]);
+        let comparison = compare(&report(&HIGH, &LOW), &report(&LOW, &LOW)).unwrap();
+        assert!(comparison.is_worse() && comparison.warnings.is_empty());
     }
 
     #[test]

@@ -84,7 +84,9 @@ fn apt_get(arguments: &[&str]) {
     drop(command.status());
 }
 
-fn missing() -> Vec<Peer> {
+/// Those that are not installed.
+#[must_use]
+pub fn missing() -> Vec<Peer> {
     ALL.into_iter().filter(|peer| !peer.is_installed()).collect()
 }
 

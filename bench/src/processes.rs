@@ -11,7 +11,18 @@ pub mod stage;
 pub mod stock;
 pub mod stock_linked;
 
+use tokio::{runtime::Runtime, task::JoinHandle};
+
 /// How long anything may take that is waited for.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 /// How many messages a sender sends before it lets other tasks run.
 pub const PER_TURN: usize = 256;
+
+/// What tasks return that were started together.
+///
+/// # Panics
+///
+/// When one of them does.
+fn joined<T>(runtime: &Runtime, tasks: Vec<JoinHandle<T>>) -> Vec<T> {
+    runtime.block_on(futures_util::future::try_join_all(tasks)).expect("no task panics")
+}

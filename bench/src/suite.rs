@@ -11,7 +11,7 @@ use crate::{
     child::{Child, own_program},
     figures::show,
     results::{FOLDER, Results},
-    rows::Group,
+    rows::{Group, counted},
 };
 
 /// The first argument of a child that measures one group.
@@ -59,7 +59,8 @@ impl Estimate {
 impl fmt::Display for Estimate {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let minutes = self.all.as_secs().div_ceil(60);
-        write!(to, "{} groups, about {minutes} minutes", self.groups)?;
+        let (groups, minutes) = (counted(self.groups, "group"), counted(minutes as usize, "minute"));
+        write!(to, "{groups}, about {minutes}")?;
         if self.assumed > 0 {
             let each = ASSUMED.as_secs() / 60;
             write!(
@@ -155,7 +156,7 @@ mod tests {
             "2 groups, about 5 minutes (1 of the groups were never timed: 3 minutes are assumed for each)"
         );
         let estimate = Estimate::of(&groups[..1], &timed(groups[0].name, 90.0));
-        assert_eq!(estimate.to_string(), "1 groups, about 2 minutes");
+        assert_eq!(estimate.to_string(), "1 group, about 2 minutes");
     }
 
     #[test]

@@ -11,7 +11,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Figures go to one, the progress to the other.
 
-use std::{error::Error, path::Path, process::ExitCode};
+use std::{error::Error, fmt::Write as _, io::Write as _, path::Path, process::ExitCode};
 
 use playhouse_bench::{
     Effort, Machine, Report, axum_echo, cluster,
@@ -33,8 +33,20 @@ const FAIL_ON_SLOWER: &str = "--fail-on-slower";
 const GROUPS: &str = "--groups";
 const PAGE: &str = "--page";
 
-fn main() -> Result<ExitCode, Box<dyn Error>> {
+fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    dispatch(&arguments).unwrap_or_else(|error| {
+        eprintln!("{error}");
+        let mut cause = error.source();
+        while let Some(found) = cause {
+            eprintln!("because: {found}");
+            cause = found.source();
+        }
+        ExitCode::FAILURE
+    })
+}
+
+fn dispatch(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     match arguments.first().map(String::as_str) {
         Some(rows::RESIDENT_CHILD) => {
             println!("{}", rows::measure_resident_here(arguments.get(1).map_or("", String::as_str)));
@@ -69,7 +81,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
         _ => {}
     }
-    let (names, effort) = told(&arguments);
+    let (names, effort) = told(arguments);
     run(&chosen(&names)?, effort)
 }
 
@@ -79,22 +91,21 @@ fn run(groups: &[Group], effort: Effort) -> Result<ExitCode, Box<dyn Error>> {
         return Err("figures of a debug build mean nothing: use --release, or --quick to try the rows".into());
     }
     let results = Results::read(Path::new(FOLDER))?;
-    for peer in peers::install() {
+    for peer in if effort.is_quick { peers::missing() } else { peers::install() } {
         eprintln!("{}; rows of {} have no such peer", peer.absence(), peer.groups.join(", "));
     }
-    eprintln!("{}", Estimate::of(groups, &results));
-    let commit = Machine::here().commit;
-    eprintln!("commit {commit}");
+    if !effort.is_quick {
+        eprintln!("{}, at commit {}", Estimate::of(groups, &results), Machine::here().commit);
+    }
     let outcome = suite::run(groups, effort, &results);
+    if !outcome.failed.is_empty() {
+        eprintln!("failed: {}", outcome.failed.join(", "));
+    }
     if effort == Effort::FULL {
         page::fill(Path::new(FOLDER), Path::new(page::PAGE))?;
         eprintln!("{} shows the newest reports of {FOLDER}; commit both", page::PAGE);
     }
-    if outcome.failed.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    eprintln!("failed: {}", outcome.failed.join(", "));
-    Ok(ExitCode::FAILURE)
+    Ok(if outcome.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn measure_here(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
@@ -110,20 +121,20 @@ fn print_comparison(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     let [old, new] = names[..] else { return Err("--compare takes two reports, or two commits".into()) };
     let (old, new) = (reports(old)?, reports(new)?);
     let (before, after) = (old.newest(), new.newest());
-    let mut is_worse = false;
+    let (mut is_worse, mut text) = (false, String::new());
     for (group, found) in &after {
         let Some(earlier) = before.get(group) else {
-            println!("## {group}\n\nOnly after.\n");
+            writeln!(text, "## {group}\n\nOnly after.\n")?;
             continue;
         };
         let comparison: Comparison = compare(&earlier.report, &found.report)?;
-        println!("## {group}: {} → {}\n\n{comparison}", earlier.file, found.file);
+        writeln!(text, "## {group}: {} → {}\n\n{comparison}", earlier.file, found.file)?;
         is_worse |= comparison.is_worse();
     }
-    before
-        .keys()
-        .filter(|group| !after.contains_key(*group))
-        .for_each(|group| println!("## {group}\n\nOnly before.\n"));
+    for group in before.keys().filter(|group| !after.contains_key(*group)) {
+        writeln!(text, "## {group}\n\nOnly before.\n")?;
+    }
+    std::io::stdout().write_all(text.as_bytes())?;
     let fails = is_worse && !flags.is_empty();
     Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

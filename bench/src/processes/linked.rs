@@ -18,7 +18,7 @@ use playhouse_cluster::{
 use tokio::runtime::Runtime;
 
 use super::{
-    PATIENCE,
+    PATIENCE, joined,
     obedient::{Obedient, end_with_parent, say},
     ours::{Note, Sink, roomy},
 };
@@ -150,10 +150,9 @@ impl Linked {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let tasks: Vec<_> =
+        let tasks =
             inputs.into_iter().map(|input| self.node.environment.spawn_executor(work(input))).collect();
-        let done = self.node.core.block_on(futures_util::future::join_all(tasks));
-        done.into_iter().map(|done| done.expect("no task panics")).collect()
+        joined(&self.node.core, tasks)
     }
 
     /// Ends both.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::{runtime::Runtime, time::Instant};
 
+use super::joined;
 use crate::node::runtime;
 
 /// A runtime as a node has it: as many threads as this machine has cores.
@@ -39,10 +40,8 @@ impl Stage {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let tasks: Vec<_> =
-            inputs.into_iter().map(|input| self.runtime.handle().spawn(work(input))).collect();
-        let done = self.runtime.block_on(futures_util::future::join_all(tasks));
-        done.into_iter().map(|done| done.expect("no task panics")).collect()
+        let tasks = inputs.into_iter().map(|input| self.runtime.handle().spawn(work(input))).collect();
+        joined(&self.runtime, tasks)
     }
 }
 

@@ -13,7 +13,7 @@ use ractor_cluster::{NodeServer, NodeServerMessage, client_connect};
 use tokio::{runtime::Runtime, time::Instant};
 
 use super::{
-    PATIENCE,
+    PATIENCE, joined,
     obedient::{Obedient, end_with_parent, say},
     stock::{FarNote, FarSink, Started, start_one},
 };
@@ -87,10 +87,8 @@ impl StockLinked {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let tasks: Vec<_> =
-            inputs.into_iter().map(|input| self.runtime.handle().spawn(work(input))).collect();
-        let done = self.runtime.block_on(futures_util::future::join_all(tasks));
-        done.into_iter().map(|done| done.expect("no task panics")).collect()
+        let tasks = inputs.into_iter().map(|input| self.runtime.handle().spawn(work(input))).collect();
+        joined(&self.runtime, tasks)
     }
 
     /// Ends both. Returns when the mirrors of the other node are gone.
