@@ -63,7 +63,17 @@ impl Cluster {
     /// When a node does not start.
     #[must_use]
     pub fn apart(plan: Plan) -> Self {
-        let layout = Layout::new(plan);
+        Self::apart_with(plan, &[])
+    }
+
+    /// As [`apart`](Self::apart), with more settings for every node, as `playhouse run --set` takes them.
+    ///
+    /// # Panics
+    ///
+    /// When a node does not start.
+    #[must_use]
+    pub fn apart_with(plan: Plan, more: &[String]) -> Self {
+        let layout = Layout::new(plan).with(more);
         let mut children: Vec<_> = (0..plan.nodes).map(|at| NodeChild::start(&layout, at)).collect();
         children.iter_mut().for_each(NodeChild::wait_until_ready);
         // Nobody here can see where leaderships are.

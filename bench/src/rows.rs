@@ -5,6 +5,7 @@ mod cast;
 mod durable;
 mod failover;
 mod idle;
+mod open_loop;
 mod planned_move;
 mod probe;
 mod processes;
@@ -15,6 +16,7 @@ mod replicated;
 mod resident;
 mod restart;
 mod wake;
+mod websockets;
 
 use std::path::Path;
 
@@ -33,7 +35,7 @@ pub struct Group {
 
 impl Group {
     /// All groups.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self { name: "cast", run: cast::run },
         Self { name: "call", run: call::run },
         Self { name: "durable", run: durable::run },
@@ -44,6 +46,8 @@ impl Group {
         Self { name: "remote-call", run: remote_call::run },
         Self { name: "replicated", run: replicated::run },
         Self { name: "replicated-clients", run: replicated::run_clients },
+        Self { name: "open-loop", run: open_loop::run },
+        Self { name: "websockets", run: websockets::run },
         Self { name: "failover", run: failover::run },
         Self { name: "planned-move", run: planned_move::run },
         Self { name: "idle", run: idle::run },

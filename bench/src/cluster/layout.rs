@@ -38,6 +38,8 @@ pub(super) struct Layout {
     folder: tempfile::TempDir,
     plan: Plan,
     places: Vec<Place>,
+    /// Settings of every node beside those of the plan.
+    more: Vec<String>,
 }
 
 impl Layout {
@@ -49,7 +51,12 @@ impl Layout {
         let all = free_addresses::<12>();
         let place = |three: &[SocketAddr]| Place { peer: three[0], gateway: three[1], ops: three[2] };
         let places = all.chunks(3).take(plan.nodes).map(place).collect();
-        Self { folder, plan, places }
+        Self { folder, plan, places, more: Vec::new() }
+    }
+
+    /// With more settings for every node.
+    pub(super) fn with(self, more: &[String]) -> Self {
+        Self { more: more.to_vec(), ..self }
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -98,6 +105,7 @@ impl Layout {
                 format!("peer.encryption={}", if plan.is_encrypted { "on" } else { "off" }),
             ]);
         }
+        flags.extend(self.more.iter().cloned());
         flags
     }
 }
