@@ -8,6 +8,7 @@ mod durable_append;
 mod failover;
 mod gateway;
 mod idle;
+mod open_loop;
 mod planned_move;
 mod probe;
 mod processes;
@@ -22,6 +23,7 @@ mod scale;
 mod targets;
 mod telemetry;
 mod wake;
+mod websockets;
 
 use std::path::Path;
 
@@ -55,6 +57,8 @@ impl Group {
         Self { name: "remote-call", run: remote_call::run },
         Self { name: "replicated", run: replicated::run },
         Self { name: "replicated-clients", run: replicated::run_clients },
+        Self { name: "open-loop", run: open_loop::run },
+        Self { name: "websockets", run: websockets::run },
         Self { name: "failover", run: failover::run },
         Self { name: "planned-move", run: planned_move::run },
         Self { name: "idle", run: idle::run },

@@ -50,17 +50,17 @@ fn plan(report: &Report) -> String {
         Pace::Closed { callers } => format!("{callers} callers"),
     };
     let operation = match plan.operation {
-        Operation::Call => "calls",
-        Operation::Cast => "casts",
-        Operation::Get => "reads",
+        Operation::Call => "calls to",
+        Operation::Cast => "casts to",
+        Operation::Get => "reads of",
     };
     let transport = match plan.transport {
         Transport::Http => "HTTP",
         Transport::Websocket => "WebSocket",
     };
+    let (kind, keys, connections) = (&plan.kind, plan.keys, plan.connections);
     format!(
-        "load      {pace}: {operation} of {} {} over {transport}, {} connections",
-        plan.keys, plan.kind, plan.connections
+        "load      {pace}: {operation} kind {kind}, {keys} keys, over {transport}, {connections} connections"
     )
 }
 
