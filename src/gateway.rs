@@ -8,6 +8,7 @@
 mod body;
 mod calls;
 mod code;
+mod counts;
 mod drain;
 mod entities;
 mod front;

@@ -50,7 +50,7 @@ impl Hall {
             request_id: visit.request_id.clone(),
             idempotency_key: visit.idempotency_key.clone(),
             timeout: visit.timeout,
-            trace: Some(visit.trace()),
+            trace: visit.trace(),
         })?;
         let reply = tokio::time::timeout(visit.timeout, pending).await;
         Ok(reply.unwrap_or(Err(CallError::DeadlineExceeded))?)

@@ -16,6 +16,7 @@ use tower_service::Service;
 use super::{
     body::BodyBudget,
     code::Code,
+    counts::Counts,
     entities::Entities,
     operation::Operation,
     options::Options,
@@ -31,6 +32,7 @@ pub(super) struct Hall {
     pub(super) options: Options,
     pub(super) environment: Environment,
     pub(super) bodies: BodyBudget,
+    pub(super) counts: Counts,
 }
 
 /// Answers the requests of port 8080.
@@ -42,7 +44,8 @@ pub(super) struct Front {
 impl Front {
     pub(super) fn new(entities: Arc<dyn Entities>, options: Options, environment: Environment) -> Self {
         let bodies = BodyBudget::new(&options.requests);
-        let hall = Arc::new(Hall { entities, options, environment, bodies });
+        let counts = Counts::new(options.metrics.clone());
+        let hall = Arc::new(Hall { entities, options, environment, bodies, counts });
         Self { routes: routes::router(Arc::clone(&hall)), hall }
     }
 }
@@ -53,10 +56,11 @@ impl Answer for Front {
         async move {
             let started = hall.environment.now();
             let (visit, headers_are_fine) = Visit::read(request.headers(), &hall.options, &hall.environment);
+            let visit = Arc::new(visit);
             let mut response = match hall.admit(request.headers()).and(headers_are_fine) {
                 Err(problem) => problem.into_response(),
                 Ok(()) => {
-                    request.extensions_mut().insert(Arc::new(visit.clone()));
+                    request.extensions_mut().insert(Arc::clone(&visit));
                     request.extensions_mut().insert(connection);
                     routes.call(request).await.unwrap_or_else(|never| match never {})
                 }
@@ -88,18 +92,16 @@ impl Hall {
             problem.write(response, &visit.request_id);
         }
         visit.sign(response.headers_mut());
-        let route = response.extensions().get::<Operation>().map_or("none", |operation| operation.id());
-        let metrics = &self.options.metrics;
-        metrics.gateway_requests.with_label_values(&[route, response.status().as_str()]).inc();
-        metrics.gateway_request_seconds.with_label_values(&[route]).observe(elapsed.as_secs_f64());
+        let operation = response.extensions().get::<Operation>().copied();
+        self.counts.answered(operation, response.status(), elapsed);
+        let route = operation.map_or("none", Operation::id);
         let (request_id, status) = (visit.request_id.0.as_str(), response.status().as_u16());
         let code = problem.as_ref().map_or("ok", Problem::code);
         tracing::debug!(request_id, route, status, code, ?elapsed, "request answered");
         let error = problem.as_ref().map(Problem::code);
-        let told = [("playhouse.route", route.to_owned()), ("http.response.status_code", status.to_string())];
-        self.options
-            .traces
-            .record_request(&visit.span, visit.parent, (started, ended), error, || told.into());
+        let told =
+            || vec![("playhouse.route", route.to_owned()), ("http.response.status_code", status.to_string())];
+        self.options.traces.record_request(&visit.span, visit.parent, (started, ended), error, told);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The list of operations, from which both the routes and the OpenAPI document are made.
 
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 
 use super::code::Code;
 
@@ -57,6 +57,15 @@ impl Operation {
             Self::Kinds => "/v1/kinds",
             Self::OpenApi => "/v1/openapi.json",
             Self::Connect => "/v1/connect",
+        }
+    }
+
+    /// The status of an answer that is no problem.
+    pub(super) fn success(self) -> StatusCode {
+        match self {
+            Self::Cast => StatusCode::ACCEPTED,
+            Self::Connect => StatusCode::SWITCHING_PROTOCOLS,
+            Self::Call | Self::View | Self::List | Self::Kinds | Self::OpenApi => StatusCode::OK,
         }
     }
 

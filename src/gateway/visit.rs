@@ -50,15 +50,18 @@ impl Visit {
         (visit, key.and(timeout).map(drop))
     }
 
-    /// What goes on to the entity.
-    pub(super) fn trace(&self) -> TraceContext {
+    /// What goes on to the entity. Nobody needs to hear of a trace that began here and is not recorded.
+    pub(super) fn trace(&self) -> Option<TraceContext> {
         let tracestate = self.state.as_ref().map(|state| state.as_str().into());
-        TraceContext { traceparent: self.span.to_compact_string(), tracestate }
+        let traceparent = || self.span.to_compact_string();
+        (self.span.sampled || self.parent.is_some())
+            .then(|| TraceContext { traceparent: traceparent(), tracestate })
     }
 
     /// The trace of a request without headers: a frame of a WebSocket connection.
-    pub(super) fn trace_of(span: &SpanContext) -> TraceContext {
-        TraceContext { traceparent: span.to_compact_string(), tracestate: None }
+    pub(super) fn trace_of(span: &SpanContext) -> Option<TraceContext> {
+        let traceparent = || span.to_compact_string();
+        span.sampled.then(|| TraceContext { traceparent: traceparent(), tracestate: None })
     }
 
     /// Writes `Request-Id` and `traceparent`.

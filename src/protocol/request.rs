@@ -11,6 +11,8 @@ use super::{Body, EntityId};
 /// Longest idempotency key, in bytes.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 
+const HEXADECIMAL: &[u8; 16] = b"0123456789abcdef";
+
 /// Names a request in logs, traces and `Request-Id`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestId(pub CompactString);
@@ -19,7 +21,13 @@ impl RequestId {
     /// 128 random bits as 32 hexadecimal digits.
     #[must_use]
     pub fn random(environment: &playhouse_cluster::environment::Environment) -> Self {
-        Self(compact_str::format_compact!("{:032x}", environment.random_u128()))
+        let mut digits = [0; 32];
+        // Each request has one, so it is not left to the general way of writing numbers.
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(environment.random_u128().to_be_bytes()) {
+            pair[0] = HEXADECIMAL[usize::from(byte >> 4)];
+            pair[1] = HEXADECIMAL[usize::from(byte & 0xf)];
+        }
+        Self(std::str::from_utf8(&digits).expect("hexadecimal digits are text").into())
     }
 }
 

@@ -152,11 +152,13 @@ fn note(turns: &[Turns; Watched::EACH.len()], figures: &mut Figures) {
         let time = format!("{work}, processor time of the server");
         figures.note(name(&time, &who), Unit::Nanoseconds, turn.server_time);
     }
+    // Shares, not losses: what costs nothing is as often a little above 100 % as below.
     for (turn, watched) in turns.iter().zip(Watched::EACH).skip(1) {
-        let lost = |what: &str| format!("{what} that {} cost", watched.how());
-        let rate = 100.0 * (1.0 - turn.per_second / without.per_second);
-        figures.note(lost("calls per second"), Unit::Percent, rate);
-        let time = 100.0 * (turn.server_time / without.server_time - 1.0);
-        figures.note(lost("processor time of the server"), Unit::Percent, time);
+        let share =
+            |what: &str| format!("{what} with {}, of that with {}", watched.how(), Watched::Not.how());
+        let rate = 100.0 * turn.per_second / without.per_second;
+        figures.note(share("calls per second"), Unit::Percent, rate);
+        let time = 100.0 * turn.server_time / without.server_time;
+        figures.note(share("processor time of the server"), Unit::Percent, time);
     }
 }

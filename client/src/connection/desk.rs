@@ -69,6 +69,8 @@ impl Desk {
             let deadline = self.session.next_deadline();
             let open = !self.deserted && !self.session.is_full();
             tokio::select! {
+                // Asks are bounded by what may be in flight; a timer costs, so it is set only when there is nothing else.
+                biased;
                 ask = self.asks.recv(), if open => match ask {
                     Some(ask) => if let Some(text) = self.session.take(ask, online, Instant::now()) {
                         return Wish::Send(text);

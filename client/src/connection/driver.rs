@@ -73,11 +73,13 @@ impl Driver {
         }
         let mut write = pin!(write_all(sink, texts));
         let end = tokio::select! {
+            // The writer comes last: what is asked in one turn is one write.
+            biased;
+            end = self.talk(stream, outbox) => end,
             outcome = &mut write => match outcome {
                 Ok(()) => End::Lost("the socket was closed".into()),
                 Err(error) => End::Lost(error.into()),
             },
-            end = self.talk(stream, outbox) => end,
         };
         if matches!(end, End::Closed) {
             let _ = timeout(CLOSE_MAX, write).await;
@@ -91,9 +93,12 @@ impl Driver {
         mut stream: SplitStream<WebSocketStream<Io>>,
         outbox: mpsc::UnboundedSender<String>,
     ) -> End {
+        let silence_max = self.shared.config.silence_max;
         let mut heard = Instant::now();
+        let mut alarm = pin!(sleep_until(heard + silence_max));
         loop {
             let send = tokio::select! {
+                biased;
                 wish = self.desk.next(true) => match wish {
                     Wish::Send(text) => Some(text),
                     Wish::Close => return End::Closed,
@@ -105,8 +110,12 @@ impl Driver {
                         Err(reason) => return End::Lost(reason),
                     }
                 }
-                () = sleep_until(heard + self.shared.config.silence_max) => {
-                    return End::Lost("the server was silent for too long".into());
+                () = alarm.as_mut() => {
+                    if heard + silence_max <= Instant::now() {
+                        return End::Lost("the server was silent for too long".into());
+                    }
+                    alarm.as_mut().reset(heard + silence_max);
+                    None
                 }
             };
             if let Some(text) = send {

@@ -79,7 +79,11 @@ pub(super) struct Patient {
     phase: Phase,
     seen_phase: u64,
     expecting: Expecting,
-    read_deadline: Pin<Box<Sleep>>,
+    /// When patience with the peer ends.
+    read_deadline: Instant,
+    /// Wakes the task at some time up to `read_deadline`, while something is expected. It is set seldom, because deadlines move
+    /// on with each request and most are met.
+    read_alarm: Pin<Box<Sleep>>,
     write_deadline: Pin<Box<Sleep>>,
     write_waits: bool,
     lingered: Option<usize>,
@@ -99,12 +103,14 @@ impl Patient {
         limits: &ServerLimits,
         connection: Arc<Connection>,
     ) -> Self {
+        let read_deadline = connection.environment.now() + limits.head_timeout;
         Self {
             stream,
             seen_phase: phase.now(),
             phase,
             expecting: Expecting::Head,
-            read_deadline: Box::pin(tokio::time::sleep(limits.head_timeout)),
+            read_deadline,
+            read_alarm: Box::pin(tokio::time::sleep_until(read_deadline)),
             write_deadline: Box::pin(tokio::time::sleep(limits.write_timeout)),
             write_waits: false,
             lingered: None,
@@ -135,8 +141,22 @@ impl Patient {
 
     fn expect(&mut self, what: Expecting, within: Duration) {
         self.expecting = what;
-        let deadline = self.after(within);
-        self.read_deadline.as_mut().reset(deadline);
+        self.read_deadline = self.after(within);
+    }
+
+    /// Ready when `read_deadline` has passed.
+    fn poll_read_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.read_alarm.deadline() > self.read_deadline {
+            self.read_alarm.as_mut().reset(self.read_deadline);
+        }
+        loop {
+            ready!(self.read_alarm.as_mut().poll(context));
+            if self.read_alarm.deadline() >= self.read_deadline {
+                return Poll::Ready(());
+            }
+            // The deadline has moved on since.
+            self.read_alarm.as_mut().reset(self.read_deadline);
+        }
     }
 
     /// Whether the peer has taken too long to send.
@@ -146,7 +166,7 @@ impl Patient {
             Expecting::Head => "slow_head",
             Expecting::Request => "idle",
         };
-        ready!(self.read_deadline.as_mut().poll(context));
+        ready!(self.poll_read_deadline(context));
         self.connection.count_cut(reason);
         Poll::Ready(())
     }
@@ -193,7 +213,7 @@ impl Patient {
             match read {
                 Poll::Ready(Ok(())) if bytes > 0 && *lingered < LINGER_BYTES_MAX => {}
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return self.read_deadline.as_mut().poll(context),
+                Poll::Pending => return self.poll_read_deadline(context),
             }
         }
     }
@@ -260,8 +280,7 @@ impl AsyncWrite for Patient {
         if self.lingered.is_none() {
             ready!(self.poll_last_words(context))?;
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
-            let deadline = self.after(LINGER);
-            self.read_deadline.as_mut().reset(deadline);
+            self.read_deadline = self.after(LINGER);
         }
         self.poll_linger(context).map(Ok)
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use compact_str::CompactString;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -10,7 +11,7 @@ const ID_BYTES_MAX: usize = 128;
 
 /// What the client calls a request: a string or a number, exactly as it wrote it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Id(String);
+pub struct Id(CompactString);
 
 impl Id {
     /// The JSON text.
@@ -46,9 +47,9 @@ pub enum Ask {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// Kind of the target.
-    pub kind: String,
+    pub kind: CompactString,
     /// Key of the target.
-    pub key: String,
+    pub key: CompactString,
     /// JSON, exactly as the client wrote it.
     pub command: String,
     /// How long the client waits.
@@ -143,7 +144,7 @@ fn id(raw: Option<&RawValue>) -> Result<Id, FrameFault> {
     let text = raw.map_or("null", RawValue::get);
     let name = text.starts_with(|first: char| matches!(first, '"' | '-' | '0'..='9'));
     if name && text.len() <= ID_BYTES_MAX {
-        return Ok(Id(text.to_owned()));
+        return Ok(Id(text.into()));
     }
     let message = format!("the id must be a string or a number of at most {ID_BYTES_MAX} bytes");
     Err(FrameFault { id: None, path: ".id", message })
@@ -172,8 +173,8 @@ fn read<T: DeserializeOwned>(raw: &RawValue) -> serde_json::Result<T> {
 fn command(raw: &RawValue) -> serde_json::Result<Command> {
     let raw: RawCommand<'_> = serde_json::from_str(raw.get())?;
     Ok(Command {
-        kind: raw.kind.into_owned(),
-        key: raw.key.into_owned(),
+        kind: raw.kind.into(),
+        key: raw.key.into(),
         command: raw.command.get().to_owned(),
         timeout_ms: raw.timeout_ms,
         idempotency_key: raw.idempotency_key.map(Cow::into_owned),

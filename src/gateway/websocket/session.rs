@@ -2,7 +2,13 @@
 
 mod asks;
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
@@ -16,7 +22,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, timeout};
 use tokio_tungstenite::tungstenite;
 
 use super::{
-    super::{front::Hall, problem::Problem, server::Connection},
+    super::{counts::FrameKind, front::Hall, problem::Problem, server::Connection},
     farewell::Farewell,
     frame::{self, Id},
     outbox::Outbox,
@@ -26,6 +32,8 @@ use super::{
 };
 use crate::protocol::RequestId;
 
+/// How many frames, answers or items are taken before the others get their turn.
+const TURN_MAX: usize = 64;
 /// How long a client may take to read the last words, and to close.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -37,6 +45,8 @@ pub(super) async fn run(hall: Arc<Hall>, connection: Arc<Connection>, socket: We
     let mut writing = pin!(write(sink, &outbox).fuse());
     let conversation = async {
         let farewell = tokio::select! {
+            // The writer comes last: what becomes ready in one turn is one write.
+            biased;
             farewell = Session::new(&hall, &connection, &outbox).listen(&mut frames) => farewell,
             _ = writing.as_mut() => return,
         };
@@ -52,6 +62,7 @@ pub(super) async fn run(hall: Arc<Hall>, connection: Arc<Connection>, socket: We
         let _ = timeout(GRACE, goodbye).await;
     };
     tokio::select! {
+        biased;
         () = conversation => {}
         () = connection.cut.given() => {}
     }
@@ -103,32 +114,91 @@ impl<'a> Session<'a> {
     /// Works until there is a reason to stop.
     async fn listen(mut self, frames: &mut SplitStream<WebSocket>) -> Farewell {
         let mut pings = ping_interval(self.hall.options.websocket.ping_interval);
+        let connection = self.connection;
+        let mut drain = pin!(connection.drain.given());
         loop {
             if self.draining && self.pending.is_empty() {
                 return Farewell::Draining;
             }
-            let step = if self.outbox.has_room() {
-                self.step(frames, &mut pings).await
+            let turn = if self.outbox.has_room() {
+                self.full_since = None;
+                poll_fn(|context| self.poll_turn(context, frames, &mut pings, drain.as_mut())).await
             } else {
                 self.wait_for_room().await
             };
-            if let Some(farewell) = step {
+            if let Some(farewell) = turn {
                 return farewell;
             }
         }
     }
 
-    /// One thing that happens while the send queue has room.
-    async fn step(&mut self, frames: &mut SplitStream<WebSocket>, pings: &mut Interval) -> Option<Farewell> {
-        self.full_since = None;
-        tokio::select! {
-            frame = frames.next(), if !self.draining => return self.hear(frame),
-            Some(answer) = self.pending.next() => self.outbox.push(answer),
-            (id, news) = self.subscriptions.next() => self.tell(&id, news),
-            _ = pings.tick() => return self.ping(),
-            () = self.connection.drain.given(), if !self.draining => self.drain(),
+    /// What is ready while the send queue has room: something of each source, so that none waits for another. Pending when
+    /// nothing is.
+    fn poll_turn(
+        &mut self,
+        context: &mut Context<'_>,
+        frames: &mut SplitStream<WebSocket>,
+        pings: &mut Interval,
+        drain: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<Option<Farewell>> {
+        if !self.draining && drain.poll(context).is_ready() {
+            self.drain();
         }
-        None
+        let is_ping_due = pings.poll_tick(context).is_ready();
+        if let Some(farewell) = is_ping_due.then(|| self.ping()).flatten() {
+            return Poll::Ready(Some(farewell));
+        }
+        let heard = match self.poll_frames(context, frames) {
+            Poll::Ready(Some(farewell)) => return Poll::Ready(Some(farewell)),
+            frames => frames.is_ready(),
+        };
+        let (answered, told) = (self.poll_answers(context), self.poll_news(context));
+        let is_over = self.draining && self.pending.is_empty();
+        if is_ping_due || heard || answered || told || is_over { Poll::Ready(None) } else { Poll::Pending }
+    }
+
+    fn poll_frames(
+        &mut self,
+        context: &mut Context<'_>,
+        frames: &mut SplitStream<WebSocket>,
+    ) -> Poll<Option<Farewell>> {
+        if self.draining {
+            return Poll::Pending;
+        }
+        for taken in 0..TURN_MAX {
+            if !self.outbox.has_room() {
+                return Poll::Ready(None);
+            }
+            let Poll::Ready(frame) = frames.poll_next_unpin(context) else {
+                return if taken > 0 { Poll::Ready(None) } else { Poll::Pending };
+            };
+            if let Some(farewell) = self.hear(frame) {
+                return Poll::Ready(Some(farewell));
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// Whether anything was answered.
+    fn poll_answers(&mut self, context: &mut Context<'_>) -> bool {
+        let mut taken = 0;
+        while taken < TURN_MAX && self.outbox.has_room() {
+            let Poll::Ready(Some(answer)) = self.pending.poll_next_unpin(context) else { break };
+            self.outbox.push(answer);
+            taken += 1;
+        }
+        taken > 0
+    }
+
+    /// Whether anything was told.
+    fn poll_news(&mut self, context: &mut Context<'_>) -> bool {
+        let mut taken = 0;
+        while taken < TURN_MAX && self.outbox.has_room() {
+            let Poll::Ready((id, news)) = self.subscriptions.poll_next(context) else { break };
+            self.tell(&id, news);
+            taken += 1;
+        }
+        taken > 0
     }
 
     /// While the send queue is full, nothing is taken: neither frames, nor answers, nor items.
@@ -136,6 +206,7 @@ impl<'a> Session<'a> {
         let full_since = *self.full_since.get_or_insert_with(|| self.hall.environment.now());
         let give_up = full_since + self.hall.options.websocket.stall_timeout;
         tokio::select! {
+            biased;
             () = self.outbox.emptied() => { self.full_since = None; None }
             () = tokio::time::sleep_until(give_up) => Some(Farewell::Stalled),
         }
@@ -176,7 +247,7 @@ impl<'a> Session<'a> {
         match frame::parse(text) {
             Ok(frame) => self.ask(frame),
             Err(fault) => {
-                self.count("invalid");
+                self.hall.counts.frame(FrameKind::Invalid);
                 self.refuse(fault.id.as_ref(), &Problem::invalid_body(fault.path, fault.message));
             }
         }
@@ -195,10 +266,6 @@ impl<'a> Session<'a> {
     fn refuse(&self, id: Option<&Id>, problem: &Problem) {
         let request_id = RequestId::random(&self.hall.environment);
         self.outbox.push(reply::problem(id, problem, &request_id));
-    }
-
-    fn count(&self, frame: &'static str) {
-        self.hall.options.metrics.websocket_frames.with_label_values(&[frame]).inc();
     }
 }
 

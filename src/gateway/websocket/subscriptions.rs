@@ -1,6 +1,9 @@
 //! The subscriptions of one connection.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    task::{Context, Poll, ready},
+};
 
 use futures_util::{
     FutureExt, Stream, StreamExt,
@@ -59,12 +62,12 @@ impl Subscriptions {
     }
 
     /// The next news. Pending while there are no subscriptions.
-    pub(super) async fn next(&mut self) -> (Id, News) {
-        let Some((id, news)) = self.streams.next().await else { return std::future::pending().await };
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<(Id, News)> {
+        let Some((id, news)) = ready!(self.streams.poll_next_unpin(context)) else { return Poll::Pending };
         if matches!(news, News::Refused(_) | News::Ended) {
             self.open.remove(&id);
         }
-        (id, news)
+        Poll::Ready((id, news))
     }
 }
 

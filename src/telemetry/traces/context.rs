@@ -51,8 +51,20 @@ impl SpanContext {
 }
 
 impl fmt::Display for SpanContext {
+    /// Each request has one in its answer, so it is not left to the general way of writing numbers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        put_lower_hex(self.trace_id, &mut text[3..35]);
+        put_lower_hex(self.span_id.into(), &mut text[36..52]);
+        put_lower_hex(u8::from(self.sampled).into(), &mut text[53..]);
+        f.write_str(std::str::from_utf8(&text).expect("hexadecimal digits are text"))
+    }
+}
+
+fn put_lower_hex(mut number: u128, digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 0xf) as usize];
+        number >>= 4;
     }
 }
 
@@ -105,6 +117,13 @@ mod tests {
         ] {
             assert_eq!(SpanContext::parse(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn every_digit_is_written() {
+        let context = SpanContext { trace_id: 0xa0f, span_id: 0xb, sampled: false };
+        assert_eq!(context.to_string(), "00-00000000000000000000000000000a0f-000000000000000b-00");
+        assert_eq!(SpanContext::parse(&context.to_string()), Some(context));
     }
 
     #[test]

@@ -57,7 +57,7 @@ enum Order {
 }
 
 impl Traces {
-    /// Records nothing; contexts are passed on all the same.
+    /// Records nothing; contexts of clients are passed on all the same.
     #[must_use]
     pub fn off() -> Self {
         Self::default()

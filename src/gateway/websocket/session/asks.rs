@@ -10,6 +10,7 @@ use super::{
     super::{
         super::{
             code::Code,
+            counts::FrameKind,
             headers::{checked_idempotency_key, checked_timeout},
             problem::Problem,
             visit::{Visit, request_id},
@@ -38,7 +39,7 @@ impl Session<'_> {
     }
 
     fn call(&mut self, id: &Id, command: Command) -> Result<(), Problem> {
-        self.count("call");
+        self.hall.counts.frame(FrameKind::Call);
         self.command(id, command, ".call", |id, request_id, answer| match answer {
             Ok(answer) => reply::reply(&id, &answer, &request_id),
             Err(error) => reply::problem(Some(&id), &error.into(), &request_id),
@@ -46,7 +47,7 @@ impl Session<'_> {
     }
 
     fn cast(&mut self, id: &Id, command: Command) -> Result<(), Problem> {
-        self.count("cast");
+        self.hall.counts.frame(FrameKind::Cast);
         self.command(id, command, ".cast", |id, request_id, answer| match answer {
             Ok(_) => reply::accepted(&id),
             Err(error) => reply::problem(Some(&id), &error.into(), &request_id),
@@ -100,12 +101,12 @@ impl Session<'_> {
             request_id: request_id(idempotency_key.as_ref(), &hall.environment),
             idempotency_key,
             timeout,
-            trace: Some(Visit::trace_of(span)),
+            trace: Visit::trace_of(span),
         })
     }
 
     fn subscribe(&mut self, id: &Id, wish: Subscribe) -> Result<(), Problem> {
-        self.count("subscribe");
+        self.hall.counts.frame(FrameKind::Subscribe);
         if self.subscriptions.contains(id) {
             return Err(Problem::invalid_body(".id", "a subscription of this id is open"));
         }
@@ -118,7 +119,7 @@ impl Session<'_> {
     }
 
     fn unsubscribe(&mut self, id: &Id) -> Result<(), Problem> {
-        self.count("unsubscribe");
+        self.hall.counts.frame(FrameKind::Unsubscribe);
         if !self.subscriptions.remove(id) {
             return Err(Problem::invalid_body(".id", "there is no subscription of this id"));
         }
