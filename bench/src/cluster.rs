@@ -46,7 +46,9 @@ pub struct Cluster {
 pub struct Formed {
     /// Until the last node said that it is ready.
     pub ready: Duration,
-    /// Until each shard had the leader that it kept. Zero if nobody in this process could see that.
+    /// Until each shard had all its replicas. Zero, as what follows, if nobody in this process could see that.
+    pub replicated: Duration,
+    /// Until each shard had the leader that it kept.
     pub settled: Duration,
 }
 
@@ -73,8 +75,10 @@ impl Cluster {
         let mut children: Vec<_> = (1..plan.nodes).map(|at| NodeChild::start(&layout, at)).collect();
         let own = TestNode::join(&layout.flags(0));
         children.iter_mut().for_each(NodeChild::wait_until_ready);
-        let formed = Formed { ready: started.elapsed(), settled: Duration::ZERO };
+        let formed = Formed { ready: started.elapsed(), ..Formed::default() };
         let mut cluster = Self { own: Some(own), children, shards: plan.shards, formed, _layout: layout };
+        cluster.wait_until_replicated();
+        cluster.formed.replicated = started.elapsed();
         cluster.formed.settled = cluster.settled_at(settled_after) - started;
         cluster
     }
@@ -113,7 +117,7 @@ impl Cluster {
         let started = Instant::now();
         let mut children: Vec<_> = (0..plan.nodes).map(|at| NodeChild::start(&layout, at)).collect();
         children.iter_mut().for_each(NodeChild::wait_until_ready);
-        let formed = Formed { ready: started.elapsed(), settled: Duration::ZERO };
+        let formed = Formed { ready: started.elapsed(), ..Formed::default() };
         Self { own: None, children, shards: plan.shards, formed, _layout: layout }
     }
 
@@ -145,6 +149,15 @@ impl Cluster {
             self.leader(&id) == Some(Some(leader))
         };
         (0..).map(crate::rows::key).filter(is_led).take(count).collect()
+    }
+
+    /// Waits until each shard has all its replicas: while a cluster forms, they come a few at a time.
+    fn wait_until_replicated(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.own().is_replicated() {
+            assert!(Instant::now() < deadline, "all shards get their replicas in time");
+            std::thread::sleep(LOOK_EVERY * 5);
+        }
     }
 
     /// Waits until each shard has a leader and none has moved for a while, and all that are not ours lead some.

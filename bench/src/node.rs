@@ -14,6 +14,7 @@ use playhouse::{
 use playhouse_cluster::{
     consensus::RaftId,
     environment::Environment,
+    membership::Shard,
     peering::{self, CookieFiles, CookieFilesConfig, StaticList},
     store::EngineKind,
 };
@@ -158,6 +159,18 @@ impl TestNode {
     #[must_use]
     pub fn router(&self) -> &Router {
         self.node.router()
+    }
+
+    /// Whether each shard has as many replicas as it should, as far as this node knows.
+    #[must_use]
+    pub fn is_replicated(&self) -> bool {
+        let Ok(overview) = self.core.block_on(self.node.operator().overview()) else { return false };
+        let wanted = overview.state.voters_wanted();
+        let is_whole = |shard: &Shard| {
+            let replicas = &shard.replicas;
+            replicas.wanted.is_none() && replicas.voters.len() == wanted
+        };
+        overview.state.map().iter().all(is_whole)
     }
 
     /// Its id in its groups.

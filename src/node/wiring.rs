@@ -12,7 +12,7 @@ use playhouse_cluster::{
 };
 
 use super::{
-    Links, NodeReport, Operator, Settings, StartError,
+    CHANGES_MAX, Links, NodeReport, Operator, Settings, StartError,
     cluster::{self, council::Council, links::PushedFrames, shards::Groups, starts::Books},
     meters,
     offline::Audit,
@@ -25,10 +25,14 @@ use crate::{
     telemetry::Metrics,
 };
 
+/// Moves of shards under way in the whole cluster: each leader of many has the next one at hand when one of its
+/// [`CHANGES_MAX`] is done.
+const MOVES_MAX: usize = 4 * CHANGES_MAX;
+
 pub(super) fn placement_config(settings: &Settings) -> placement::Config {
     let down_replaced_after_ms =
         u64::try_from(settings.place.down_replaced_after.as_millis()).unwrap_or(u64::MAX);
-    placement::Config { down_replaced_after_ms, ..placement::Config::default() }
+    placement::Config { moves_max: MOVES_MAX, down_replaced_after_ms }
 }
 
 pub(super) fn open_router(

@@ -41,8 +41,11 @@ const MESSAGES_PER_TURN: usize = 1_024;
 const BARRIERS_MAX: usize = 64;
 /// How often idle residents are looked for, and statistics published.
 const TICK: Duration = Duration::from_secs(1);
-/// How many residents per kind are looked at in one tick.
+/// How many residents per kind are looked at in one tick. With each step of pressure twice as many, up to
+/// [`PASSIVATE_DOUBLED_MAX`] times: entities may be woken faster than this finds those that are to go.
 const PASSIVATE_PER_TICK: usize = 10_000;
+/// Then a tick takes some milliseconds.
+const PASSIVATE_DOUBLED_MAX: u32 = 4;
 /// How many messages are executed between two looks at the clock, while they are short.
 const UNTIMED_MAX: u32 = 16;
 /// An idle executor keeps memory for this many messages.
@@ -517,7 +520,7 @@ impl Running {
             self.next_tick = now + TICK;
             let statistics = self.core.statistics();
             let pressure = self.share.tell(statistics.tables.resident_bytes);
-            self.core.passivate(PASSIVATE_PER_TICK, pressure);
+            self.core.passivate(PASSIVATE_PER_TICK << pressure.min(PASSIVATE_DOUBLED_MAX), pressure);
             // The mailbox and the backlog swap their memory, so this reaches both in time.
             self.backlog.shrink_to(BACKLOG_KEPT);
             self.executor.statistics.send_replace(statistics);

@@ -45,6 +45,17 @@ pub async fn whole_of(mut world: World) -> World {
     world
 }
 
+/// Each new replica once waited a second to become a voter, and the next ones until the steward happened to look: eight in a
+/// second, so a cluster of a thousand shards was whole after four minutes.
+#[test]
+fn a_new_cluster_has_all_its_replicas_soon() {
+    simulate(async {
+        let began = Instant::now();
+        drop(whole_of(World::new(1, Shape { shards: 64, ..SHAPE })).await);
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    });
+}
+
 fn led(world: &World) -> Vec<usize> {
     let led = |at| world.with(at, |node| node.router().led_shards()).unwrap_or_default();
     (0..SHAPE.nodes).map(led).collect()

@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use playhouse_cluster::{
-    consensus::{Group, Leadership, RaftGroup, RaftId, Replicas, TransferError},
+    consensus::{ChangeError, Group, Leadership, RaftGroup, RaftId, Replicas, TransferError},
     environment::{Environment, watch},
     membership::{self, ClusterState, Command, MemberState, Which},
     peering::{Liveness, PeerStatus},
@@ -24,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const STEP_WITHIN: Duration = Duration::from_secs(10);
 /// How long a leader stays before it hands leadership to the preferred one: elections come in groups.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// How long to wait for a replica that has not caught up.
+const CAUGHT_UP_AGAIN: Duration = Duration::from_millis(50);
 /// How long to wait after a step that failed.
 const FAILED_AGAIN: Duration = Duration::from_secs(1);
 /// How rare attempts to move leadership become that fail again and again.
@@ -59,6 +61,23 @@ enum Step {
     MoveLeadership(Vec<RaftId>),
 }
 
+/// Why a step was not taken.
+enum Failure {
+    /// A replica that is new here has to catch up first. Nothing is wrong.
+    NotYet,
+    /// As the text says.
+    Failed(String),
+}
+
+impl Failure {
+    fn of(error: ChangeError) -> Self {
+        match error {
+            ChangeError::NotCaughtUp { .. } | ChangeError::NotHeard { .. } => Self::NotYet,
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
 impl Mover {
     /// Runs until `stopped`.
     pub(in crate::node) async fn run(self, mut stopped: watch::Receiver<bool>) {
@@ -84,7 +103,8 @@ impl Mover {
                     // The configuration that says so has to come back first.
                     Ok(()) if matches!(step, Step::Report(..)) => LOOK_EVERY,
                     Ok(()) => continue,
-                    Err(error) => {
+                    Err(Failure::NotYet) => CAUGHT_UP_AGAIN,
+                    Err(Failure::Failed(error)) => {
                         if matches!(step, Step::MoveLeadership(_)) {
                             patience = (patience * 2).clamp(FAILED_AGAIN, PATIENCE_MAX);
                             not_before = Some(self.environment().now() + patience);
@@ -147,8 +167,8 @@ impl Mover {
         heard && is_followed && state.member(to).is_some_and(|member| member.state == MemberState::Up)
     }
 
-    async fn take(&self, step: &Step) -> Result<(), String> {
-        let text = |error: &dyn std::fmt::Display| error.to_string();
+    async fn take(&self, step: &Step) -> Result<(), Failure> {
+        let text = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
         if let Step::Report(voters, at) = step {
             // It changes nothing here, and may wait for a majority of another group.
             let moved = Command::Moved { which: self.which, voters: voters.clone(), at: *at };
@@ -156,7 +176,7 @@ impl Mover {
             return told.map(drop).map_err(|error| text(&error));
         }
         let permit = self.services.changes.acquire().await;
-        let _permit = permit.map_err(|_| "the node stops".to_owned())?;
+        let _permit = permit.map_err(|_| Failure::Failed("the node stops".to_owned()))?;
         match step {
             Step::Report(..) => Ok(()),
             Step::AddLearner(id) => {
@@ -166,9 +186,9 @@ impl Mover {
                 self.group.remove_learner(*id, STEP_WITHIN).await.map_err(|error| text(&error))
             }
             Step::ChangeVoters(voters) => {
-                self.group.change_voters(voters, STEP_WITHIN).await.map_err(|error| text(&error))
+                self.group.change_voters(voters, STEP_WITHIN).await.map_err(Failure::of)
             }
-            Step::MoveLeadership(targets) => self.move_leadership(targets).await,
+            Step::MoveLeadership(targets) => self.move_leadership(targets).await.map_err(Failure::Failed),
         }
     }
 

@@ -14,10 +14,14 @@ use tokio::time::Instant;
 use super::{
     control::{self, Ask, Told},
     council::Council,
+    system::Known,
 };
 
 /// How often the steward looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long it lets changes of the configuration gather before it looks again: each of them may have made room for the next
+/// move, and to plan costs time for each shard.
+const GATHERED_FOR: Duration = Duration::from_millis(100);
 /// How long a member may be silent before the others are asked whether they hear it.
 const SILENT_FOR: Duration = Duration::from_secs(3);
 
@@ -32,9 +36,11 @@ impl Steward {
     /// Runs until `stopped`.
     pub(in crate::node) async fn run(self, mut stopped: watch::Receiver<bool>) {
         let mut leadership = self.council.system.group().leadership();
+        let mut known = self.council.system.known();
         let mut silent = BTreeMap::new();
         while !*stopped.borrow_and_update() {
             if matches!(*leadership.borrow_and_update(), Leadership::Leader { .. }) {
+                drop(known.borrow_and_update());
                 self.look(&mut silent).await;
             } else {
                 silent.clear();
@@ -44,6 +50,7 @@ impl Steward {
                 biased;
                 heard = stopped.changed() => heard,
                 heard = leadership.changed() => heard,
+                heard = gathered(&mut known) => heard,
                 () = tokio::time::sleep(LOOK_EVERY) => Ok(()),
             };
             if heard.is_err() {
@@ -115,4 +122,11 @@ impl Steward {
             tracing::info!(%error, ?command, "the configuration did not change");
         }
     }
+}
+
+/// Waits for news of the configuration, and what comes with it.
+async fn gathered(known: &mut watch::Receiver<Known>) -> Result<(), watch::Closed> {
+    known.changed().await?;
+    tokio::time::sleep(GATHERED_FOR).await;
+    Ok(())
 }

@@ -23,6 +23,7 @@ use crate::{
 };
 
 const TERM: Term = Term(1);
+const RESIDENT_BYTES_MAX: usize = 1 << 20;
 
 /// Nothing that is sent arrives.
 struct Nowhere;
@@ -45,7 +46,7 @@ fn services(environment: &Environment) -> ShardServices {
         config: Config::default(),
         outgoing: Arc::new(Nowhere),
         environment: environment.clone(),
-        residents: ResidentBudget::new(1 << 20),
+        residents: ResidentBudget::new(RESIDENT_BYTES_MAX),
         metrics: Metrics::new("test"),
         traces: Traces::off(),
     }
@@ -82,8 +83,27 @@ async fn a_paused_executor_proposes_nothing_when_it_has_said_that_it_is_quiet() 
     running.end().await;
 }
 
+/// Only ten thousand were looked at in a second, so entities that were woken faster than that took memory without a bound.
+#[tokio::test(start_paused = true)]
+async fn entities_that_are_too_many_go_to_sleep_as_fast_as_they_woke() {
+    const WOKEN: usize = 100_000;
+    let running = Started::over(Arc::new(Solo::new(Memory::new(), TERM)), MailboxConfig::default());
+    for number in 0..WOKEN {
+        running.send_to(&format!("visits-{number}"), r#"{"add": 1}"#);
+        if number % 1_000 == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    // The idle time has to be halved some times before any of them counts as idle.
+    sleep(12 * TICK).await;
+    let resident = running.statistics.borrow().tables.resident_bytes;
+    assert!(resident <= RESIDENT_BYTES_MAX, "{resident} bytes");
+    running.end().await;
+}
+
 /// An executor that runs.
 struct Started {
+    statistics: watch::Receiver<ShardStatistics>,
     mailbox: Mailbox,
     handover: Handover,
     metrics: Metrics,
@@ -96,19 +116,20 @@ impl Started {
         let environment = Environment::simulated(1);
         let (mailbox, handover) = (Mailbox::new(mailbox), Handover::default());
         let (stop, stopped) = watch::channel(false);
+        let (tell, statistics) = watch::channel(ShardStatistics::default());
         let executor = Executor {
             shard: ShardId(0),
             term: TERM,
             group,
             mailbox: mailbox.clone(),
-            statistics: watch::channel(ShardStatistics::default()).0,
+            statistics: tell,
             stopped,
             handover: handover.clone(),
         };
         let (services, hasher) = (services(&environment), environment.hasher());
         let metrics = services.metrics.clone();
         let task = environment.spawn(async move { run(executor, services, &hasher).await });
-        Self { mailbox, handover, metrics, stop, task }
+        Self { statistics, mailbox, handover, metrics, stop, task }
     }
 
     /// Sends a counter a command.
@@ -116,6 +137,13 @@ impl Started {
         let (reply, answer) = oneshot::channel();
         self.mailbox.push(Message::Command(envelope(command, ReplyTo::Caller(reply)))).ok().unwrap();
         answer
+    }
+
+    /// Sends another counter a command, and does not wait for the answer.
+    fn send_to(&self, key: &str, command: &str) {
+        let (reply, _) = oneshot::channel();
+        let envelope = Envelope { key: Key::new(key).unwrap(), ..envelope(command, ReplyTo::Caller(reply)) };
+        self.mailbox.push(Message::Command(envelope)).ok().unwrap();
     }
 
     async fn end(self) {

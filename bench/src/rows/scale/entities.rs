@@ -152,7 +152,7 @@ fn create_all(node: &TestNode, count: usize) {
         create(node, some);
         let rate = number as f64 / started.elapsed().as_secs_f64();
         say("durable creation, each fifth of them", Unit::PerSecond, rate);
-        say_memory(node, "while they are created");
+        say("resident memory, while they are created", Unit::Bytes, crate::resident_bytes_of("self"));
     }
 }
 
@@ -169,12 +169,6 @@ fn create(node: &TestNode, numbers: Range<usize>) {
     );
 }
 
-fn say_memory(node: &TestNode, when: &str) {
-    say(format!("resident memory, {when}"), Unit::Bytes, crate::resident_bytes_of("self"));
-    let counted = node.metrics().resident_bytes.get();
-    say(format!("counted memory of awake entities, {when}"), Unit::Bytes, counted as f64);
-}
-
 /// Calls of entities that are in memory: the last ones, which were touched before.
 fn awake(node: &TestNode, count: usize, effort: Effort) {
     let called = Scattered::over(count.saturating_sub(CALLED_MAX)..count);
@@ -183,7 +177,9 @@ fn awake(node: &TestNode, count: usize, effort: Effort) {
     read_each(node, called, 0..calls);
     say("call of a random awake entity, 64 callers", Unit::PerSecond, rate(calls, started));
     std::thread::sleep(effort.lasting(COUNTED_AFTER));
-    say_memory(node, "after calls");
+    say("resident memory", Unit::Bytes, crate::resident_bytes_of("self"));
+    let counted = node.metrics().resident_bytes.get();
+    say("awake entities, as the node counts their memory", Unit::Bytes, counted as f64);
 }
 
 fn rate(count: usize, started: Instant) -> f64 {

@@ -42,6 +42,7 @@ pub(in crate::rows) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
 fn measure(nodes: usize, shards: NonZeroU16, effort: Effort, point: &mut Point<'_>) {
     let mut cluster = Cluster::with_own_after(plan(nodes, shards), settled_after(effort));
     point.took("start to ready", cluster.formed.ready);
+    point.took("start to all replicas", cluster.formed.replicated);
     point.took("start to settled leaders", cluster.formed.settled);
     point.idle(&cluster.children, effort.lasting(IDLE), "a node");
     let rate = replicated_calls(&cluster, CALLERS, REPLICATED_KEYS, effort);

@@ -86,6 +86,7 @@ fn calls_alone(folder: &Path, shards: NonZeroU16, effort: Effort, point: &mut Po
 fn three(shards: NonZeroU16, effort: Effort, point: &mut Point<'_>) {
     let cluster = Cluster::with_own_after(plan(3, shards), settled_after(effort));
     point.took("three nodes, start to ready", cluster.formed.ready);
+    point.took("three nodes, start to all replicas", cluster.formed.replicated);
     point.took("three nodes, start to settled leaders", cluster.formed.settled);
     point.idle(&cluster.children, effort.lasting(IDLE), "one of three nodes");
     for callers in REPLICATED_CALLERS {
