@@ -253,8 +253,8 @@ mod tests {
 
         let names: Vec<_> =
             fs::read_dir(folder.path().join(PLOTS)).unwrap().map(|file| file.unwrap().file_name()).collect();
-        assert_eq!(names, ["scale-cast.svg"]);
-        assert!(fs::read_to_string(page).unwrap().contains("(benchmarks/scale-cast.svg)"));
+        assert_eq!(names, ["scale-cast-by-shards.svg"]);
+        assert!(fs::read_to_string(page).unwrap().contains("(benchmarks/scale-cast-by-shards.svg)"));
     }
 
     /// Figures of the page are those of the reports: `UPDATE_DOCS=1` or `just bench-page` writes them.

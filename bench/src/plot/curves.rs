@@ -76,7 +76,7 @@ impl<'a> Curve<'a> {
         let whos: Vec<_> = self.series.iter().map(|(who, _)| *who).collect();
         let caption = format!("{} by {}: {}", self.work, self.axis, whos.join(", "));
         Plot {
-            file: super::file(&[group, self.work]),
+            file: super::file(&[group, self.work, "by", self.axis]),
             caption,
             svg: canvas::drawn(SIZE, |area| self.draw(area)),
         }
@@ -173,7 +173,7 @@ mod tests {
     fn all_peers_of_a_work_are_in_one_plot() {
         let plots = curves(&report());
         let [plot] = &plots[..] else { panic!("one curve, not {}", plots.len()) };
-        assert_eq!(plot.file, "scale-cast.svg");
+        assert_eq!(plot.file, "scale-cast-by-shards.svg");
         assert_eq!(plot.caption, "cast by shards: Playhouse, Erlang & <co>");
         let svg = &plot.svg;
         assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
