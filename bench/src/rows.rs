@@ -2,6 +2,7 @@
 
 mod call;
 mod cast;
+mod deployment;
 mod durable;
 mod failover;
 mod idle;
@@ -20,6 +21,7 @@ use std::path::Path;
 
 use crate::{Effort, Figures};
 
+pub use deployment::{CHILD as PLAYHOUSE_CHILD, playhouse_here};
 pub use processes::{MEMORY_CHILD as IDLE_PROCESS_CHILD, start_idle_here};
 pub use resident::{CHILD as RESIDENT_CHILD, measure_here as measure_resident_here};
 
@@ -33,7 +35,7 @@ pub struct Group {
 
 impl Group {
     /// All groups.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self { name: "cast", run: cast::run },
         Self { name: "call", run: call::run },
         Self { name: "durable", run: durable::run },
@@ -48,6 +50,7 @@ impl Group {
         Self { name: "planned-move", run: planned_move::run },
         Self { name: "idle", run: idle::run },
         Self { name: "processes", run: processes::run },
+        Self { name: "deployment", run: deployment::run },
     ];
 
     /// Makes all runs; volumes are made in `folder`.

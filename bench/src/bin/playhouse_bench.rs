@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p playhouse-bench --bin playhouse_bench [--quick] [group …]`. Groups of one node are `cast`,
 //! `call`, `durable`, `wake`, `resident` and `restart`; of several nodes `remote-cast`, `remote-call`, `replicated`, `replicated-clients`,
-//! `failover`, `planned-move` and `idle`; `processes` is of both; all of them without a name. Each writes
+//! `failover`, `planned-move`, `idle` and `deployment`; `processes` is of both; all of them without a name. Each writes
 //! `bench/results/<group>-<commit>.json`, unless it is only tried by `--quick`.
 //!
 //! `playhouse_bench --table <report> <page>` puts the figures of a report into a page: see [`playhouse_bench::table`].
@@ -38,6 +38,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             return Ok(ExitCode::SUCCESS);
         }
         Some(rows::IDLE_PROCESS_CHILD) => return Ok(rows::start_idle_here(&arguments[1..])),
+        Some(rows::PLAYHOUSE_CHILD) => return Ok(rows::playhouse_here()),
         Some(linked::CHILD) => return Ok(linked::run_here(&arguments[1..])),
         Some(stock_linked::CHILD) => return Ok(stock_linked::run_here(&arguments[1..])),
         Some(TABLE) => return fill(&arguments[1..]),
