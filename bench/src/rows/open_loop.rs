@@ -108,7 +108,10 @@ fn note_claim(who: &str, keys: u64, report: &Report, figures: &mut Figures) {
     for (what, latency) in latencies(report.latencies()) {
         note(what, Unit::Nanoseconds, latency);
     }
-    note("failed", Unit::Count, report.counts.failed as f64);
+    // Two peers without a failure have no ratio: what a peer fails is told in words.
+    if who == table::OURS {
+        note("failed", Unit::Count, report.counts.failed as f64);
+    }
     if report.counts.failed > 0 {
         figures.remark(format!("{who}, {RATE} per second offered, {keys} keys: {:?} failed", report.errors));
     }

@@ -31,7 +31,7 @@ const KEYS: u64 = 1_000;
 const FILES_BESIDE: usize = 1_000;
 /// One address has about 28,000 ports.
 const FROM: [[u8; 4]; 4] = [[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 4], [127, 0, 0, 5]];
-const TOKEN: &str = "a token of the bench";
+const TOKEN: &str = "a-token-of-the-bench";
 
 pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
     let connections = connections(effort, figures);
