@@ -52,7 +52,8 @@ pub struct Config {
 
     /// Up to how many bytes on disk are read completely when the store is opened, so that damage is found
     /// before the node joins. What is larger is checked as it is read: damage found then makes the store
-    /// [`Health::Failed`](super::Health::Failed). About a second per GiB.
+    /// [`Health::Failed`](super::Health::Failed). About a second per GiB of large values; it is the number of pairs that counts: ten
+    /// times that with values of a few bytes.
     pub verify_bytes_max: u64,
 }
 

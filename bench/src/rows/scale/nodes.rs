@@ -5,10 +5,9 @@ use std::{num::NonZeroU16, path::Path};
 use bytes::Bytes;
 use playhouse::protocol::EntityId;
 use playhouse::router::EntityRef;
-use tokio::time::Instant;
 
 use super::{
-    super::{key, probe::Probe, remote_call},
+    super::{key, remote_call},
     IDLE, Point,
     shards::{plan, replicated_calls, settled_after},
 };
@@ -26,8 +25,6 @@ const CALLERS: usize = 512;
 const REPLICATED_KEYS: usize = 1_000;
 const REMOTE_CALLS: usize = 300_000;
 const BODY: usize = 16;
-/// Counters on as many shards, each with its caller.
-const PROBES: usize = 24;
 
 pub(in crate::rows) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
     figures.remark("all nodes are processes of this machine and share its cores");
@@ -40,7 +37,7 @@ pub(in crate::rows) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
 }
 
 fn measure(nodes: usize, shards: NonZeroU16, effort: Effort, point: &mut Point<'_>) {
-    let mut cluster = Cluster::with_own_after(plan(nodes, shards), settled_after(effort));
+    let cluster = Cluster::with_own_after(plan(nodes, shards), settled_after(effort));
     point.took("start to ready", cluster.formed.ready);
     point.took("start to all replicas", cluster.formed.replicated);
     point.took("start to settled leaders", cluster.formed.settled);
@@ -48,7 +45,6 @@ fn measure(nodes: usize, shards: NonZeroU16, effort: Effort, point: &mut Point<'
     let rate = replicated_calls(&cluster, CALLERS, REPLICATED_KEYS, effort);
     point.ours(&format!("replicated call, {CALLERS} callers"), PerSecond, rate);
     point.ours(&format!("remote call, {CALLERS} callers"), PerSecond, remote_calls(&cluster, effort));
-    failover(&mut cluster, point);
     cluster.kill();
 }
 
@@ -60,24 +56,4 @@ fn remote_calls(cluster: &Cluster, effort: Effort) -> f64 {
         (0..).map(key).filter(is_remote).take(CALLERS).map(|key| cluster.own().entity(&key)).collect();
     let command = Command::Load(Bytes::from_static(&[7; BODY]));
     remote_call::rate(cluster, &targets, effort.of(REMOTE_CALLS).max(CALLERS), &command)
-}
-
-/// One of the others is killed; until calls to all shards that it led are answered again.
-fn failover(cluster: &mut Cluster, point: &mut Point<'_>) {
-    let probes = Probe::start(cluster, PROBES);
-    let victim = cluster.children[0].raft_id();
-    for probe in &probes {
-        probe.answered_after(Instant::now());
-    }
-    let led = |probe: &&Probe| cluster.leader(probe.id()) == Some(Some(victim));
-    let led: Vec<_> = probes.iter().filter(led).collect();
-    assert!(!led.is_empty(), "the node that is killed leads some of {PROBES} shards");
-    let moment = Instant::now();
-    cluster.children[0].kill();
-    let slowest = led.iter().map(|probe| probe.answered_after(moment).ended - moment).max();
-    point.took("kill -9 to the first answer, slowest of its probed shards", slowest.unwrap_or_default());
-    drop(led);
-    for probe in probes {
-        assert_eq!(probe.end(cluster).lost, 0, "nothing acknowledged is lost");
-    }
 }
