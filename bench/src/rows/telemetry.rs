@@ -62,7 +62,7 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
         let lost = nodes.traced_all.lost() - lost_before;
         assert!(arrived > 0, "spans arrive at the collector");
         let share = 100.0 * lost as f64 / (arrived + lost) as f64;
-        figures.note("spans that are lost while all calls are traced", Unit::Percent, share);
+        figures.note(name("spans that are lost while all calls are traced", OURS), Unit::Percent, share);
     }
     nodes.stop();
 }
@@ -152,13 +152,12 @@ fn note(turns: &[Turns; Watched::EACH.len()], figures: &mut Figures) {
         let time = format!("{work}, processor time of the server");
         figures.note(name(&time, &who), Unit::Nanoseconds, turn.server_time);
     }
-    // Shares, not losses: what costs nothing is as often a little above 100 % as below.
+    // What costs nothing is as often a little below 0 as above.
     for (turn, watched) in turns.iter().zip(Watched::EACH).skip(1) {
-        let share =
-            |what: &str| format!("{what} with {}, of that with {}", watched.how(), Watched::Not.how());
-        let rate = 100.0 * turn.per_second / without.per_second;
-        figures.note(share("calls per second"), Unit::Percent, rate);
-        let time = 100.0 * turn.server_time / without.server_time;
-        figures.note(share("processor time of the server"), Unit::Percent, time);
+        let cost = |what: &str| name(&format!("{what} that {} cost", watched.how()), OURS);
+        let rate = 100.0 * (1.0 - turn.per_second / without.per_second);
+        figures.note(cost("calls per second"), Unit::Percent, rate);
+        let time = 100.0 * (turn.server_time / without.server_time - 1.0);
+        figures.note(cost("processor time of the server"), Unit::Percent, time);
     }
 }
