@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const STEP_WITHIN: Duration = Duration::from_secs(10);
 /// How long a leader stays before it hands leadership to the preferred one: elections come in groups.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
-/// How long to wait for a replica that has not caught up.
+/// How long to wait for a replica that has not caught up; twice as long each time, up to [`FAILED_AGAIN`]: it may be away.
 const CAUGHT_UP_AGAIN: Duration = Duration::from_millis(50);
 /// How long to wait after a step that failed.
 const FAILED_AGAIN: Duration = Duration::from_secs(1);
@@ -87,6 +87,7 @@ impl Mover {
         let mut leads_since = None;
         // Each attempt to move leadership pauses the shard for a moment; one that fails again and again must become rare.
         let (mut patience, mut not_before) = (Duration::ZERO, None);
+        let mut catching_up = Duration::ZERO;
         while !*stopped.borrow_and_update() {
             let leads = matches!(*leadership.borrow_and_update(), Leadership::Leader { .. });
             leads_since = leads.then(|| leads_since.unwrap_or_else(|| self.environment().now()));
@@ -102,8 +103,14 @@ impl Mover {
                 Some(step) => match self.take(&step).await {
                     // The configuration that says so has to come back first.
                     Ok(()) if matches!(step, Step::Report(..)) => LOOK_EVERY,
-                    Ok(()) => continue,
-                    Err(Failure::NotYet) => CAUGHT_UP_AGAIN,
+                    Ok(()) => {
+                        catching_up = Duration::ZERO;
+                        continue;
+                    }
+                    Err(Failure::NotYet) => {
+                        catching_up = (catching_up * 2).clamp(CAUGHT_UP_AGAIN, FAILED_AGAIN);
+                        catching_up
+                    }
                     Err(Failure::Failed(error)) => {
                         if matches!(step, Step::MoveLeadership(_)) {
                             patience = (patience * 2).clamp(FAILED_AGAIN, PATIENCE_MAX);
