@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! 'g' group:u32  'v'                    vote
-//! 'g' group:u32  'c'                    committed log id, written beside the next append
 //! 'g' group:u32  'p'                    last purged log id
 //! 'g' group:u32  'l' index:u64          log entry
 //! 'g' group:u32  'd'                    what a destroyed replica left behind
@@ -34,10 +33,6 @@ impl Keys {
 
     pub(crate) fn vote(self) -> Bytes {
         self.part(b'v', 0).freeze()
-    }
-
-    pub(crate) fn committed(self) -> Bytes {
-        self.part(b'c', 0).freeze()
     }
 
     pub(crate) fn purged(self) -> Bytes {
@@ -141,7 +136,7 @@ mod tests {
     fn all_but_the_grave_is_exactly_that() {
         let keys = Keys::new(GroupId(7));
         let covered = |key: &Bytes| keys.all_but_grave().iter().any(|range| range.contains(key));
-        let parts = [keys.vote(), keys.committed(), keys.purged(), keys.applied(), keys.entry(u64::MAX)];
+        let parts = [keys.vote(), keys.purged(), keys.applied(), keys.entry(u64::MAX)];
         assert!(parts.iter().all(covered) && covered(&keys.state_key(u32::MAX, &[0xff; 9])));
         assert!(!covered(&keys.grave()));
         assert!(!covered(&Keys::new(GroupId(6)).vote()) && !covered(&Keys::new(GroupId(8)).applied()));

@@ -20,6 +20,7 @@ mod sequence;
 mod snapshot;
 mod types;
 mod way;
+mod write_back;
 
 pub use group::{ChangeError, Config, OpenError, RaftGroup, Replicas, Replication, TransferError};
 pub use point_in_time::{LogPosition, PointInTime, Restoration};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! playhouse store
-//! format = 1
+//! format = 2
 //! engine = fjall
 //! data = data-5a3c91e07f26b8d4      "-" until the engine was created and synced
 //! checksum = 8f1d…                  xxh3_64 of all lines above
@@ -18,7 +18,7 @@ use crate::volume::{self, Sealed};
 pub(super) const FILE: &str = "FORMAT";
 
 /// The format that this release writes, and the only one that it reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const TITLE: &str = "playhouse store";
 

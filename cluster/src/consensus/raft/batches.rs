@@ -28,6 +28,9 @@ impl Batches {
     /// Hands everything to the store; `done` hears of the end of the last batch, or of the first failure. A batch
     /// is never durable without those before it, except when the store refused one of those.
     pub(crate) fn commit(self, store: &Store, done: Callback) {
+        if self.full.is_empty() {
+            return store.commit_then(self.last, done);
+        }
         let failed = Arc::new(OnceLock::<StoreError>::new());
         for batch in self.full {
             let failed = Arc::clone(&failed);

@@ -145,6 +145,7 @@ impl RaftGroup {
         let growth = Arc::new(Growth::new(config.log_entries_max, config.log_bytes_max));
         let machine = Machine::open(store.clone(), group, growth.clone()).await.map_err(stored)?;
         let (state, applied) = (machine.state(), machine.news());
+        environment.spawn(machine.writing());
         let (floor, followers_floor) = watch::channel(0);
         let network = Network::new(own, group, transport, config, followers_floor);
         let (sending, ways) = (network.sending.clone(), network.clone());
@@ -287,7 +288,7 @@ impl RaftGroup {
     pub fn point_in_time(&self) -> Result<PointInTime, OpenError> {
         let group = self.inner.id;
         let state = self.inner.state().map_err(stored(group))?;
-        PointInTime::take(state.store(), group)
+        state.source().take().map(PointInTime::new).map_err(stored(group))
     }
 
     /// Which replica this is.

@@ -1,4 +1,8 @@
 //! The log of a group in the shared store.
+//!
+//! ```text
+//! record   the last entry that was known to be committed when this one was appended · the entry
+//! ```
 
 use std::{
     fmt::Debug,
@@ -9,7 +13,7 @@ use std::{
 
 use futures_util::{Stream, StreamExt, future::Either, stream};
 use openraft::{
-    EntryPayload, LogState,
+    LogState,
     entry::RaftEntry,
     storage::{IOFlushed, RaftLogReader, RaftLogStorage},
 };
@@ -17,7 +21,7 @@ use parking_lot::Mutex;
 
 use super::{
     batches::Batches,
-    types::{Entry, LogId, Types, Vote, decode, encode, io_error},
+    types::{Entry, LogId, Types, Vote, decode, encode, encode_within, io_error, weight},
 };
 use crate::{
     consensus::{GroupId, keys::Keys, tail::Tail},
@@ -35,6 +39,12 @@ const ENTRIES_PER_SCAN: usize = 64;
 /// How many bytes of entries are written together at most, unless one entry is larger.
 const APPEND_BYTES_MAX: usize = 16 << 20;
 
+/// An entry on disk.
+type Record = (Option<LogId>, Entry);
+
+/// How long the first part of a record is at most.
+const COMMITTED_BYTES: usize = 24;
+
 /// The log of one group. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Log {
@@ -49,7 +59,7 @@ struct Shared {
     vote: Option<Vote>,
     last: Option<LogId>,
     purged: Option<LogId>,
-    /// Written beside the next append, without a sync of its own.
+    /// Written as part of the next append.
     committed: Option<LogId>,
     /// Counts truncations: a sync that began before one says nothing about the entries appended after it.
     truncations: u64,
@@ -97,13 +107,14 @@ impl Log {
         let read = |key: &[u8]| store.get(key).map_err(io_error);
         let vote = read(&keys.vote())?.map(|bytes| decode(&bytes)).transpose()?.or(promised);
         let purged: Option<LogId> = read(&keys.purged())?.map(|bytes| decode(&bytes)).transpose()?;
-        let committed = read(&keys.committed())?.map(|bytes| decode(&bytes)).transpose()?;
         let range = keys.log();
         let found = store.last(&range.start..&range.end).map_err(io_error)?;
-        let found = found.map(|(_, bytes)| decode::<Entry>(&bytes)).transpose()?.map(|entry| entry.log_id());
-        // A crash in the middle of a purge leaves entries below its mark.
-        let last =
-            found.filter(|found| purged.is_none_or(|purged| purged.index() < found.index())).or(purged);
+        let found = found.map(|(_, bytes)| decode::<Record>(&bytes)).transpose()?;
+        // A crash in the middle of a purge leaves entries below its mark. What was purged was committed.
+        let found =
+            found.filter(|(_, found)| purged.is_none_or(|purged| purged.index() < found.log_id().index()));
+        let last = found.as_ref().map(|(_, entry)| entry.log_id()).or(purged);
+        let committed = found.and_then(|(committed, _)| committed).max(purged);
         let shared = Shared {
             tail: Tail::new(tail_bytes_max),
             vote,
@@ -158,7 +169,7 @@ impl Log {
                 if entry.log_id().index() != next {
                     return Err(hole(next));
                 }
-                bytes += weight(&entry);
+                bytes += weight([&entry]);
                 if bytes > bytes_max && !entries.is_empty() {
                     return Ok(entries);
                 }
@@ -179,7 +190,7 @@ impl Log {
     fn read_from_store(&self, range: &Range<u64>) -> io::Result<Vec<Entry>> {
         let (from, to) = (self.keys.entry(range.start), self.keys.entry(range.end));
         let pairs = self.store.scan(&from..&to, ENTRIES_PER_SCAN).map_err(io_error)?;
-        pairs.iter().map(|(_, bytes)| decode(bytes)).collect()
+        pairs.iter().map(|(_, bytes)| decode::<Record>(bytes).map(|(_, entry)| entry)).collect()
     }
 
     /// The first index on disk, purged or not.
@@ -293,13 +304,10 @@ impl RaftLogStorage<Types> for Log {
         let mut shared = self.shared.lock();
         for entry in entries {
             let log_id = entry.log_id();
-            let bytes = encode(&entry);
+            let bytes = encode_within(&(shared.committed, &entry), weight([&entry]) + COMMITTED_BYTES);
             shared.tail.push(log_id.index(), entry, bytes.len());
             shared.last = Some(log_id);
             batches.put(self.keys.entry(log_id.index()), bytes);
-        }
-        if let Some(committed) = &shared.committed {
-            batches.put(self.keys.committed(), encode(committed));
         }
         let last = shared.last.map_or(0, |last| last.index());
         let truncations = shared.truncations;
@@ -367,15 +375,6 @@ fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
         Bound::Unbounded => u64::MAX,
     };
     (from, to)
-}
-
-/// About how many bytes an entry has.
-fn weight(entry: &Entry) -> usize {
-    const OVERHEAD: usize = 64;
-    match &entry.payload {
-        EntryPayload::Normal(changes) => changes.bytes.len() + OVERHEAD,
-        EntryPayload::Blank | EntryPayload::Membership(_) => OVERHEAD,
-    }
 }
 
 fn hole(index: u64) -> io::Error {

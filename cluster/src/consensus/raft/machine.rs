@@ -1,17 +1,12 @@
 //! The state of a group: committed changes, applied to the shared store.
 //!
-//! A proposal is a list of puts and removals, so followers apply bytes and never run user code. The state of a
-//! group lives under a generation number. A snapshot arrives under the next generation while the old one is
+//! A proposal is a list of puts and removals, so followers apply bytes and never run user code. To apply an entry is to take its
+//! changes over in memory; they reach the store later, many entries at a time (see [`super::write_back`]).
+//!
+//! The state of a group lives under a generation number. A snapshot arrives under the next generation while the old one is
 //! still read; one atomic batch makes it current; the old generation is removed afterwards.
 
-use std::{
-    io,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-};
+use std::{io, ops::Range, sync::Arc};
 
 use crate::environment::watch;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -27,17 +22,18 @@ use super::{
     growth::Growth,
     sequence::{Outcome, Sequence},
     snapshot::{SnapshotData, Source},
-    types::{Changes, LogId, Membership, Snapshot, SnapshotMeta, Types, decode, encode, io_error},
+    types::{Changes, LogId, Membership, Snapshot, SnapshotMeta, Types, decode, io_error},
+    write_back::WriteBack,
 };
 use crate::{
     consensus::{GroupId, keys::Keys},
     store::{Batch, Op, Pairs, Store, StoreError},
 };
 
-/// How many bytes of changes are written together at most, when many entries are applied at once.
+/// How many bytes of changes are taken over together at most, when many entries are applied at once.
 const APPLY_BYTES_MAX: usize = 4 << 20;
 
-/// What is applied. Written in the same batch as the changes, so state and log position never part.
+/// What is applied. Written in one batch with the changes, so state and log position never part.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Applied {
     pub(crate) last: Option<LogId>,
@@ -59,33 +55,28 @@ impl Applied {
 
 /// The applied state of one group, readable by anyone.
 #[derive(Clone)]
-pub(crate) struct State {
-    store: Store,
-    keys: Keys,
-    generation: Arc<AtomicU32>,
-}
+pub(crate) struct State(Arc<WriteBack>);
 
 impl State {
     pub(crate) fn store(&self) -> &Store {
-        &self.store
+        self.0.store()
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.store.get(&self.keys.state_key(self.generation(), key))
+        self.0.get(key)
     }
 
     pub(crate) fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Pairs, StoreError> {
-        let generation = self.generation();
-        let (from, to) = (self.keys.state_key(generation, from), self.keys.state_key(generation, to));
-        let mut pairs = self.store.scan(&from..&to, limit)?;
-        for (key, _) in &mut pairs {
-            key.advance(crate::consensus::keys::STATE_PREFIX_BYTES);
-        }
-        Ok(pairs)
+        self.0.scan(from, to, limit)
     }
 
     pub(crate) fn generation(&self) -> u32 {
-        self.generation.load(Ordering::Acquire)
+        self.0.generation()
+    }
+
+    /// What takes this state at a point in time.
+    pub(crate) fn source(&self) -> Source {
+        Source::new(Arc::clone(&self.0))
     }
 }
 
@@ -94,7 +85,7 @@ pub(crate) struct Machine {
     store: Store,
     keys: Keys,
     applied: Applied,
-    generation: Arc<AtomicU32>,
+    write_back: Arc<WriteBack>,
     growth: Arc<Growth>,
     /// The index of the last applied entry.
     announce: watch::Sender<u64>,
@@ -105,9 +96,9 @@ impl Machine {
     pub(crate) async fn open(store: Store, group: GroupId, growth: Arc<Growth>) -> io::Result<Self> {
         let keys = Keys::new(group);
         let applied = Applied::read(&store, group)?;
-        let generation = Arc::new(AtomicU32::new(applied.generation));
+        let write_back = Arc::new(WriteBack::new(store.clone(), keys, applied.clone()));
         let announce = watch::Sender::new(applied.index());
-        let machine = Self { store, keys, applied, generation, growth, announce };
+        let machine = Self { store, keys, applied, write_back, growth, announce };
         for range in keys.other_generations(machine.applied.generation) {
             remove_range(&machine.store, &range).await?;
         }
@@ -115,7 +106,12 @@ impl Machine {
     }
 
     pub(crate) fn state(&self) -> State {
-        State { store: self.store.clone(), keys: self.keys, generation: Arc::clone(&self.generation) }
+        State(Arc::clone(&self.write_back))
+    }
+
+    /// Writes what is applied, from time to time and at the end. News end when it has ended, too.
+    pub(crate) fn writing(&self) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.write_back).run(self.announce.clone())
     }
 
     /// News of the index of the last applied entry.
@@ -133,31 +129,25 @@ impl Machine {
         Err(io::Error::new(io::ErrorKind::InvalidData, reason))
     }
 
-    async fn write(&mut self, mut batch: Batch) -> io::Result<()> {
-        batch.put(self.keys.applied(), encode(&self.applied));
-        self.store.apply(batch).await.map_err(io_error)
-    }
-
-    /// Adds the changes of a proposal to `batch`, unless the proposal before it is missing.
-    fn take_turn(&mut self, term: u64, changes: Changes, batch: &mut Batch) -> io::Result<Outcome> {
+    /// Adds the changes of a proposal to `part`, unless the proposal before it is missing.
+    fn take_turn(&mut self, term: u64, changes: Changes, part: &mut Part) -> io::Result<Outcome> {
         let outcome = self.applied.sequence.advance(term, changes.number);
         if outcome == Outcome::Applied {
-            self.translate(changes.bytes, batch)?;
+            part.bytes += changes.bytes.len();
+            decode_changes_into(changes.bytes, &mut part.changes)?;
         }
         Ok(outcome)
     }
+}
 
-    /// Adds the changes of one proposal to `batch`, under the current generation.
-    fn translate(&self, changes: Bytes, batch: &mut Batch) -> io::Result<()> {
-        let generation = self.applied.generation;
-        for op in decode_changes(changes)? {
-            batch.push(match op {
-                Op::Put(key, value) => Op::Put(self.keys.state_key(generation, &key), value),
-                Op::Remove(key) => Op::Remove(self.keys.state_key(generation, &key)),
-            });
-        }
-        Ok(())
-    }
+/// Entries that are applied together.
+#[derive(Default)]
+struct Part {
+    changes: Vec<Op>,
+    bytes: usize,
+    entries: u64,
+    membership: Option<Membership>,
+    responders: Vec<(ApplyResponder<Types>, Outcome)>,
 }
 
 /// Removes all keys of a range; costs no sync when there are none.
@@ -180,9 +170,7 @@ impl RaftStateMachine<Types> for Machine {
     where
         S: Stream<Item = Result<EntryResponder<Types>, io::Error>> + Unpin + Send,
     {
-        let mut batch = Batch::new();
-        let mut responders = Vec::new();
-        let mut count = 0;
+        let mut part = Part::default();
         while let Some(next) = entries.next().await {
             let (entry, responder) = next?;
             let log_id = entry.log_id();
@@ -192,24 +180,25 @@ impl RaftStateMachine<Types> for Machine {
                 EntryPayload::Blank => {}
                 EntryPayload::Normal(changes) => {
                     let term = **log_id.committed_leader_id();
-                    outcome = self.take_turn(term, changes, &mut batch)?;
+                    outcome = self.take_turn(term, changes, &mut part)?;
                 }
                 EntryPayload::Membership(members) => {
                     self.applied.membership = Membership::new(Some(log_id), members);
+                    part.membership = Some(self.applied.membership.clone());
                 }
             }
             self.applied.last = Some(log_id);
-            count += 1;
-            responders.extend(responder.map(|responder| (responder, outcome)));
-            if batch.bytes() >= APPLY_BYTES_MAX {
-                self.flush(std::mem::take(&mut batch), &mut responders, std::mem::take(&mut count)).await?;
+            part.entries += 1;
+            part.responders.extend(responder.map(|responder| (responder, outcome)));
+            if part.bytes >= APPLY_BYTES_MAX {
+                self.take_over(std::mem::take(&mut part)).await?;
             }
         }
-        self.flush(batch, &mut responders, count).await
+        self.take_over(part).await
     }
 
     async fn get_snapshot_builder(&mut self) -> Source {
-        Source::new(self.store.clone(), self.keys)
+        self.state().source()
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> Result<(), io::Error> {
@@ -226,10 +215,7 @@ impl RaftStateMachine<Types> for Machine {
             generation,
             sequence,
         };
-        let mut batch = Batch::new();
-        batch.put(self.keys.applied(), encode(&self.applied));
-        self.store.commit(batch).await.map_err(io_error)?;
-        self.generation.store(generation, Ordering::Release);
+        self.write_back.replace(self.applied.clone()).await.map_err(io_error)?;
         self.announce.send_replace(self.applied.index());
         // Those above it are arriving.
         let [below, _] = self.keys.other_generations(generation);
@@ -241,22 +227,20 @@ impl RaftStateMachine<Types> for Machine {
             return Ok(None);
         }
         // It is asked for each time a follower that may not be there is about to be sent one: no sync for that.
-        self.get_snapshot_builder().await.promise().map(Some)
+        Ok(Some(self.get_snapshot_builder().await.promise()))
     }
 }
 
 impl Machine {
-    async fn flush(
-        &mut self,
-        batch: Batch,
-        responders: &mut Vec<(ApplyResponder<Types>, Outcome)>,
-        entries: u64,
-    ) -> io::Result<()> {
-        let bytes = batch.bytes() as u64;
-        self.write(batch).await?;
-        responders.drain(..).for_each(|(responder, outcome)| responder.send(outcome));
+    async fn take_over(&mut self, part: Part) -> io::Result<()> {
+        let position = (self.applied.last, self.applied.sequence);
+        let is_full = self.write_back.take(part.changes, position, part.membership);
+        part.responders.into_iter().for_each(|(responder, outcome)| responder.send(outcome));
         self.announce.send_replace(self.applied.index());
-        self.growth.add(entries, bytes);
+        self.growth.add(part.entries, part.bytes as u64);
+        if is_full {
+            self.write_back.flush().await.map_err(io_error)?;
+        }
         Ok(())
     }
 }
@@ -264,6 +248,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.growth.end();
+        self.write_back.end();
     }
 }
 
@@ -295,8 +280,13 @@ fn put_slice(bytes: &mut BytesMut, slice: &Bytes) {
     bytes.put_slice(slice);
 }
 
-pub(crate) fn decode_changes(mut bytes: Bytes) -> io::Result<Vec<Op>> {
+pub(crate) fn decode_changes(bytes: Bytes) -> io::Result<Vec<Op>> {
     let mut ops = Vec::new();
+    decode_changes_into(bytes, &mut ops)?;
+    Ok(ops)
+}
+
+fn decode_changes_into(mut bytes: Bytes, ops: &mut Vec<Op>) -> io::Result<()> {
     while bytes.has_remaining() {
         let tag = bytes.get_u8();
         let key = take_slice(&mut bytes)?;
@@ -306,7 +296,7 @@ pub(crate) fn decode_changes(mut bytes: Bytes) -> io::Result<Vec<Op>> {
             _ => return Err(damaged()),
         });
     }
-    Ok(ops)
+    Ok(())
 }
 
 fn take_slice(bytes: &mut Bytes) -> io::Result<Bytes> {

@@ -26,7 +26,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::{
     network::Question,
-    types::{LogId, Types, encode},
+    types::{LogId, Types, encode_within, weight},
     way::Way,
 };
 use crate::consensus::Lane;
@@ -35,6 +35,8 @@ use crate::consensus::Lane;
 const REQUESTS_MAX: usize = 64;
 /// How many bytes are sent ahead at most, plus one request.
 const BYTES_MAX: usize = 8 << 20;
+/// About how long a request without entries is.
+const REQUEST_BYTES: usize = 64;
 /// The groups of a node send what was held together.
 const HELD_STEP: Duration = Duration::from_millis(40);
 
@@ -166,7 +168,8 @@ where
         }
         let before = request.prev_log_id;
         let last = request.entries.last().map(RaftEntry::log_id).or(before);
-        let question = encode(&Question::Append(request));
+        let bytes = weight(&request.entries) + REQUEST_BYTES;
+        let question = encode_within(&Question::Append(request), bytes);
         self.sent.push_back(Sent { before, last, bytes: question.len() });
         self.bytes += question.len();
         let answer = self.way.send(Lane::Consensus, question);

@@ -11,7 +11,7 @@ use super::{
     group::OpenError,
     machine::Applied,
     sequence::Sequence,
-    snapshot::{Source, Taken},
+    snapshot::Taken,
     types::{LogId, Membership, Types, Vote, encode, io_error},
 };
 use crate::{
@@ -37,15 +37,8 @@ pub struct PointInTime {
 }
 
 impl PointInTime {
-    /// Takes the state of `group` as it is in `store` now.
-    ///
-    /// # Errors
-    ///
-    /// When the store cannot be read, or the engine has no views and the state is too large to be copied.
-    pub fn take(store: &Store, group: GroupId) -> Result<Self, OpenError> {
-        let taken = Source::new(store.clone(), Keys::new(group)).take();
-        let taken = taken.map_err(|source| OpenError::Stored { group, source })?;
-        Ok(Self { taken })
+    pub(super) fn new(taken: Taken) -> Self {
+        Self { taken }
     }
 
     /// The last log entry that is part of it.

@@ -144,7 +144,6 @@ impl Recovery {
         let applied = Applied { last: Some(last), membership, generation: self.applied.generation, sequence };
         batch.put(keys.applied(), encode(&applied));
         batch.put(keys.purged(), encode(&last));
-        batch.remove(keys.committed());
         batch.put(keys.vote(), encode(&Vote::new(term, own.0)));
         Ok(())
     }

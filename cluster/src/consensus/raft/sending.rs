@@ -21,7 +21,7 @@ use super::{
     arrivals::Transfer,
     network::Question,
     snapshot::{SnapshotData, Taken},
-    types::{Snapshot, Types},
+    types::{Snapshot, Types, io_error},
     way::Way,
 };
 use crate::store::Pairs;
@@ -110,7 +110,7 @@ impl Way {
 
 fn take(snapshot: &Snapshot) -> Result<Taken, StreamingError<Types>> {
     let taken = match &snapshot.snapshot {
-        SnapshotData::Promised(source) => source.take(),
+        SnapshotData::Promised(source) => source.take().map_err(io_error),
         SnapshotData::Received { .. } => Err(std::io::Error::other("a snapshot that arrived is not sent on")),
     };
     taken.map_err(|error| NetworkError::new(&error).into())

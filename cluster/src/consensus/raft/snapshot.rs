@@ -8,17 +8,18 @@
 
 use std::{io, sync::Arc};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use openraft::RaftSnapshotBuilder;
 
 use super::{
     machine::Applied,
     sequence::Sequence,
-    types::{Snapshot, SnapshotMeta, Types, decode, io_error},
+    types::{Snapshot, SnapshotMeta, Types, io_error},
+    write_back::{Changes, WriteBack, scan_under, successor},
 };
 use crate::{
-    consensus::keys::{Keys, STATE_PREFIX_BYTES},
-    store::{Batch, Pairs, Store, StoreError, View},
+    consensus::keys::Keys,
+    store::{Batch, Pairs, StoreError, View},
 };
 
 /// How many pairs of a snapshot one scan reads: their values are in memory together, however large.
@@ -34,37 +35,30 @@ pub(crate) enum SnapshotData {
 
 /// Where snapshots are taken.
 #[derive(Clone)]
-pub(crate) struct Source {
-    store: Store,
-    keys: Keys,
-}
+pub(crate) struct Source(Arc<WriteBack>);
 
 /// The state at one point in time, with its position in the log.
 pub(crate) struct Taken {
     view: Arc<dyn View>,
+    /// What the view may not have yet.
+    changes: Changes,
     keys: Keys,
     pub(crate) applied: Applied,
 }
 
 impl Source {
-    pub(crate) fn new(store: Store, keys: Keys) -> Self {
-        Self { store, keys }
+    pub(crate) fn new(write_back: Arc<WriteBack>) -> Self {
+        Self(write_back)
     }
 
     /// Takes the state as it is now.
-    pub(crate) fn take(&self) -> io::Result<Taken> {
-        let range = self.keys.all();
-        let view = self.store.view(&range.start..&range.end).map_err(io_error)?;
-        let stored = view.get(&self.keys.applied()).map_err(io_error)?;
-        let applied = stored.map(|bytes| decode(&bytes)).transpose()?.unwrap_or_default();
-        Ok(Taken { view, keys: self.keys, applied })
+    pub(crate) fn take(&self) -> Result<Taken, StoreError> {
+        self.0.freeze()
     }
 
     /// The state as it is now, to be taken later.
-    pub(crate) fn promise(&self) -> io::Result<Snapshot> {
-        let stored = self.store.get(&self.keys.applied()).map_err(io_error)?;
-        let applied: Applied = stored.map(|bytes| decode(&bytes)).transpose()?.unwrap_or_default();
-        Ok(Snapshot { meta: applied.meta(), snapshot: SnapshotData::Promised(self.clone()) })
+    pub(crate) fn promise(&self) -> Snapshot {
+        Snapshot { meta: self.0.applied().meta(), snapshot: SnapshotData::Promised(self.clone()) }
     }
 }
 
@@ -72,9 +66,10 @@ impl RaftSnapshotBuilder<Types> for Source {
     type SnapshotData = SnapshotData;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        let snapshot = self.promise()?;
+        let snapshot = self.promise();
         // The log may be cut below a snapshot, so the state in it must be on disk first.
-        self.store.commit(Batch::new()).await.map_err(io_error)?;
+        self.0.flush().await.map_err(io_error)?;
+        self.0.store().commit(Batch::new()).await.map_err(io_error)?;
         Ok(snapshot)
     }
 }
@@ -86,6 +81,10 @@ impl Applied {
 }
 
 impl Taken {
+    pub(super) fn new(view: Arc<dyn View>, changes: Changes, keys: Keys, applied: Applied) -> Self {
+        Self { view, changes, keys, applied }
+    }
+
     /// The next pairs behind `after`, without our prefix: up to `pairs_max` of them, and up to `bytes_max` bytes
     /// unless the first is larger.
     pub(crate) fn read(
@@ -116,17 +115,11 @@ impl Taken {
 
     fn scan(&self, after: Option<&Bytes>, limit: usize) -> Result<Pairs, StoreError> {
         let generation = self.applied.generation;
-        let range = self.keys.generation(generation);
-        let from = match after {
-            None => range.start,
-            Some(after) => {
-                let mut next = BytesMut::from(&self.keys.state_key(generation, after)[..]);
-                next.put_u8(0);
-                next.freeze()
-            }
-        };
-        let mut pairs = self.view.scan(&from..&range.end, limit)?;
-        pairs.iter_mut().for_each(|(key, _)| key.advance(STATE_PREFIX_BYTES));
-        Ok(pairs)
+        let from = after.map_or_else(Bytes::new, |after| successor(after));
+        scan_under(&self.changes, &from, None, limit, |from, to, limit| {
+            let end = self.keys.generation(generation).end;
+            let to = to.map_or(end, |to| self.keys.state_key(generation, to));
+            self.view.scan(&self.keys.state_key(generation, from)..&to, limit)
+        })
     }
 }

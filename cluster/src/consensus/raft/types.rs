@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use bytes::Bytes;
+use openraft::EntryPayload;
 use serde::{Deserialize, Serialize};
 
 use super::{responder::Responder, sequence::Outcome};
@@ -68,6 +69,22 @@ pub(crate) fn io_error(error: StoreError) -> io::Error {
 
 pub(crate) fn encode<T: Serialize>(value: &T) -> Bytes {
     codec::encode(value).expect("consensus types have known lengths").into()
+}
+
+/// As [`encode`], into a buffer for `bytes` that need not grow then.
+pub(crate) fn encode_within<T: Serialize>(value: &T, bytes: usize) -> Bytes {
+    let buffer = Vec::with_capacity(bytes);
+    codec::encode_into(value, buffer).expect("consensus types have known lengths").into()
+}
+
+/// About how many bytes entries have when they are encoded, or a few more.
+pub(crate) fn weight<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> usize {
+    const OVERHEAD: usize = 64;
+    let weight = |entry: &Entry| match &entry.payload {
+        EntryPayload::Normal(changes) => changes.bytes.len() + OVERHEAD,
+        EntryPayload::Blank | EntryPayload::Membership(_) => OVERHEAD,
+    };
+    entries.into_iter().map(weight).sum()
 }
 
 /// Decodes a stored record. Damage here is not ours to repair: consensus stops.

@@ -1,6 +1,6 @@
 //! What a read of the log promises while the tail moves.
 
-use openraft::vote::RaftLeaderId;
+use openraft::{EntryPayload, vote::RaftLeaderId};
 
 use super::*;
 use crate::{
@@ -129,7 +129,7 @@ async fn only_the_first_cut_of_an_open_log_looks_for_garbage() {
     log.purge(log_id(9)).await.unwrap();
     assert_eq!(log.first_stored().unwrap(), Some(10));
     let mut garbage = Batch::new();
-    garbage.put(log.keys.entry(2), encode(&entry(2, 10)));
+    garbage.put(log.keys.entry(2), encode(&(None::<LogId>, entry(2, 10))));
     log.store.apply(garbage).await.unwrap();
     log.purge(log_id(19)).await.unwrap();
     assert_eq!(log.first_stored().unwrap(), Some(2), "it was not looked for");
@@ -158,4 +158,21 @@ async fn a_purge_over_a_gap_removes_only_what_is_stored() {
     assert!(after - before < REMOVALS_PER_BATCH_MAX * 32, "one batch of removals at each end of the gap");
     assert_eq!(log.first_stored().unwrap(), Some((1 << 40) + 3));
     assert_eq!(log.try_get_log_entries(0..u64::MAX).await.unwrap().len(), 2);
+}
+
+/// That an entry is committed is part of the record of the next one, and never lies behind what is there.
+#[tokio::test(start_paused = true)]
+async fn what_is_committed_is_known_again_from_the_last_record() {
+    let again = |log: &Log| Log::open(log.store.clone(), GroupId(1), 0, None).unwrap();
+    let mut log = log(0);
+    append(&mut log, 0..3, 10).await;
+    log.save_committed(Some(log_id(2))).await.unwrap();
+    assert_eq!(again(&log).committed(), None, "nothing was appended since");
+    append(&mut log, 3..5, 10).await;
+    assert_eq!(again(&log).committed(), Some(log_id(2)));
+    log.truncate_after(Some(log_id(2))).await.unwrap();
+    assert_eq!((again(&log).committed(), again(&log).last()), (None, Some(log_id(2))));
+    append(&mut log, 3..5, 10).await;
+    log.purge(log_id(4)).await.unwrap();
+    assert_eq!(again(&log).committed(), Some(log_id(4)), "what was purged was committed");
 }

@@ -66,6 +66,7 @@ async fn a_proposal_behind_a_gap_changes_nothing_but_the_position() {
     assert!(state.get(b"1").unwrap().is_some());
     assert_eq!(state.get(b"3").unwrap().or(state.get(b"4").unwrap()), None);
     assert_eq!(machine.applied.last, Some(log_id(2)));
+    machine.write_back.flush().await.unwrap();
     let again = Machine::open(machine.store.clone(), GroupId(1), growth()).await.unwrap();
     assert_eq!(again.applied, machine.applied);
 }
@@ -94,7 +95,7 @@ async fn parts_of_a_snapshot_are_bounded_and_lose_nothing() {
     let mut machine = machine().await;
     let proposals: Vec<_> = (0..100).map(|index| (index, index + 1)).collect();
     apply(&mut machine, &proposals).await.unwrap();
-    let data = Source::new(machine.store.clone(), machine.keys).take().unwrap();
+    let data = machine.state().source().take().unwrap();
     let mut keys = Vec::new();
     loop {
         let part = data.read(keys.last(), 70, 100).unwrap();
