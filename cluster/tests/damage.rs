@@ -197,13 +197,20 @@ async fn a_damaged_format_file_is_refused() {
 async fn a_foreign_format_is_refused() {
     let folder = filled(EngineKind::Fjall).await;
     let path = folder.path().join("FORMAT");
-    let text = fs::read_to_string(&path).unwrap().replace("format = 1", "format = 2");
+    let text = fs::read_to_string(&path).unwrap();
+    let own = format_in(&text);
+    let text = text.replace(&format!("format = {own}"), &format!("format = {}", own + 1));
     let body = &text[..text.find("checksum").unwrap()];
     let checksum = xxhash_rust::xxh3::xxh3_64(body.as_bytes());
     fs::write(&path, format!("{body}checksum = {checksum:016x}\n")).unwrap();
     let error = is_refused(EngineKind::Fjall, folder.path(), &path);
     assert!(matches!(error, StoreError::ForeignFormat { .. }));
-    assert!(error.to_string().contains("has format 2, this release reads 1"));
+    let told = format!("has format {}, this release reads {own}", own + 1);
+    assert!(error.to_string().contains(&told), "{error}");
+}
+
+fn format_in(text: &str) -> u32 {
+    text.lines().find_map(|line| line.strip_prefix("format = ")).unwrap().parse().unwrap()
 }
 
 #[tokio::test]
@@ -234,7 +241,8 @@ async fn a_missing_data_folder_is_refused() {
 async fn an_interrupted_creation_is_begun_again() {
     let folder = filled(EngineKind::Fjall).await;
     let path = folder.path().join("FORMAT");
-    let text = "playhouse store\nformat = 1\nengine = fjall\ndata = -\n";
+    let own = format_in(&fs::read_to_string(&path).unwrap());
+    let text = format!("playhouse store\nformat = {own}\nengine = fjall\ndata = -\n");
     let checksum = xxhash_rust::xxh3::xxh3_64(text.as_bytes());
     fs::write(&path, format!("{text}checksum = {checksum:016x}\n")).unwrap();
     let store = open(EngineKind::Fjall, folder.path()).unwrap();
