@@ -224,6 +224,11 @@ impl<A: Actor> Actor for Host<A> {
                 (Taken::Message(message), Next::AtOnce) => {
                     let handler = || self.actor.handle(typed(myself.clone()), message, &mut memory.state);
                     self.run(&mut memory.role, handler).await?;
+                    // All of it is one message for `ractor`, which looks for stops between messages only.
+                    if self.inner().life().is_asked() {
+                        return Ok(());
+                    }
+                    tokio::task::yield_now().await;
                 }
                 (Taken::Nothing, _) => return Ok(()),
                 (Taken::Drained, _) => {

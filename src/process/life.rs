@@ -120,6 +120,11 @@ impl Life {
         }
     }
 
+    /// Whether it was asked to stop.
+    pub(super) fn is_asked(&self) -> bool {
+        matches!(&*self.state.lock(), State::Alive(alive) if alive.asked.is_some())
+    }
+
     /// It has ended in good order.
     pub(super) fn end_well(&self) -> Option<Mourners> {
         self.end(End::Died, |alive| alive.verdict.or(alive.asked).unwrap_or(ExitReason::Normal))

@@ -162,7 +162,8 @@ impl Asked {
 pub(super) enum Next {
     /// With the token that `ractor` has, or when somebody sends one.
     ByToken,
-    /// `ractor` takes no tokens any more, and ends when it has handled what it has.
+    /// `ractor` takes no tokens any more, and ends when it has handled what it has. All that waits is one message for it: stops that do not
+    /// come through us, and ends of children, wait behind it.
     AtOnce,
 }
 

@@ -172,6 +172,27 @@ async fn a_process_that_ractor_drains_handles_what_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_process_that_ractor_drains_can_be_stopped() {
+    let process = listener().await;
+    let go = busy(&process).await;
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let (second, goes) = tokio::sync::oneshot::channel();
+    process.cast(Say::Word("a")).await.unwrap();
+    process.cast(Say::Wait(begun, goes)).await.unwrap();
+    let asked = process.call(Say::Heard, SECOND);
+    let stop = async {
+        process.cell().unwrap().drain().unwrap();
+        drop(go);
+        begins.await.unwrap();
+        process.stop(ExitReason::Shutdown);
+        drop(second);
+    };
+    let (answer, ()) = tokio::join!(asked, stop);
+    assert!(answer.is_err(), "{answer:?}");
+    assert_eq!(process.ended().await, ExitReason::Shutdown);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_sends_to_itself_within_its_bounds() {
     let process = listener().await;
     process.cast(Say::SendSelf("me")).await.unwrap();
