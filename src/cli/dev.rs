@@ -104,7 +104,7 @@ impl Cluster<'_> {
         let names: Vec<_> = (0..self.nodes.get()).map(|number| format!("playhouse-{number}")).collect();
         let folder = Folder::open(&self.folder(), &names, self.fresh, &self.environment)?;
         self.mention_others(&folder);
-        let ports = ports::choose(self.wanted_ports(), names.len())
+        let (ports, reserved) = ports::choose(self.wanted_ports(), names.len())
             .map_err(|error| Failure::failed("there are no free ports", &error))?;
         let plans = plan::plans(&self.resolved, &folder, names, &ports)?;
         let mut nodes = Nodes::start(plans, &self.environment, self.output)?;
@@ -116,6 +116,8 @@ impl Cluster<'_> {
             }
             ready = tokio::time::timeout(READY_WITHIN, nodes.ready()) => ready,
         };
+        // They listen, or will not.
+        drop(reserved);
         let announced = ready
             .map_err(|_| late())
             .flatten()

@@ -14,7 +14,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{super::failure::chain, Failure, plan::Plan};
+use super::{Failure, plan::Plan};
+use crate::causes::chain;
 
 /// A longer line of a log is broken.
 const LINE_BYTES_MAX: u64 = 64 << 10;
