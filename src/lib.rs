@@ -13,13 +13,15 @@
 //! | [`kinds`] | the kinds that ship with the node | `entity`, `protocol` |
 //! | [`telemetry`] | metrics, traces, logs, each declared once | – |
 //! | [`backup`] | a copy of all shards as files, checked | `cluster` |
-//! | [`load`] | a load generator for any cluster | `client` |
+//! | [`load`] | a load generator for any cluster | `client`, `causes` |
+//! | `causes` | why something failed, in one line of words | – |
 //! | [`config`] | parsed once, validated, immutable | – |
 //! | `node` | the only place that assembles, spawns and drains | everything |
 //! | [`testing`] | a stage for kinds: the executor core under a clock that the test holds | `shard` and below |
-//! | [`cli`] | `run` and `dev` start nodes; most else over HTTP, the rest on files | `client`, `backup`, `config`, `load`, `node` |
+//! | [`cli`] | `run` and `dev` start nodes; most else over HTTP, the rest on files | `client`, `backup`, `config`, `load`, `causes`, `node` |
 
 pub mod backup;
+mod causes;
 pub mod cli;
 pub mod config;
 pub mod entity;

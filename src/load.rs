@@ -56,6 +56,6 @@ pub use plan::{
 pub use report::{GatewayReport, LatencyReport, PlanReport, Report, Verdict};
 pub use requirement::{Requirement, RequirementError};
 pub use schedule::Schedule;
-pub use start::{Access, StartError, open};
+pub use start::{Access, Checked, StartError, check, open};
 pub use tally::{Counts, Second, Tally};
 pub use target::{Cluster, Target};

@@ -22,7 +22,7 @@ use std::{
 
 use cluster::{DevCluster, Printed, signal, until};
 use playhouse::load::Report;
-use playhouse_client::Client;
+use playhouse_client::{Client, ListQuery};
 use process::{NodeProcess, PATIENCE, forget_environment, playhouse};
 use scripted::{Answer, Scripted};
 use serde_json::{Value, json};
@@ -157,6 +157,9 @@ async fn what_makes_no_sense_is_refused_before_any_load() {
         assert_eq!(printed.out, "", "{arguments:?}");
     }
     assert_eq!(value(&node.client(), "orders-7").await, 1, "nobody's entity was touched");
+    let own = ListQuery::of("counter").unwrap().prefix("playhouse-bench-");
+    let written = node.client().list(&own).await.unwrap().entities;
+    assert!(written.is_empty(), "a report that cannot be written is told before anything is: {written:?}");
 
     let nobody = run("http://127.0.0.1:9", &["--kind", "counter", "--rate", "10"]).await;
     assert_eq!(nobody.code, 4, "{nobody:?}");
@@ -241,6 +244,72 @@ async fn a_server_that_stalls_is_not_flattered() {
     assert!(slower(900_000) >= 15, "those at the begin waited nearly all of it: {}", slower(900_000));
     assert_eq!(printed.code, 1, "max<500ms was required: {printed:?}");
     assert!(printed.out.contains("required  max<500ms: NOT met"), "{printed:?}");
+}
+
+/// What is written is said before the first write, also to those whose programs read the output.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_is_said_before_it_is() {
+    let place = TempDir::new().unwrap();
+    let node = NodeProcess::start(playhouse, place.path(), &[]).await;
+    for format in ["text", "json"] {
+        let arguments = ["--output", format, "--kind", "counter", "--rate", "10", "--message", "{\"sub\":1}"];
+        let printed = run(&node.url(), &arguments).await;
+        assert_eq!(printed.code, 2, "{printed:?}");
+        let announced = printed.err.find("writes 1000 entities of kind counter");
+        let failed = printed.err.find("the first request failed");
+        assert!(announced.is_some() && announced < failed, "{printed:?}");
+    }
+}
+
+/// The disk may be full after an hour of load: the summary is not lost with the report.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_is_not_written_leaves_the_summary() {
+    let place = TempDir::new().unwrap();
+    let node = NodeProcess::start(playhouse, place.path(), &[]).await;
+    let load = "--kind counter --rate 20 --duration 1s --warm-up 0 --report /dev/full";
+    let printed = run(&node.url(), &load.split_whitespace().collect::<Vec<_>>()).await;
+    assert_eq!(printed.code, 1, "{printed:?}");
+    assert!(printed.out.contains("20 of 20 intended"), "{printed:?}");
+    assert!(!printed.out.contains("report    "), "{printed:?}");
+    assert!(printed.err.contains("could not write /dev/full"), "{printed:?}");
+}
+
+/// Nobody has to wait for answers that do not come, however long a request may take.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_interrupted_twice_does_not_wait_for_answers() {
+    let is_loaded: Arc<AtomicBool> = Arc::default();
+    let (mut seen, loaded) = (0, Arc::clone(&is_loaded));
+    let server = Scripted::start(move |request| {
+        if request.path.starts_with("/v1/kinds") {
+            return Answer::ok(r#"{"kinds":[{"kind":"counter","durable":true,"schema":1,"reads_from":1}]}"#);
+        }
+        seen += 1;
+        // The first one is sent alone, then each caller sends one.
+        loaded.fetch_or(seen == 3, Ordering::SeqCst);
+        if seen == 1 { Answer::ok(r#"{"value":1}"#) } else { Answer::Hang }
+    })
+    .await;
+    let load = "--timeout 1h --kind counter --callers 2 --duration 1h --warm-up 0";
+    let mut child = bench(&server.url(), &load.split_whitespace().collect::<Vec<_>>()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    until(async || is_loaded.load(Ordering::SeqCst).then_some(())).await;
+
+    signal("-INT", child.id().unwrap()).await;
+    let waits = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains("interrupt again to leave them") {
+                return;
+            }
+        }
+        panic!("it says what it waits for");
+    };
+    timeout(PATIENCE, waits).await.unwrap();
+    signal("-INT", child.id().unwrap()).await;
+
+    let printed = ended(child).await;
+    assert_eq!(printed.code, 130, "{printed:?}");
+    assert!(printed.out.contains("errors    no_answer 2"), "{printed:?}");
+    assert!(printed.out.contains("stopped   before its time"), "{printed:?}");
 }
 
 /// Ctrl-C ends the load early, and what was measured until then is reported.

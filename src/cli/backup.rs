@@ -166,7 +166,7 @@ fn report(manifest: &Manifest, output: &Output, text: impl FnOnce(&str) -> Strin
 
 impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
-        let what = super::failure::chain(&error);
+        let what = crate::causes::chain(&error);
         match error {
             BackupError::Exists(_) => Self::new(Exit::Refused, what),
             _ => Self::new(Exit::Failed, what),

@@ -7,16 +7,21 @@ mod plan;
 mod progress;
 mod words;
 
-use std::{net::IpAddr, num::NonZeroU64, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    num::NonZeroU64,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use playhouse_client::Address;
 use playhouse_cluster::environment::Environment;
 
-use super::{
-    Exit, Failure, Output, duration, failure::chain, interrupts::Interrupts, output::Format, server::Server,
-};
-use crate::load::{
-    self, Access, Cluster, GatewayReport, Machine, Plan, Report, Requirement, Run, StartError,
+use super::{Exit, Failure, Output, duration, interrupts::Interrupts, output::Format, server::Server};
+use crate::{
+    causes::chain,
+    load::{self, Access, Cluster, GatewayReport, Machine, Plan, Report, Requirement, Run, StartError},
 };
 use plan::{Arrivals, Operation, Transport};
 use progress::Progress;
@@ -120,18 +125,14 @@ async fn bench(
     let plan = Arc::new(arguments.plan(server.timeout())?);
     let reuse = arguments.reuse_keys || arguments.key_prefix == KEY_PREFIX;
     let access = Access { config: server.config()?, from: arguments.from.clone(), reuse };
-    let (cluster, silent) = load::open(&plan, &access).await?;
+    let checked = load::check(&plan, &access).await?;
     arguments.check_report_file()?;
-    announce(&plan, &silent, output);
-    let report = measure(&plan, Arc::new(cluster), output, environment).await?;
+    announce(&plan, checked.silent(), output);
+    let opened = checked.open().await.inspect_err(|_| arguments.remove_empty_report_file());
+    let cluster = Arc::new(opened?);
+    let report = measure(&plan, cluster, output, environment).await?;
     let report = report.held_against(&arguments.requirements);
-    if let Some(path) = &arguments.report {
-        write(&report, path)?;
-    }
-    match output.format {
-        Format::Json => output.print(&report, |_| String::new())?,
-        Format::Text => output.line(&words::summary(&report, arguments.report.as_deref()))?,
-    }
+    publish(&report, arguments.report.as_deref(), output)?;
     Ok(exit(&report))
 }
 
@@ -143,9 +144,17 @@ async fn measure(
 ) -> Result<Report, Failure> {
     let mut interrupts = Interrupts::new()?;
     let run = Run::new(Arc::clone(plan), Arc::clone(&cluster), environment);
-    let mut progress = Progress::new(plan, run.live(), output);
+    let progress = Progress::new(plan, run.live(), output);
     let outcome = {
-        let drive = run.drive(interrupts.next());
+        let mut is_load = true;
+        // Asked once for the load, and once for the answers that it waits for.
+        let drive = run.drive(async || {
+            let is_load = std::mem::take(&mut is_load);
+            interrupts.next().await;
+            if is_load {
+                progress.stopping();
+            }
+        });
         tokio::select! {
             biased;
             outcome = drive => outcome,
@@ -165,15 +174,29 @@ fn announce(plan: &Plan, silent: &[Address], output: &Output) {
     for address in silent {
         output.note(&format!("{address} does not answer; the load goes to the others"));
     }
-    if plan.writes() && output.format == Format::Text {
+    if plan.writes() {
         output.note(&words::announcement(plan));
     }
 }
 
-fn write(report: &Report, path: &std::path::Path) -> Result<(), Failure> {
+/// Into the file and onto the screen: when the disk is full, what an hour of load showed is not lost.
+fn publish(report: &Report, file: Option<&Path>, output: &Output) -> Result<(), Failure> {
+    let written = file.map(|path| write(report, path)).transpose();
+    let printed = match output.format {
+        Format::Json => output.print(report, |_| String::new()),
+        Format::Text => output.line(&words::summary(report, file.filter(|_| written.is_ok()))),
+    };
+    written?;
+    printed
+}
+
+fn write(report: &Report, path: &Path) -> Result<(), Failure> {
     let text = serde_json::to_string(report)
         .map_err(|error| Failure::failed("could not write the report as JSON", &error))?;
-    std::fs::write(path, text + "\n").map_err(|error| Failure::of_file("write", path, &error))
+    std::fs::write(path, text + "\n").map_err(|error| {
+        Failure::of_file("write", path, &error)
+            .state("the load ran, and what came of it is on standard output")
+    })
 }
 
 fn exit(report: &Report) -> Exit {
@@ -190,9 +213,7 @@ impl From<StartError> for Failure {
         match error {
             StartError::NoGateway(error) | StartError::Look(error) => error.into(),
             StartError::Client(error) => error.into(),
-            StartError::OpenFiles(error) => {
-                Self::new(Exit::Failed, error.to_string()).state("nothing was sent")
-            }
+            StartError::OpenFiles(error) => Self::new(Exit::Failed, chain(&error)).state("nothing was sent"),
             StartError::UnknownKind { .. } => {
                 Self::usage(error.to_string()).next("`playhouse kinds` shows what they do")
             }

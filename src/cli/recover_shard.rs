@@ -121,6 +121,6 @@ impl From<RecoverError> for Failure {
             | RecoverError::Io(_) => Exit::Failed,
             _ => Exit::Refused,
         };
-        Self::new(exit, super::failure::chain(&error))
+        Self::new(exit, crate::causes::chain(&error))
     }
 }

@@ -62,7 +62,7 @@ impl From<RestoreError> for Failure {
             | RestoreError::Identity(_) => Exit::Refused,
             _ => Exit::Failed,
         };
-        let failure = Self::new(exit, super::failure::chain(&error));
+        let failure = Self::new(exit, crate::causes::chain(&error));
         match error {
             RestoreError::Backup(_) => failure.state(NOTHING_WRITTEN),
             _ => failure,

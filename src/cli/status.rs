@@ -13,12 +13,12 @@ use super::{
     Exit, Failure, Output,
     cluster_view::{StatusView, read},
     duration,
-    failure::chain,
     operators::Operators,
     output::Format,
     server::Server,
     table::Table,
 };
+use crate::causes::chain;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

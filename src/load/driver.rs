@@ -102,18 +102,19 @@ impl<T: Target> Run<T> {
         Live(Arc::clone(&self.book))
     }
 
-    /// Runs until the time is over or `stop` is ready; then waits for what is unanswered, for as long as a request may take.
-    pub async fn drive(self, stop: impl Future<Output = ()>) -> Outcome {
+    /// Runs until the time is over or a future of `stop` is ready. Then waits for what is unanswered, for as long as a request may
+    /// take, or until the next future of `stop` is ready: `stop` is asked twice, and never before the future of before is gone.
+    pub async fn drive(self, mut stop: impl AsyncFnMut()) -> Outcome {
         let started_at_ms = self.environment.wall_ms();
         let shared = Arc::new(self.begin());
-        let cut_short = match shared.plan.pace {
-            Pace::Open { rate, arrivals } => shared.open_loop(rate, arrivals, stop).await,
-            Pace::Closed { callers } => shared.closed_loop(callers, stop).await,
+        let is_stopped = match shared.plan.pace {
+            Pace::Open { rate, arrivals } => shared.open_loop(rate, arrivals, stop()).await,
+            Pace::Closed { callers } => shared.closed_loop(callers, stop()).await,
         };
         shared.is_over.store(true, Ordering::Relaxed);
-        let measured = shared.now().saturating_sub(shared.plan.warm_up).min(shared.plan.duration);
-        shared.wait_for_answers().await;
-        Outcome { tally: shared.close(), started_at_ms, measured, cut_short }
+        let measured = shared.cut();
+        let is_left = shared.wait_for_answers(stop()).await;
+        Outcome { tally: shared.close(), started_at_ms, measured, cut_short: is_stopped || is_left }
     }
 
     fn begin(self) -> Shared<T> {
@@ -186,10 +187,22 @@ impl<T: Target> Shared<T> {
         }
     }
 
-    async fn wait_for_answers(&self) {
+    /// The measured time is over. Returns how long it was.
+    fn cut(&self) -> Duration {
+        let mut book = self.book.lock();
+        let now = self.now();
+        book.tally.cut(now);
+        now.saturating_sub(self.plan.warm_up).min(self.plan.duration)
+    }
+
+    /// Whether it was stopped. What has no answer by then is counted as such when the book is closed.
+    async fn wait_for_answers(&self, stop: impl Future<Output = ()>) -> bool {
         let all = self.permits.acquire_many(self.permits_max);
-        // What has no answer by then is counted as such when the book is closed.
-        let _ = timeout(self.plan.timeout + GRACE, all).await;
+        tokio::select! {
+            biased;
+            _ = timeout(self.plan.timeout + GRACE, all) => false,
+            () = stop => true,
+        }
     }
 
     /// How long it is since the begin.
@@ -238,8 +251,7 @@ impl<T: Target> Shared<T> {
         book.is_closed = true;
         let mut tally = book.tally.clone();
         let now = self.now();
-        let Counts { intended, answered, failed, .. } = tally.measured();
-        for _ in answered + failed..intended {
+        for _ in 0..tally.measured().unanswered() {
             tally.fail(self.plan.warm_up, now, NO_ANSWER);
         }
         tally

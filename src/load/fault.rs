@@ -1,8 +1,10 @@
 //! How a request that failed is called.
 
-use std::{borrow::Cow, error::Error as StdError};
+use std::borrow::Cow;
 
 use playhouse_client::{CallError, CastError, Failure, GaveUp, ReadError};
+
+use crate::causes::chain;
 
 /// It was not sent: as many requests were waiting or unanswered as the plan allows.
 pub const IN_FLIGHT_FULL: &str = "in_flight_full";
@@ -80,15 +82,4 @@ impl From<ReadError> for Fault {
             error => Self::named(UNEXPECTED_ANSWER, error.to_string()),
         }
     }
-}
-
-/// An error with everything that led to it.
-fn chain(error: &dyn StdError) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    words
 }

@@ -1,5 +1,7 @@
 //! What is sent: JSON with places for the number of the request. Pure.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 /// In a message, this is replaced by the number of the request.
@@ -51,9 +53,13 @@ pub enum MessageError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Messages(Vec<Message>);
 
-/// The text between the places for the number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Message(Vec<String>);
+#[derive(Clone, Debug)]
+enum Message {
+    /// The same each time: nothing is made for a request.
+    Constant(Box<RawValue>),
+    /// The text between the places for the number.
+    Numbered(Vec<String>),
+}
 
 impl Messages {
     /// These messages in turn.
@@ -82,16 +88,16 @@ impl Messages {
 
     /// The message of a request: each turn is one pass over all keys, so that every key gets each message.
     #[must_use]
-    pub fn of(&self, number: u64, keys: u64) -> Box<RawValue> {
+    pub fn of(&self, number: u64, keys: u64) -> Cow<'_, RawValue> {
         let turn = (number / keys.max(1)) % self.0.len() as u64;
-        let text = self.0[usize::try_from(turn).expect("it is below a length")].with(number);
-        RawValue::from_string(text).expect("it was checked, and a number for a number is still JSON")
+        let message = &self.0[usize::try_from(turn).expect("it is below a length")];
+        message.with(number).expect("it was checked, and a number for a number is still JSON")
     }
 
     /// As they were given.
     #[must_use]
     pub fn texts(&self) -> Vec<String> {
-        self.0.iter().map(|message| message.0.join(NUMBER)).collect()
+        self.0.iter().map(|message| message.text().into_owned()).collect()
     }
 }
 
@@ -100,24 +106,48 @@ impl Message {
         if text.len() > MESSAGE_BYTES_MAX {
             return Err(MessageError::TooLarge { bytes: text.len() });
         }
-        let message = Self(text.trim().split(NUMBER).map(str::to_owned).collect());
+        Self::parse(text.trim()).map_err(|error| MessageError::NotJson {
+            text: text.chars().take(80).collect(),
+            reason: error.to_string(),
+        })
+    }
+
+    fn parse(text: &str) -> serde_json::Result<Self> {
+        if !text.contains(NUMBER) {
+            return RawValue::from_string(text.to_owned()).map(Self::Constant);
+        }
+        let message = Self::Numbered(text.split(NUMBER).map(str::to_owned).collect());
         // The largest number: what follows a digit or stands in a string stays JSON with a smaller one.
         for number in [0, u64::MAX] {
-            RawValue::from_string(message.with(number)).map_err(|error| MessageError::NotJson {
-                text: text.chars().take(80).collect(),
-                reason: error.to_string(),
-            })?;
+            message.with(number)?;
         }
         Ok(message)
     }
 
-    fn with(&self, number: u64) -> String {
-        match self.0.as_slice() {
-            [constant] => constant.clone(),
-            parts => parts.join(&number.to_string()),
+    fn with(&self, number: u64) -> serde_json::Result<Cow<'_, RawValue>> {
+        match self {
+            Self::Constant(json) => Ok(Cow::Borrowed(json)),
+            Self::Numbered(parts) => RawValue::from_string(parts.join(&number.to_string())).map(Cow::Owned),
+        }
+    }
+
+    /// As it was given.
+    fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Constant(json) => Cow::Borrowed(json.get()),
+            Self::Numbered(parts) => Cow::Owned(parts.join(NUMBER)),
         }
     }
 }
+
+/// JSON as it is written cannot be compared, its text can.
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Message {}
 
 #[cfg(test)]
 mod tests {
@@ -133,6 +163,15 @@ mod tests {
             sent,
             [r#"{"push":{"item":0}}"#, r#"{"push":{"item":1}}"#, r#"{"purge":{}}"#, r#"{"purge":{}}"#]
         );
+    }
+
+    #[test]
+    fn a_message_without_a_number_is_made_once() {
+        let messages = Messages::new([r#"{"add":1}"#, r#"{"add":{{n}}}"#]).unwrap();
+        assert!(matches!(messages.of(0, 1), Cow::Borrowed(_)));
+        assert!(matches!(messages.of(1, 1), Cow::Owned(_)));
+        assert_eq!(messages, messages.clone());
+        assert_ne!(messages, Messages::new([r#"{"add":1}"#, r#"{"add":2}"#]).unwrap());
     }
 
     #[test]

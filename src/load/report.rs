@@ -32,14 +32,15 @@ pub struct Report {
     pub cut_short: bool,
     /// How long was measured.
     pub measured_seconds: f64,
-    /// Requests of the warm-up. They are in no other figure.
+    /// Requests of the warm-up. They are in no other figure but `answered_per_second`, where their late answers count, and
+    /// `gateways`.
     pub warm_up: Counts,
     /// Requests of the measured time.
     #[serde(flatten)]
     pub counts: Counts,
     /// Requests that the pace asked for.
     pub intended_per_second: f64,
-    /// Good answers that arrived within the measured time.
+    /// Good answers that arrived within the measured time, those to requests of the warm-up included.
     pub answered_per_second: f64,
     /// Failed requests by the code of their problem.
     pub errors: BTreeMap<String, u64>,
@@ -92,7 +93,8 @@ pub struct GatewayReport {
     /// Its address.
     pub address: String,
     /// How often it failed: no connection, a broken one, no answer in time, or it was leaving. Also when another gateway then
-    /// answered, so that no request failed.
+    /// answered, so that no request failed. From the first connection on: the request that was sent alone before the load, and the
+    /// warm-up, are included.
     pub failures: u64,
 }
 
@@ -168,6 +170,19 @@ impl Report {
         &self.latencies
     }
 
+    /// The time within which this share of all requests had a good answer. `None` when fewer of them ever had: one that failed counts
+    /// as slower than any answer, so that a cluster cannot look fast by refusing. `share` is from 0 to 1. Of a report that was read from a file
+    /// it is always `None`, as [`latencies`](Self::latencies) are empty.
+    #[must_use]
+    pub fn answered_within(&self, share: f64) -> Option<Duration> {
+        let Counts { answered, failed, .. } = self.counts;
+        // Shares such as 0.55 are a little more than they say.
+        let rank = (share * (answered + failed) as f64 - 1e-6).ceil().max(1.0);
+        let is_answered = rank <= answered as f64;
+        // Half a rank below it, so that rounding does not reach the next one.
+        is_answered.then(|| self.latencies.quantile((rank - 0.5) / answered as f64)).flatten()
+    }
+
     /// Whether everything that was required was reached.
     #[must_use]
     pub fn meets_requirements(&self) -> bool {
@@ -235,7 +250,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_report_survives_its_file() {
-        let requirements = ["p95<1s".parse().unwrap(), "errors=0".parse().unwrap()];
+        let requirements = ["p30<1s".parse().unwrap(), "errors=0".parse().unwrap()];
         let report = report([Duration::from_millis(5)], 2).held_against(&requirements);
         let text = serde_json::to_string(&report).unwrap();
         let read: Report = serde_json::from_str(&text).unwrap();
@@ -246,6 +261,17 @@ pub(super) mod tests {
         assert!(!read.meets_requirements());
         let met: Vec<_> = read.requirements.iter().map(|verdict| verdict.met).collect();
         assert_eq!(met, [true, false]);
+    }
+
+    /// 60 answers of 1 to 60 ms, and 40 failures.
+    #[test]
+    fn a_failure_is_slower_than_any_answer() {
+        let report = report((1..=60).map(Duration::from_millis), 40);
+        let within = |share: f64| report.answered_within(share).map(|latency| latency.as_millis());
+        assert_eq!((within(0.0), within(0.5), within(0.6)), (Some(1), Some(50), Some(60)));
+        assert_eq!((within(0.61), within(0.99), within(1.0)), (None, None, None));
+        assert!(report.latency_ms.is_some_and(|latency| latency.p99 < 61.0), "this one is of answers");
+        assert_eq!(self::report([], 0).answered_within(0.5), None);
     }
 
     #[test]

@@ -80,13 +80,31 @@ pub enum StartError {
     FirstRequest(#[source] Fault),
 }
 
-/// Opens the cluster for a run: checks the plan, asks each gateway for its kinds, looks whether keys are in use, opens what the
-/// plan wants open, and sends the first request of the plan alone. Also returns the gateways that did not answer.
+/// A load that makes sense. Nothing was written yet.
+#[derive(Debug)]
+pub struct Checked {
+    plan: Arc<Plan>,
+    clients: Vec<Client>,
+    silent: Vec<Address>,
+}
+
+/// Opens the cluster for a run: [`check`], then [`Checked::open`]. Also returns the gateways that did not answer.
 ///
 /// # Errors
 ///
 /// [`StartError`].
 pub async fn open(plan: &Arc<Plan>, access: &Access) -> Result<(Cluster, Vec<Address>), StartError> {
+    let checked = check(plan, access).await?;
+    let silent = checked.silent().to_vec();
+    Ok((checked.open().await?, silent))
+}
+
+/// Checks the plan, asks each gateway for its kinds, and looks whether keys are in use.
+///
+/// # Errors
+///
+/// [`StartError`]. Nothing was written.
+pub async fn check(plan: &Arc<Plan>, access: &Access) -> Result<Checked, StartError> {
     plan.check()?;
     // The longest key of all.
     EntityName::new(&*plan.kind, plan.key(plan.keys - 1))?;
@@ -97,19 +115,38 @@ pub async fn open(plan: &Arc<Plan>, access: &Access) -> Result<(Cluster, Vec<Add
     if plan.writes() && !access.reuse {
         look_for_keys(plan, &clients[0]).await?;
     }
-    let cluster = Cluster::open(Arc::clone(plan), clients).await;
-    let cluster = cluster.map_err(|source| StartError::Connect { connections: plan.connections, source })?;
-    cluster.send(0, Instant::now() + plan.timeout).await.map_err(StartError::FirstRequest)?;
-    Ok((cluster, silent))
+    Ok(Checked { plan: Arc::clone(plan), clients, silent })
 }
 
-/// Over HTTP each client keeps connections to every gateway.
+impl Checked {
+    /// The gateways that did not answer; others did.
+    #[must_use]
+    pub fn silent(&self) -> &[Address] {
+        &self.silent
+    }
+
+    /// Opens what the plan wants open, and sends the first request of the plan alone: it may write the first entity.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Connect`], or [`StartError::FirstRequest`].
+    pub async fn open(self) -> Result<Cluster, StartError> {
+        let Self { plan, clients, .. } = self;
+        let (connections, timeout) = (plan.connections, plan.timeout);
+        let cluster = Cluster::open(plan, clients).await;
+        let cluster = cluster.map_err(|source| StartError::Connect { connections, source })?;
+        cluster.send(0, Instant::now() + timeout).await.map_err(StartError::FirstRequest)?;
+        Ok(cluster)
+    }
+}
+
+/// Over HTTP there is a client for each address of this machine, and each keeps connections to every gateway.
 fn files(plan: &Plan, access: &Access) -> u64 {
     let per_connection = match plan.transport {
-        Transport::Http => access.config.addresses.len().max(1) as u64,
+        Transport::Http => access.config.addresses.len().max(1) * access.from.len().max(1),
         Transport::Websocket => 1,
     };
-    plan.connections as u64 * per_connection + FILES_BESIDE
+    plan.connections as u64 * per_connection as u64 + FILES_BESIDE
 }
 
 fn config(plan: &Plan, access: &Access) -> Config {
@@ -170,5 +207,27 @@ async fn look_for_keys(plan: &Plan, client: &Client) -> Result<(), StartError> {
             prefix: plan.key_prefix.clone(),
             key: listed.key,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::load::testing::plan;
+
+    /// Once the addresses of this machine were forgotten, and the load ran out of files instead of saying so before.
+    #[test]
+    fn over_http_each_address_of_this_machine_has_connections_to_each_gateway() {
+        let gateways = ["http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3"];
+        let config = Config::new(gateways).unwrap();
+        let from = vec![Ipv4Addr::LOCALHOST.into(), Ipv4Addr::new(127, 0, 0, 2).into()];
+        let files = |transport, from: &[IpAddr]| {
+            let access = Access { config: config.clone(), from: from.to_vec(), reuse: false };
+            files(&Plan { transport, connections: 10, ..plan() }, &access) - FILES_BESIDE
+        };
+        assert_eq!((files(Transport::Http, &[]), files(Transport::Http, &from)), (30, 60));
+        assert_eq!(files(Transport::Websocket, &from), 10);
     }
 }

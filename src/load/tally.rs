@@ -24,6 +24,14 @@ pub struct Counts {
     pub failed: u64,
 }
 
+impl Counts {
+    /// Those that have neither an answer nor failed.
+    #[must_use]
+    pub fn unanswered(&self) -> u64 {
+        self.intended.saturating_sub(self.answered + self.failed)
+    }
+}
+
 /// One second of the measured time, and what happened in it: an answer counts when it arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Second {
@@ -82,11 +90,25 @@ impl Tally {
         }
     }
 
+    /// The measured time ends at `now`, if it has not ended before: what arrives later does not count for the rate.
+    pub fn cut(&mut self, now: Duration) {
+        self.end = self.end.min(now);
+    }
+
     /// It has another answer, or none.
     pub fn fail(&mut self, intended: Duration, now: Duration, code: &str) {
         if self.count(intended, now, |counts| counts.failed += 1) {
-            let known = self.errors.contains_key(code) || self.errors.len() < CODES_MAX;
-            *self.errors.entry(if known { code } else { OTHER }.to_owned()).or_default() += 1;
+            self.count_error(code);
+        }
+    }
+
+    fn count_error(&mut self, code: &str) {
+        // Nearly all codes are known: these take no memory.
+        if let Some(count) = self.errors.get_mut(code) {
+            *count += 1;
+        } else {
+            let code = if self.errors.len() < CODES_MAX { code } else { OTHER };
+            *self.errors.entry(code.to_owned()).or_default() += 1;
         }
     }
 

@@ -67,15 +67,6 @@ impl Cluster {
         failures
     }
 
-    /// How many connections are open before the load begins.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        match &self.way {
-            Way::Http(_) => 0,
-            Way::Websocket(connections) => connections.len(),
-        }
-    }
-
     async fn over_http(&self, lanes: &Semaphore, number: u64, deadline: Instant) -> Result<(), Fault> {
         let Ok(Ok(_lane)) = timeout_at(deadline, lanes.acquire()).await else {
             return Err(Fault::named(NOT_SENT, "all connections were in use until its time was over"));

@@ -49,9 +49,10 @@ const FLOOR_PLAN: &[MayUse] = &[
     MayUse { room: "telemetry", rooms: &[], cluster: &[] },
     MayUse { room: "config", rooms: &[], cluster: &[] },
     MayUse { room: "backup", rooms: &[], cluster: &["codec"] },
-    MayUse { room: "load", rooms: &[], cluster: &[] },
+    MayUse { room: "causes", rooms: &[], cluster: &[] },
+    MayUse { room: "load", rooms: &["causes"], cluster: &[] },
     MayUse { room: "node", rooms: ALL, cluster: ALL },
-    MayUse { room: "cli", rooms: &["backup", "config", "load", "node"], cluster: &[] },
+    MayUse { room: "cli", rooms: &["backup", "causes", "config", "load", "node"], cluster: &[] },
     MayUse {
         room: "testing",
         rooms: &["protocol", "entity", "shard", "router", "process", "kinds", "telemetry", "config"],

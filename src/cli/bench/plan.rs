@@ -1,6 +1,6 @@
 //! From arguments to a plan.
 
-use std::{fs::OpenOptions, time::Duration};
+use std::{fs::OpenOptions, path::PathBuf, time::Duration};
 
 use super::{Arguments, Failure};
 use crate::{
@@ -106,5 +106,13 @@ impl Arguments {
         let opened = OpenOptions::new().append(true).create(true).open(path);
         let failed = |error| Failure::of_file("write", path, &error).state("no load was sent");
         opened.map(drop).map_err(failed)
+    }
+
+    /// What the check left behind, when there is nothing to report. A report of an earlier run stays.
+    pub(super) fn remove_empty_report_file(&self) {
+        let is_empty = |path: &&PathBuf| path.metadata().is_ok_and(|file| file.is_file() && file.len() == 0);
+        if let Some(path) = self.report.as_ref().filter(is_empty) {
+            drop(std::fs::remove_file(path));
+        }
     }
 }

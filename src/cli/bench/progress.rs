@@ -26,7 +26,7 @@ pub(super) struct Progress {
 
 enum Face {
     Bar(ProgressBar),
-    Lines { last: Instant },
+    Lines,
     Silent,
 }
 
@@ -38,17 +38,33 @@ impl Progress {
         } else if std::io::stderr().is_terminal() {
             Face::Bar(bar(whole))
         } else {
-            Face::Lines { last: Instant::now() }
+            Face::Lines
         };
         Self { live, begin: Instant::now(), warm_up: plan.warm_up, whole, face }
     }
 
     /// Shows it for ever; dropped when the run is over.
-    pub(super) async fn show(&mut self) -> Infallible {
-        let mut ticks = interval(LOOK_EVERY);
+    pub(super) async fn show(&self) -> Infallible {
+        let (mut ticks, mut last_line) = (interval(LOOK_EVERY), Instant::now());
         loop {
             ticks.tick().await;
-            self.look();
+            self.look(&mut last_line);
+        }
+    }
+
+    /// Says that the load was stopped, and what is waited for.
+    pub(super) fn stopping(&self) {
+        let Glance { warm_up, measured, .. } = self.live.look();
+        let unanswered = warm_up.unanswered() + measured.unanswered();
+        self.say(&format!(
+            "stopping; waiting for answers to {unanswered} requests (interrupt again to leave them)"
+        ));
+    }
+
+    fn say(&self, text: &str) {
+        match &self.face {
+            Face::Bar(bar) => bar.println(text),
+            Face::Lines | Face::Silent => note(text),
         }
     }
 
@@ -58,20 +74,20 @@ impl Progress {
         }
     }
 
-    fn look(&mut self) {
+    fn look(&self, last_line: &mut Instant) {
         let elapsed = self.begin.elapsed();
-        match &mut self.face {
+        match &self.face {
             Face::Bar(bar) => {
                 bar.set_position(millis(elapsed.min(self.whole)));
                 bar.set_message(says(&self.live.look(), elapsed < self.warm_up));
             }
-            Face::Lines { last } if last.elapsed() >= LINE_EVERY => {
-                *last = Instant::now();
+            Face::Lines if last_line.elapsed() >= LINE_EVERY => {
+                *last_line = Instant::now();
                 let (says, whole) =
                     (says(&self.live.look(), elapsed < self.warm_up), duration::show(self.whole));
                 note(&format!("{} of {whole}: {says}", duration::show(elapsed)));
             }
-            Face::Lines { .. } | Face::Silent => {}
+            Face::Lines | Face::Silent => {}
         }
     }
 }

@@ -19,7 +19,10 @@ use super::{
     source::{Lines, RawLine},
     summary::{Stop, Summary},
 };
-use crate::cli::{Failure, failure::chain, interrupts::Interrupts};
+use crate::{
+    causes::chain,
+    cli::{Failure, interrupts::Interrupts},
+};
 
 /// How often the progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(200);

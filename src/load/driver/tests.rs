@@ -53,7 +53,7 @@ impl Target for Picky {
 
 async fn run(plan: Plan, target: impl Target) -> Outcome {
     plan.check().unwrap();
-    Run::new(Arc::new(plan), target, Environment::simulated(7)).drive(std::future::pending()).await
+    Run::new(Arc::new(plan), target, Environment::simulated(7)).drive(std::future::pending).await
 }
 
 fn open(rate: f64) -> Pace {
@@ -142,14 +142,34 @@ async fn a_rate_below_one_per_duration_still_lasts_for_its_duration() {
 async fn a_run_that_is_stopped_says_so_and_how_long_it_was() {
     for pace in [open(100.0), Pace::Closed { callers: 3 }] {
         let plan = Arc::new(Plan { pace, ..plan() });
-        let run = Run::new(plan, Picky(10 * MS), Environment::simulated(7));
+        let run = Run::new(plan, Picky(300 * MS), Environment::simulated(7));
         let live = run.live();
-        let outcome = run.drive(sleep(2 * STALL)).await;
+        let outcome = run.drive(|| sleep(2 * STALL)).await;
         assert!(outcome.cut_short);
         assert!(outcome.measured >= 2 * STALL && outcome.measured < 3 * STALL, "{:?}", outcome.measured);
         let Counts { intended, answered, failed, .. } = outcome.tally.measured();
         assert_eq!(intended, answered + failed, "all that started was waited for");
+        // What arrived while it waited is not of the time that was measured.
+        let arrived = outcome.tally.arrived();
+        assert!(arrived > 0 && arrived < answered, "{arrived} of {answered} answers arrived before the stop");
         assert_eq!(live.look().measured, outcome.tally.measured());
+    }
+}
+
+/// Whether the load was stopped or its time was over: a timeout may be an hour, and whoever cannot wait need not.
+#[tokio::test(start_paused = true)]
+async fn waiting_for_answers_can_be_stopped_too() {
+    for (duration, ends) in [(10 * STALL, 2 * STALL), (STALL / 2, STALL / 2 + STALL)] {
+        let plan = Plan { pace: open(10.0), duration, timeout: 3600 * STALL, ..plan() };
+        let begin = Instant::now();
+        let run = Run::new(Arc::new(plan), Silent::default(), Environment::simulated(7));
+        let outcome = run.drive(|| sleep(STALL)).await;
+        let took = begin.elapsed();
+        assert!(took >= ends && took < ends + 100 * MS, "{took:?} for {ends:?}");
+        assert!(outcome.cut_short);
+        let Counts { intended, answered, failed, .. } = outcome.tally.measured();
+        assert_eq!((failed, answered), (intended, 0));
+        assert_eq!(outcome.tally.errors()[NO_ANSWER], intended);
     }
 }
 
@@ -171,7 +191,7 @@ async fn requests_are_sent_while_others_wait() {
     let silent = Arc::new(Silent::default());
     let plan = Arc::new(Plan { pace: open(10.0), duration: 10 * STALL, timeout: STALL, ..plan() });
     let run = Run::new(plan, Arc::clone(&silent), Environment::simulated(7));
-    let third = async {
+    let third = async || {
         while silent.asked.load(Ordering::SeqCst) < 3 {
             silent.someone.notified().await;
         }
