@@ -296,6 +296,24 @@ async fn the_server_pings_and_closes_whoever_does_not_answer() {
     assert_eq!(lively.answer().await["id"], 1);
 }
 
+/// All clients of a node that was frozen would be cut off at once, though what they sent had arrived.
+#[tokio::test]
+async fn what_a_client_sent_while_the_node_slept_counts() {
+    const SILENCE: Duration = Duration::from_secs(2);
+    let limits = |options: &mut Options| {
+        options.websocket.ping_interval = SILENCE / 4;
+        options.websocket.silence_max = SILENCE;
+    };
+    let house = House::with(Scripted::default(), limits).await;
+    let mut socket = Socket::open(&house).await;
+    socket.send(call(1, "v", json!(1))).await;
+    // The only thread of client and node.
+    std::thread::sleep(SILENCE + SILENCE / 4);
+    assert_eq!(socket.answer().await["id"], 1);
+    socket.send(call(2, "v", json!(1))).await;
+    assert_eq!(socket.answer().await["id"], 2);
+}
+
 #[tokio::test]
 async fn a_client_that_does_not_read_is_closed_with_1013() {
     let large = format!("\"{}\"", "x".repeat(1024 * 1024));

@@ -144,14 +144,15 @@ impl<'a> Session<'a> {
         if !self.draining && drain.poll(context).is_ready() {
             self.drain();
         }
-        let is_ping_due = pings.poll_tick(context).is_ready();
-        if let Some(farewell) = is_ping_due.then(|| self.ping()).flatten() {
-            return Poll::Ready(Some(farewell));
-        }
+        // Before it is judged how long the client was silent: what this node slept through has arrived.
         let heard = match self.poll_frames(context, frames) {
             Poll::Ready(Some(farewell)) => return Poll::Ready(Some(farewell)),
             frames => frames.is_ready(),
         };
+        let is_ping_due = pings.poll_tick(context).is_ready();
+        if let Some(farewell) = is_ping_due.then(|| self.ping()).flatten() {
+            return Poll::Ready(Some(farewell));
+        }
         let (answered, told) = (self.poll_answers(context), self.poll_news(context));
         let is_over = self.draining && self.pending.is_empty();
         if is_ping_due || heard || answered || told || is_over { Poll::Ready(None) } else { Poll::Pending }
@@ -222,7 +223,10 @@ impl<'a> Session<'a> {
         if silence >= self.hall.options.websocket.silence_max {
             return Some(Farewell::Silent);
         }
-        self.outbox.push(Message::Ping(Bytes::new()));
+        // Full, it is judged for how long.
+        if self.outbox.has_room() {
+            self.outbox.push(Message::Ping(Bytes::new()));
+        }
         None
     }
 
