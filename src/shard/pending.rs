@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 use bytes::Bytes;
 use playhouse_cluster::{
     consensus::Group,
-    store::{Batch, Pairs, StoreError},
+    store::{Batch, Pairs, StoreError, scan_over},
 };
 
 /// The number of a proposal within one term, counting from 1. Not a log index.
@@ -87,26 +87,17 @@ impl Pending {
 
     /// Up to `limit` pairs with `from <= key < to`, ascending.
     pub(super) fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Pairs, StoreError> {
-        let mut found = Pairs::new();
-        let mut from = Bytes::copy_from_slice(from);
-        while found.len() < limit && &from[..] < to {
-            let want = limit - found.len();
-            let stored = self.group.scan(&from, to, want)?;
-            // Past this key the store may hold more than it showed.
-            let seen_to = match stored.last() {
-                Some((last, _)) if stored.len() == want => successor(last),
-                _ => Bytes::copy_from_slice(to),
-            };
-            merge(&mut found, stored, self.changes_in(&from, &seen_to));
-            from = seen_to;
-        }
-        found.truncate(limit);
-        Ok(found)
+        let stored = |from: &[u8], _: Option<&[u8]>, limit| self.group.scan(from, to, limit);
+        scan_over(from, Some(to), limit, stored, |from, to| self.changed(from, to))
     }
 
-    fn changes_in(&self, from: &Bytes, to: &Bytes) -> impl Iterator<Item = (&Bytes, &Option<Bytes>)> {
-        let range = (Bound::Included(from), Bound::Excluded(to));
-        self.changes.range::<Bytes, _>(range).map(|(key, (_, value))| (key, value))
+    fn changed<'a>(
+        &'a self,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> impl Iterator<Item = (&'a Bytes, &'a Option<Bytes>)> + use<'a> {
+        let range = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
+        self.changes.range::<[u8], _>(range).map(|(key, (_, value))| (key, value))
     }
 
     /// Closes the open proposal and opens the next one.
@@ -133,30 +124,4 @@ impl Pending {
             }
         }
     }
-}
-
-fn successor(key: &[u8]) -> Bytes {
-    let mut next = Vec::with_capacity(key.len() + 1);
-    next.extend_from_slice(key);
-    next.push(0);
-    next.into()
-}
-
-/// Adds stored pairs and changes, both ascending, to `found`; a change hides what is stored.
-fn merge<'a>(
-    found: &mut Pairs,
-    stored: Pairs,
-    changes: impl Iterator<Item = (&'a Bytes, &'a Option<Bytes>)>,
-) {
-    let mut stored = stored.into_iter().peekable();
-    for (key, value) in changes {
-        while let Some(pair) = stored.next_if(|(stored, _)| stored < key) {
-            found.push(pair);
-        }
-        stored.next_if(|(stored, _)| stored == key);
-        if let Some(value) = value {
-            found.push((key.clone(), value.clone()));
-        }
-    }
-    found.extend(stored);
 }

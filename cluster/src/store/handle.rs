@@ -10,6 +10,7 @@ use super::{
     Batch, Callback, Config, Engine, Health, KEY_BYTES_MAX, Pairs, Probe, RESERVED_PREFIX, Statistics,
     StoreError, View,
     inline::Inline,
+    overlay::successor,
     queue::Queue,
     request::{Request, Until, Waiter},
     writer::{Shared, Writer},
@@ -382,11 +383,6 @@ fn end_of_prefix(prefix: &[u8]) -> Bytes {
         }
     }
     vec![u8::MAX; KEY_BYTES_MAX + 1].into()
-}
-
-/// The smallest key that is greater than `key`.
-fn successor(key: &[u8]) -> Bytes {
-    [key, &[0]].concat().into()
 }
 
 #[cfg(test)]

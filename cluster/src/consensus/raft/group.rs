@@ -110,7 +110,7 @@ struct Inner {
 }
 
 /// How long what was committed may take to be applied when a replica is shut down.
-const APPLIED_WITHIN: Duration = Duration::from_secs(10);
+const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 
 impl Inner {
     fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> Result<T, StoreError> {
@@ -251,19 +251,26 @@ impl RaftGroup {
         asked.map_err(|error| OpenError::Start { group: self.inner.id, reason: error.to_string() })
     }
 
-    /// Stops the replica. Its leadership, if it had one, ends by timeout.
-    pub async fn shutdown(&self) {
-        if let Err(error) = self.inner.raft.shutdown().await {
-            tracing::warn!(group = self.inner.id.0, %error, "a Raft group did not stop in order");
+    /// Stops the replica. Its leadership, if it had one, ends by timeout. `false`: it has not stopped after ten seconds, because its volume
+    /// does not answer or is full, and may still write; nothing of it may be removed.
+    pub async fn shutdown(&self) -> bool {
+        if let Ok(state) = self.inner.state() {
+            state.stop();
         }
-        // openraft does not wait for its state machine, which may still apply what it has queued. Its end is the end of its
-        // news; until then nothing of the group may be removed.
         let mut news = self.inner.applied.clone();
-        let over = async { while news.changed().await.is_ok() {} };
-        if tokio::time::timeout(APPLIED_WITHIN, over).await.is_err() {
-            tracing::warn!(group = self.inner.id.0, "a state machine did not end in time");
+        let over = async {
+            if let Err(error) = self.inner.raft.shutdown().await {
+                tracing::warn!(group = self.inner.id.0, %error, "a Raft group did not stop in order");
+            }
+            // openraft does not wait for its state machine, which may still apply what it has queued. Its end is the end of its news.
+            while news.changed().await.is_ok() {}
+        };
+        let has_stopped = tokio::time::timeout(STOPPED_WITHIN, over).await.is_ok();
+        if !has_stopped {
+            tracing::warn!(group = self.inner.id.0, "a Raft group did not stop in time");
         }
         drop(self.inner.state.write().take());
+        has_stopped
     }
 
     /// Returns when everything that was committed before the call began is applied here, or after `limit`. Behind a [read

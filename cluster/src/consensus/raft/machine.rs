@@ -23,15 +23,12 @@ use super::{
     sequence::{Outcome, Sequence},
     snapshot::{SnapshotData, Source},
     types::{Changes, LogId, Membership, Snapshot, SnapshotMeta, Types, decode, io_error},
-    write_back::WriteBack,
+    write_back::{WAITING_BYTES_MAX, WriteBack},
 };
 use crate::{
     consensus::{GroupId, keys::Keys},
     store::{Batch, Op, Pairs, Store, StoreError},
 };
-
-/// How many bytes of changes are taken over together at most, when many entries are applied at once.
-const APPLY_BYTES_MAX: usize = 4 << 20;
 
 /// What is applied. Written in one batch with the changes, so state and log position never part.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -72,6 +69,11 @@ impl State {
 
     pub(crate) fn generation(&self) -> u32 {
         self.0.generation()
+    }
+
+    /// The replica stops: it waits for no space any more.
+    pub(crate) fn stop(&self) {
+        self.0.stop();
     }
 
     /// What takes this state at a point in time.
@@ -190,7 +192,7 @@ impl RaftStateMachine<Types> for Machine {
             self.applied.last = Some(log_id);
             part.entries += 1;
             part.responders.extend(responder.map(|responder| (responder, outcome)));
-            if part.bytes >= APPLY_BYTES_MAX {
+            if part.bytes >= WAITING_BYTES_MAX {
                 self.take_over(std::mem::take(&mut part)).await?;
             }
         }
@@ -209,13 +211,10 @@ impl RaftStateMachine<Types> for Machine {
         if generation <= self.applied.generation {
             return Err(io::Error::other("a snapshot was to be installed after a later one"));
         }
-        self.applied = Applied {
-            last: meta.last_log_id,
-            membership: meta.last_membership.clone(),
-            generation,
-            sequence,
-        };
-        self.write_back.replace(self.applied.clone()).await.map_err(io_error)?;
+        let (last, membership) = (meta.last_log_id, meta.last_membership.clone());
+        let applied = Applied { last, membership, generation, sequence };
+        self.write_back.replace(applied.clone()).await.map_err(io_error)?;
+        self.applied = applied;
         self.announce.send_replace(self.applied.index());
         // Those above it are arriving.
         let [below, _] = self.keys.other_generations(generation);

@@ -6,7 +6,7 @@
 //! that belongs to the view: everything applied is committed, and openraft takes the older position, which it
 //! remembers, as a lower bound of what the follower has.
 
-use std::{io, sync::Arc};
+use std::{io, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use openraft::RaftSnapshotBuilder;
@@ -15,11 +15,11 @@ use super::{
     machine::Applied,
     sequence::Sequence,
     types::{Snapshot, SnapshotMeta, Types, io_error},
-    write_back::{Changes, WriteBack, scan_under, successor},
+    write_back::{Changes, WriteBack, scan_state},
 };
 use crate::{
     consensus::keys::Keys,
-    store::{Batch, Pairs, StoreError, View},
+    store::{Batch, Pairs, StoreError, View, successor},
 };
 
 /// How many pairs of a snapshot one scan reads: their values are in memory together, however large.
@@ -114,12 +114,8 @@ impl Taken {
     }
 
     fn scan(&self, after: Option<&Bytes>, limit: usize) -> Result<Pairs, StoreError> {
-        let generation = self.applied.generation;
         let from = after.map_or_else(Bytes::new, |after| successor(after));
-        scan_under(&self.changes, &from, None, limit, |from, to, limit| {
-            let end = self.keys.generation(generation).end;
-            let to = to.map_or(end, |to| self.keys.state_key(generation, to));
-            self.view.scan(&self.keys.state_key(generation, from)..&to, limit)
-        })
+        let stored = |range: Range<&[u8]>, limit| self.view.scan(range, limit);
+        scan_state((self.keys, self.applied.generation), &self.changes, (&from, None), limit, stored)
     }
 }

@@ -14,11 +14,11 @@
 
 use std::{
     collections::BTreeMap,
-    ops::Bound::{Excluded, Included, Unbounded},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
+    ops::{
+        Bound::{Excluded, Included, Unbounded},
+        Range,
     },
+    sync::Arc,
     time::Duration,
 };
 
@@ -35,11 +35,12 @@ use super::{
 use crate::{
     consensus::keys::{Keys, STATE_PREFIX_BYTES},
     environment::watch,
-    store::{Batch, Op, Pairs, Store, StoreError},
+    store::{Batch, Health, Op, Pairs, Store, StoreError, scan_over},
 };
 
-/// How many bytes of changes may wait for the store, unless one proposal is larger.
-const WAITING_BYTES_MAX: usize = 256 << 10;
+/// How many bytes of changes may wait for the store before more is taken, and how many are taken at once, unless one proposal is larger. As
+/// much again may be on its way to the store.
+pub(super) const WAITING_BYTES_MAX: usize = 256 << 10;
 /// How long changes may wait for the store.
 const WAITING_MAX: Duration = Duration::from_millis(500);
 
@@ -54,7 +55,18 @@ pub(crate) struct WriteBack {
     /// Held by the one that writes.
     turn: tokio::sync::Mutex<()>,
     work: Notify,
-    has_ended: AtomicBool,
+    stage: watch::Sender<Stage>,
+}
+
+/// How far a replica is on its way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    #[default]
+    Running,
+    /// It waits for nothing that may never come.
+    Stopping,
+    /// Nothing will be applied any more.
+    Over,
 }
 
 struct Layers {
@@ -72,8 +84,9 @@ struct Layers {
 
 impl WriteBack {
     pub(super) fn new(store: Store, keys: Keys, applied: Applied) -> Self {
-        let (turn, work, has_ended) = (tokio::sync::Mutex::default(), Notify::new(), AtomicBool::new(false));
-        Self { store, keys, layers: Mutex::new(Layers::new(applied)), turn, work, has_ended }
+        let (turn, work) = (tokio::sync::Mutex::default(), Notify::new());
+        let stage = watch::Sender::new(Stage::default());
+        Self { store, keys, layers: Mutex::new(Layers::new(applied)), turn, work, stage }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -114,8 +127,24 @@ impl WriteBack {
         is_full
     }
 
-    /// Writes what waits; reads of the store see it when it returns. It is durable with the next commit at the latest.
+    /// Writes what waits; reads of the store see it when it returns. It is durable with the next commit at the latest. A replica that
+    /// stops does not wait for space: the log has it all.
     pub(super) async fn flush(&self) -> Result<(), StoreError> {
+        self.unless_stopping_without_space(self.write()).await
+    }
+
+    async fn unless_stopping_without_space(
+        &self,
+        write: impl Future<Output = Result<(), StoreError>>,
+    ) -> Result<(), StoreError> {
+        tokio::select! {
+            biased;
+            written = write => written,
+            () = self.stops_without_space() => Err(StoreError::closed("the replica stops, and the volume is full")),
+        }
+    }
+
+    async fn write(&self) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         let Some(batch) = self.layers.lock().leave(self.keys) else { return Ok(()) };
         self.store.apply(batch).await?;
@@ -129,6 +158,10 @@ impl WriteBack {
 
     /// Makes the state of another generation, which is in the store, the current one; durable when it returns.
     pub(super) async fn replace(&self, applied: Applied) -> Result<(), StoreError> {
+        self.unless_stopping_without_space(self.write_other(applied)).await
+    }
+
+    async fn write_other(&self, applied: Applied) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         let mut batch = Batch::new();
         batch.put(self.keys.applied(), encode(&applied));
@@ -151,13 +184,10 @@ impl WriteBack {
     pub(super) fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Pairs, StoreError> {
         let (generation, changes) = {
             let layers = self.layers.lock();
-            (layers.applied.generation, layers.between(from, to))
+            (layers.applied.generation, layers.between(from, to, limit))
         };
-        scan_under(&changes, from, Some(to), limit, |from, to, limit| {
-            let end =
-                to.map_or(self.keys.generation(generation).end, |to| self.keys.state_key(generation, to));
-            self.store.scan(&self.keys.state_key(generation, from)..&end, limit)
-        })
+        let stored = |range: Range<&[u8]>, limit| self.store.scan(range, limit);
+        scan_state((self.keys, generation), &changes, (from, Some(to)), limit, stored)
     }
 
     /// The state as it is now.
@@ -172,35 +202,47 @@ impl WriteBack {
     /// Writes what waits for long enough, until the machine ends; then the rest. Holds `alive` until nothing is written any more.
     pub(super) async fn run(self: Arc<Self>, alive: watch::Sender<u64>) {
         loop {
-            self.work.notified().await;
-            self.wait().await;
-            let has_ended = self.has_ended.load(Ordering::Acquire);
+            tokio::select! {
+                biased;
+                () = self.work.notified() => {}
+                () = self.reached(Stage::Over) => {}
+            }
+            // More may come meanwhile: one batch for all.
+            drop(tokio::time::timeout(WAITING_MAX, self.reached(Stage::Over)).await);
+            let is_over = *self.stage.borrow() == Stage::Over;
             let flushed = self.flush().await;
             if let Err(error) = &flushed {
                 // Whoever applies or appends next hears it, too, and stops.
                 tracing::debug!(%error, "what is applied could not be written");
             }
-            if has_ended || flushed.is_err() {
+            if is_over || flushed.is_err() {
                 return drop(alive);
             }
         }
     }
 
-    /// Waits as long as changes may wait, or until the end.
-    async fn wait(&self) {
-        if !self.has_ended.load(Ordering::Acquire) {
-            tokio::select! {
-                biased;
-                () = self.work.notified() => {}
-                () = tokio::time::sleep(WAITING_MAX) => {}
-            }
+    async fn reached(&self, stage: Stage) {
+        // It cannot end otherwise: we hold what tells.
+        drop(self.stage.subscribe().wait_for(|now| *now >= stage).await);
+    }
+
+    async fn stops_without_space(&self) {
+        self.reached(Stage::Stopping).await;
+        let is_full = |health: &Health| matches!(health, Health::Full { .. });
+        if self.store.health().wait_for(is_full).await.is_err() {
+            // The store has ended, which whoever writes hears.
+            std::future::pending().await
         }
+    }
+
+    /// From now on nothing waits for space: the log has what is not written.
+    pub(super) fn stop(&self) {
+        self.stage.send_modify(|stage| *stage = Stage::Stopping.max(*stage));
     }
 
     /// Nothing will be applied any more.
     pub(super) fn end(&self) {
-        self.has_ended.store(true, Ordering::Release);
-        self.work.notify_one();
+        self.stage.send_replace(Stage::Over);
     }
 }
 
@@ -248,65 +290,46 @@ impl Layers {
         changes
     }
 
-    /// The changes with `from <= key < to`.
-    fn between(&self, from: &[u8], to: &[u8]) -> Changes {
-        let mut changes = Changes::new();
-        if from < to {
-            for layer in [&self.leaving, &self.fresh] {
-                let range = layer.range::<[u8], _>((Included(from), Excluded(to)));
-                changes.extend(range.map(|(key, value)| (key.clone(), value.clone())));
-            }
+    /// The changes with `from <= key < to`, up to the one with the `limit`th value: whatever comes behind so many is not asked for.
+    fn between(&self, from: &[u8], to: &[u8], limit: usize) -> Changes {
+        let mut found = Changes::new();
+        if from >= to {
+            return found;
         }
-        changes
+        let range = (Included(from), Excluded(to));
+        let mut leaving = self.leaving.range::<[u8], _>(range).peekable();
+        let mut fresh = self.fresh.range::<[u8], _>(range).peekable();
+        let mut values = 0;
+        while values < limit {
+            let older = leaving.next_if(|(key, _)| fresh.peek().is_none_or(|(newer, _)| key < newer));
+            let Some((key, value)) = older.or_else(|| fresh.next()) else { break };
+            // Hidden by the newer one.
+            leaving.next_if(|(older, _)| *older == key);
+            values += usize::from(value.is_some());
+            found.insert(key.clone(), value.clone());
+        }
+        found
     }
 }
 
-/// Up to `limit` pairs with `from <= key`, and `key < to` if there is an end, ascending: `changes` hide what `stored` finds. That
-/// finds keys with our prefix.
-pub(super) fn scan_under(
+/// Pairs of the state of a generation, with `changes` laid over it; `stored` finds what is stored in a range.
+pub(super) fn scan_state(
+    (keys, generation): (Keys, u32),
     changes: &Changes,
-    from: &[u8],
-    to: Option<&[u8]>,
+    (from, to): (&[u8], Option<&[u8]>),
     limit: usize,
-    stored: impl Fn(&[u8], Option<&[u8]>, usize) -> Result<Pairs, StoreError>,
+    stored: impl Fn(Range<&[u8]>, usize) -> Result<Pairs, StoreError>,
 ) -> Result<Pairs, StoreError> {
-    let mut found = Pairs::new();
-    let mut next = Some(Bytes::copy_from_slice(from));
-    while let Some(from) = next.take_if(|from| found.len() < limit && to.is_none_or(|to| &from[..] < to)) {
-        let want = limit - found.len();
-        let mut pairs = stored(&from, to, want)?;
+    let stored = |from: &[u8], to: Option<&[u8]>, limit| {
+        let end = to.map_or_else(|| keys.generation(generation).end, |to| keys.state_key(generation, to));
+        let mut pairs = stored(&keys.state_key(generation, from)..&end, limit)?;
         pairs.iter_mut().for_each(|(key, _)| key.advance(STATE_PREFIX_BYTES));
-        // Past this key the store may hold more than it showed.
-        next = pairs.last().filter(|_| pairs.len() == want).map(|(last, _)| successor(last));
-        let end = next.as_deref().or(to).map_or(Unbounded, Excluded);
-        merge(&mut found, pairs, changes.range::<[u8], _>((Included(&from[..]), end)));
-    }
-    found.truncate(limit);
-    Ok(found)
-}
-
-/// Adds stored pairs and changes, both ascending, to `found`; a change hides what is stored.
-fn merge<'a>(
-    found: &mut Pairs,
-    stored: Pairs,
-    changes: impl Iterator<Item = (&'a Bytes, &'a Option<Bytes>)>,
-) {
-    let mut stored = stored.into_iter().peekable();
-    for (key, value) in changes {
-        while let Some(pair) = stored.next_if(|(stored, _)| stored < key) {
-            found.push(pair);
-        }
-        stored.next_if(|(stored, _)| stored == key);
-        if let Some(value) = value {
-            found.push((key.clone(), value.clone()));
-        }
-    }
-    found.extend(stored);
-}
-
-/// The smallest key that is greater than `key`.
-pub(super) fn successor(key: &[u8]) -> Bytes {
-    [key, &[0]].concat().into()
+        Ok(pairs)
+    };
+    let changed = |from: &[u8], to: Option<&[u8]>| {
+        changes.range::<[u8], _>((Included(from), to.map_or(Unbounded, Excluded)))
+    };
+    scan_over(from, to, limit, stored, changed)
 }
 
 #[cfg(test)]

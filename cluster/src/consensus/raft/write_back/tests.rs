@@ -11,7 +11,11 @@ use crate::{
 };
 
 fn write_back() -> WriteBack {
-    let store = Store::start(Memory::new(), &Environment::simulated(1), Config::default()).unwrap();
+    write_back_on(Memory::new())
+}
+
+fn write_back_on(memory: Arc<Memory>) -> WriteBack {
+    let store = Store::start(memory, &Environment::simulated(1), Config::default()).unwrap();
     WriteBack::new(store, Keys::new(GroupId(1)), Applied::default())
 }
 
@@ -142,6 +146,25 @@ async fn what_waits_is_written_in_time_and_at_the_end() {
     news.wait_for(|_| false).await.unwrap_err();
     assert!(stored(b"second"));
     assert!(news.changed().now_or_never().unwrap().is_err());
+}
+
+/// A node that leaves with many groups would wait for each; the log has what they do not write.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_stops_does_not_wait_for_space() {
+    let memory = Memory::new();
+    let faults = memory.clone();
+    let write_back = Arc::new(write_back_on(memory));
+    let (alive, mut news) = watch::channel(0);
+    Environment::simulated(1).spawn(Arc::clone(&write_back).run(alive));
+    faults.faults().set_full(true);
+    write_back.take(put("key", 1), (Some(log_id(0)), Sequence::default()), None);
+    let waits = tokio::time::timeout(Duration::from_secs(60), write_back.flush()).await;
+    assert!(waits.is_err(), "until the end, it waits for space");
+    write_back.stop();
+    news.wait_for(|_| false).await.unwrap_err();
+    let refused = write_back.flush().await.unwrap_err();
+    assert!(refused.to_string().contains("the volume is full"), "{refused}");
+    assert_eq!(write_back.get(b"key").unwrap().map(|value| value.len()), Some(1));
 }
 
 /// A snapshot that was installed takes the place of all that waited.

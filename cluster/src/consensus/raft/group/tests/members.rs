@@ -288,13 +288,30 @@ async fn a_replica_has_not_stopped_before_its_state_machine_has_applied_what_wai
     assert_eq!(news.recv().await, Some(Progress::Committed), "its turn comes behind what is held");
     let group = node.group.clone();
     let stopping = node.environment.spawn(async move { group.shutdown().await });
-    tokio::time::sleep(APPLIED_WITHIN / 2).await;
+    tokio::time::sleep(STOPPED_WITHIN / 2).await;
     assert!(!stopping.is_finished(), "it could be removed now");
     go_on.send(()).unwrap();
     stopping.await.unwrap();
     RaftGroup::destroy(&node.store, GROUP).await.unwrap();
     tokio::time::sleep(SECOND).await;
     assert!(!RaftGroup::has_group(&node.store, GROUP).unwrap());
+}
+
+/// openraft waits for its vote to be written, however long that takes: a node that left with a full volume used up its whole budget.
+#[tokio::test(start_paused = true)]
+async fn a_replica_whose_volume_is_full_is_given_up_in_time() {
+    let mesh = Mesh::new(1, Duration::ZERO);
+    let nodes = mesh.found(3, &Config::default()).await;
+    let (leader, _) = leader(&nodes).await;
+    let own = leader.group.own();
+    let follower = nodes.iter().find(|other| other.group.own() != own).unwrap();
+    follower.disk.faults().set_full(true);
+    // The others have another term then, or it wants one itself.
+    assert!(leader.group.shutdown().await);
+    tokio::time::sleep(10 * SECOND).await;
+    let stopped = tokio::time::timeout(2 * STOPPED_WITHIN, follower.group.shutdown()).await;
+    assert_eq!(stopped, Ok(false), "nothing of it may be removed");
+    follower.disk.faults().set_full(false);
 }
 
 /// A leader may send one that the follower has overtaken meanwhile, by the log. openraft ignores it; it lay there until the
