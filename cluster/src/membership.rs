@@ -2,7 +2,7 @@
 //!
 //! Comes in: the current [`ClusterState`], a [`Command`] and the time in milliseconds. Leaves: the next state, nothing
 //! (the command changes nothing), or a [`Refusal`] that says why. The room is pure: the leader of the system group reads
-//! the state, calls [`ClusterState::decide`], and replaces the state under its one key if something changed.
+//! the state, calls [`ClusterState::decide_all`] with what waits, and replaces the state under its one key if something changed.
 //!
 //! ```text
 //!             Join                Reached               Drain              restart
@@ -31,7 +31,7 @@ mod replicas;
 mod state;
 
 pub use command::{Command, Node, Plan, Start, Volume};
-pub use decide::Loss;
+pub use decide::{Decided, Loss};
 pub use format::FormatError;
 pub use limits::{
     FORMER_MAX, MEMBERS_MAX, MOVES_MAX, NAME_BYTES_MAX, REPLICATION_FACTOR_MAX, SHARDS_MAX, STATE_BYTES_MAX,

@@ -1,11 +1,13 @@
 //! From one configuration to the next.
 
+mod batch;
 mod join;
 mod leave;
 mod lifecycle;
 mod loss;
 mod moves;
 
+pub use batch::Decided;
 pub use loss::Loss;
 
 use super::{ClusterState, Command, Former, Intent, Member, MemberState, Refusal};
@@ -23,7 +25,7 @@ impl ClusterState {
         let mut next = self.clone();
         next.clock_ms = self.clock_ms.max(now_ms);
         next.obey(command)?;
-        next.let_go();
+        let _ = next.let_go();
         let clock_ms = std::mem::replace(&mut next.clock_ms, self.clock_ms);
         if next == *self {
             return Ok(None);
@@ -49,16 +51,19 @@ impl ClusterState {
         }
     }
 
-    /// Who wants to leave and holds nothing has left.
-    fn let_go(&mut self) {
+    /// Who wants to leave and holds nothing has left. Whether there was anybody.
+    fn let_go(&mut self) -> bool {
         let wants = |member: &&Member| member.intent == Intent::Leave && member.state != MemberState::Left;
         let wanting: Vec<_> = self.members.values().filter(wants).map(|member| member.raft_id).collect();
+        let mut has_anybody_left = false;
         for raft_id in wanting {
             if !self.holds_replicas(raft_id) {
                 let now_ms = self.clock_ms;
                 self.known(raft_id).expect("it was found above").enter(MemberState::Left, now_ms);
+                has_anybody_left = true;
             }
         }
+        has_anybody_left
     }
 
     fn known(&mut self, raft_id: RaftId) -> Result<&mut Member, Refusal> {

@@ -170,7 +170,7 @@ impl Control {
                 peers.values().any(|status| status.liveness == Liveness::Alive && other(&status.peer))
             });
         }
-        system.execute(&command).await.map(|state| state.revision())
+        system.execute(&command).await
     }
 }
 

@@ -30,7 +30,9 @@ pub(in crate::node) enum SubmitError {
     #[error("{0}")]
     Refused(Refusal),
     /// Nobody could be asked, or nobody answered: it may or may not have happened. Asking again is safe.
-    #[error("the cluster could not decide: {reason}; it has no majority, or is electing a leader. Try again")]
+    #[error(
+        "the cluster could not decide: {reason}; it has no majority, is electing a leader, or has too much to do. Try again"
+    )]
     NoQuorum {
         /// What was seen last.
         reason: String,
@@ -67,7 +69,7 @@ impl Council {
         let leadership = *self.system.group().leadership().borrow();
         let leader = match leadership {
             Leadership::Leader { .. } => {
-                return self.system.execute(command).await.map(|state| state.revision());
+                return self.system.execute(command).await;
             }
             Leadership::Follower { leader } => leader,
             Leadership::Stopped => None,

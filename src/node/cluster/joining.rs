@@ -231,6 +231,10 @@ impl Joining<'_> {
         };
         match (heard.len(), found) {
             (0, 0) => format!("{whom}: discovery finds no address of another node"),
+            // Behind a headless service one of them is that of this node.
+            (0, 1) => format!(
+                "{whom}: discovery finds one address, which may be that of this node; nobody else answers"
+            ),
             (0, found) => {
                 format!("{whom}: no other node answers at any of the {found} addresses that discovery finds")
             }

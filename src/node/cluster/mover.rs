@@ -63,8 +63,8 @@ enum Step {
 
 /// Why a step was not taken.
 enum Failure {
-    /// A replica that is new here has to catch up first. Nothing is wrong.
-    NotYet,
+    /// A replica that is new here has to catch up first. Nothing is wrong, unless it lasts.
+    NotYet(String),
     /// As the text says.
     Failed(String),
 }
@@ -72,7 +72,7 @@ enum Failure {
 impl Failure {
     fn of(error: ChangeError) -> Self {
         match error {
-            ChangeError::NotCaughtUp { .. } | ChangeError::NotHeard { .. } => Self::NotYet,
+            ChangeError::NotCaughtUp { .. } | ChangeError::NotHeard { .. } => Self::NotYet(error.to_string()),
             error => Self::Failed(error.to_string()),
         }
     }
@@ -81,7 +81,8 @@ impl Failure {
 impl Mover {
     /// Runs until `stopped`.
     pub(in crate::node) async fn run(self, mut stopped: watch::Receiver<bool>) {
-        let mut known = self.services.council.system.known();
+        let system = &self.services.council.system;
+        let (known, mut news) = (system.known(), system.news_of(self.which));
         let (mut draining, mut store) = (self.services.draining.clone(), self.services.store.clone());
         let (mut leadership, mut replicas) = (self.group.leadership(), self.group.replicas());
         let mut leads_since = None;
@@ -93,13 +94,17 @@ impl Mover {
             leads_since = leads.then(|| leads_since.unwrap_or_else(|| self.environment().now()));
             let _ = (draining.borrow_and_update(), replicas.borrow_and_update());
             let _ = store.borrow_and_update();
-            let state = known.borrow_and_update().clone();
+            drop(news.borrow_and_update());
+            let state = known.borrow().clone();
             if !leads {
                 (patience, not_before) = (Duration::ZERO, None);
             }
             let step = leads_since.and_then(|since| self.next_step(&state, since, not_before));
             let wait = match step {
-                None => LOOK_EVERY,
+                None => {
+                    catching_up = Duration::ZERO;
+                    LOOK_EVERY
+                }
                 Some(step) => match self.take(&step).await {
                     // The configuration that says so has to come back first.
                     Ok(()) if matches!(step, Step::Report(..)) => LOOK_EVERY,
@@ -107,8 +112,13 @@ impl Mover {
                         catching_up = Duration::ZERO;
                         continue;
                     }
-                    Err(Failure::NotYet) => {
+                    Err(Failure::NotYet(reason)) => {
+                        let waited = catching_up;
                         catching_up = (catching_up * 2).clamp(CAUGHT_UP_AGAIN, FAILED_AGAIN);
+                        // Once: it may go on for as long as a node is away.
+                        if waited < FAILED_AGAIN && catching_up == FAILED_AGAIN {
+                            tracing::info!(group = %self.which, ?step, reason, "a change of a group waits for a replica");
+                        }
                         catching_up
                     }
                     Err(Failure::Failed(error)) => {
@@ -127,9 +137,10 @@ impl Mover {
                 heard = stopped.changed() => heard,
                 heard = leadership.changed() => heard,
                 heard = replicas.changed() => heard,
-                heard = known.changed() => heard,
+                heard = news.changed() => heard,
                 heard = draining.changed() => heard,
-                () = tokio::time::sleep(wait) => Ok(()),
+                // Whoever follows has nothing to look at; of a thousand groups on a node most follow.
+                () = tokio::time::sleep(wait), if leads => Ok(()),
             };
             if heard.is_err() {
                 return;

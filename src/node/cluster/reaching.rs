@@ -44,13 +44,17 @@ impl Reaching {
 
     async fn is_told(&self) -> bool {
         let Some(state) = self.council.system.known().borrow().clone() else { return false };
+        let Some(own) = state.member(self.own) else { return false };
+        let must_tell = matches!(own.state, MemberState::Joining | MemberState::Down);
+        if !must_tell && *self.has_reached.borrow() {
+            // Nobody asks, and a look at each shard costs time.
+            return true;
+        }
         if !self.council.system.group().is_caught_up() || !self.has_all(&state) {
             return false;
         }
-        match state.member(self.own).map(|member| member.state) {
-            Some(MemberState::Joining | MemberState::Down) => {}
-            Some(_) => return true,
-            None => return false,
+        if !must_tell {
+            return true;
         }
         let reached = Command::Reached { raft_id: self.own, incarnation: self.start };
         self.council.submit(&reached, TELL_WITHIN).await.is_ok()

@@ -157,9 +157,10 @@ impl Shards {
         let now = self.parts.environment.now();
         let mut over = Vec::new();
         for (shard, replica) in &mut self.open {
-            let actual = replica.group.replicas().borrow().clone();
             // Half-way through a change it may still be needed for a majority.
-            let still_votes = actual.is_joint && actual.voters.contains(&own);
+            let actual = replica.group.replicas();
+            let votes = |actual: &consensus::Replicas| actual.is_joint && actual.voters.contains(&own);
+            let still_votes = votes(&actual.borrow());
             replica.unwanted_since =
                 (!is_wanted(*shard) && !still_votes).then(|| replica.unwanted_since.unwrap_or(now));
             if replica.unwanted_since.is_some_and(|since| since + CLOSED_AFTER <= now) {
@@ -232,31 +233,32 @@ impl Shards {
         let id = GroupId(u32::from(shard));
         tracing::info!(shard, "this node has no replica of the shard any more");
         self.parts.groups.remove(id);
-        replica.close().await;
-        RaftGroup::destroy(&self.parts.store, id).await?;
+        if replica.close().await {
+            RaftGroup::destroy(&self.parts.store, id).await?;
+        } else if let Some(left_over) = &mut self.left_over {
+            left_over.insert(shard, self.parts.environment.now());
+        }
         Ok(())
     }
 
     async fn close_all(self) {
-        // All at once: each may wait for a step of its mover.
-        for replica in self.open.values() {
-            replica.stop.tell();
-        }
-        for (shard, replica) in self.open {
+        // All at once: each may wait for a step of its mover, and for its last write.
+        let closing = self.open.into_iter().map(|(shard, replica)| {
             self.parts.groups.remove(GroupId(u32::from(shard)));
-            replica.close().await;
-        }
+            replica.close()
+        });
+        futures_util::future::join_all(closing).await;
     }
 }
 
 impl Replica {
-    /// No task of it runs any more when it returns.
-    async fn close(self) {
+    /// No task of it runs any more when it returns `true`.
+    async fn close(self) -> bool {
         self.stop.tell();
         for task in self.tasks {
             drop(task.await);
         }
-        self.group.shutdown().await;
+        self.group.shutdown().await
     }
 }
 

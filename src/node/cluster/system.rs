@@ -1,30 +1,33 @@
 //! The system group: one Raft group that holds the configuration of the cluster under one key.
 //!
-//! Its leader decides commands by [`ClusterState::decide`], one after the other. Every member has a replica, so every
-//! member knows the configuration, a little late.
+//! Its leader decides commands by [`ClusterState::decide_all`]: up to 256 that wait become one proposal (`desk`). Every member has a
+//! replica, so every member knows the configuration, a little late, and tells each of its groups what concerns it (`news`).
+
+mod desk;
+mod news;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use playhouse_cluster::{
-    consensus::{
-        self, Group, GroupId, Leadership, Observer, Progress, ProposeError, RaftGroup, RaftId, Term,
-        Transport,
-    },
+    consensus::{self, Group, GroupId, Leadership, RaftGroup, RaftId, Transport},
     environment::{Environment, watch},
-    membership::{ClusterState, Command, Refusal},
-    store::{Batch, Store},
+    membership::{ClusterState, Command, FormatError, Refusal, Which},
+    store::Store,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
+use self::{
+    desk::{ASKED_WITHIN, Desk, WAITING_MAX, Waiting},
+    news::News,
+};
 use crate::node::StartError;
 
 /// The Raft group that holds the configuration.
 pub(in crate::node) const SYSTEM: GroupId = GroupId(u32::MAX);
 /// The key under which it lies.
 pub(in crate::node) const KEY: &[u8] = b"cluster";
-/// How long a command may take to be committed.
-const COMMIT_WITHIN: Duration = Duration::from_secs(5);
 
 /// What every member knows of the cluster. `None` until it has read any of it.
 pub(in crate::node) type Known = Option<Arc<ClusterState>>;
@@ -39,17 +42,13 @@ struct Inner {
     group: RaftGroup,
     environment: Environment,
     known: watch::Sender<Known>,
-    /// Commands are decided one after the other.
+    news: News,
+    /// What was read last, and its bytes: most looks find what the one before found.
+    last_read: parking_lot::Mutex<Option<(Bytes, Arc<ClusterState>)>>,
+    /// Commands that are not decided yet.
+    waiting: mpsc::Sender<Waiting>,
+    /// Whoever proposes sits here.
     desk: Mutex<Desk>,
-}
-
-/// What was proposed in the current term.
-#[derive(Default)]
-struct Desk {
-    term: Term,
-    last: u64,
-    /// A proposal of this term was lost, so no other of it can be committed.
-    is_broken: bool,
 }
 
 /// Why a command was not carried out.
@@ -67,6 +66,9 @@ pub(in crate::node) enum ExecuteError {
     /// It may or may not have happened. Asking again is safe.
     #[error("it is not known whether it was committed: {0}")]
     Unknown(String),
+    /// Nothing changed; the leader has enough to do. Ask again.
+    #[error("the leader of the system group has too many commands to decide, or its disk is slow")]
+    Busy,
 }
 
 impl System {
@@ -81,11 +83,20 @@ impl System {
         // All nodes act on what is committed here.
         let config = consensus::Config { commits_held: Duration::ZERO, ..config.clone() };
         let group = RaftGroup::open(SYSTEM, own, store.clone(), transport, &config, environment).await?;
-        let known = watch::channel(None).0;
-        let inner = Inner { group, environment: environment.clone(), known, desk: Mutex::default() };
+        let (waiting, commands) = mpsc::channel(WAITING_MAX);
+        let inner = Inner {
+            group,
+            environment: environment.clone(),
+            known: watch::channel(None).0,
+            news: News::default(),
+            last_read: parking_lot::Mutex::default(),
+            waiting,
+            desk: Mutex::default(),
+        };
         let system = Self { inner: Arc::new(inner) };
         system.read()?;
         environment.spawn(follow(Arc::downgrade(&system.inner), system.inner.group.applied()));
+        environment.spawn(desk::run(Arc::downgrade(&system.inner), commands));
         Ok(system)
     }
 
@@ -102,9 +113,10 @@ impl System {
                 if self.read()?.is_some() {
                     return Ok(());
                 }
-                if self.replace(&mut desk, term, state).await.is_ok() {
+                if self.replace(&mut desk, term, &Arc::new(state.clone())).await.is_ok() {
                     return Ok(());
                 }
+                self.end_broken_term(&desk).await;
             }
             if leadership.changed().await.is_err() {
                 return Err(StartError::Fatal { reason: "the system group stopped".to_owned() });
@@ -128,104 +140,52 @@ impl System {
         self.inner.known.subscribe()
     }
 
-    /// Carries a command out, if this node leads the group. Returns the state after it.
-    pub(in crate::node) async fn execute(
-        &self,
-        command: &Command,
-    ) -> Result<Arc<ClusterState>, ExecuteError> {
-        let mut desk = self.inner.desk.lock().await;
-        let leadership = *self.inner.group.leadership().borrow();
-        let term = match leadership {
-            Leadership::Leader { term } => term,
-            Leadership::Follower { leader } => return Err(ExecuteError::NotLeader { leader }),
-            Leadership::Stopped => return Err(ExecuteError::NotLeader { leader: None }),
-        };
-        let unreadable = |error: StartError| ExecuteError::Unknown(error.to_string());
-        let state = self.read().map_err(unreadable)?;
-        let state = state.ok_or(ExecuteError::NotLeader { leader: None })?;
-        match state.decide(command, self.inner.environment.wall_ms()) {
-            // A leader that was deposed and does not know it would answer from an old configuration.
-            Err(refusal) => {
-                self.confirm(term).await?;
-                Err(ExecuteError::Refused(refusal))
-            }
-            Ok(None) => {
-                self.confirm(term).await?;
-                Ok(state)
-            }
-            Ok(Some(next)) => {
-                self.replace(&mut desk, term, &next).await?;
-                Ok(Arc::new(next))
-            }
-        }
+    /// Tells when something changed that concerns this group: its entry on the map, or any member.
+    pub(in crate::node) fn news_of(&self, which: Which) -> watch::Receiver<()> {
+        self.inner.news.of(which)
     }
 
-    /// Makes sure that this node led until now.
-    async fn confirm(&self, term: Term) -> Result<(), ExecuteError> {
-        let confirmed = tokio::time::timeout(COMMIT_WITHIN, self.inner.group.read_barrier(term)).await;
-        match confirmed {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(ExecuteError::NotLeader { leader: None }),
-        }
-    }
-
-    /// Makes `state` what the group holds.
-    async fn replace(&self, desk: &mut Desk, term: Term, state: &ClusterState) -> Result<(), ExecuteError> {
-        if desk.term != term {
-            *desk = Desk { term, ..Desk::default() };
-        }
-        if desk.is_broken {
-            self.end_term().await;
-            return Err(ExecuteError::Unknown("a proposal before it was lost".to_owned()));
-        }
-        let encoded = state.encode().map_err(|error| ExecuteError::Unknown(error.to_string()))?;
-        let mut batch = Batch::new();
-        batch.put(KEY, encoded);
-        desk.last += 1;
-        // Until it is known to be applied: whoever waits for it may leave at any time.
-        desk.is_broken = true;
-        let (tell, applied) = oneshot::channel();
-        let proposed = async {
-            self.inner.group.propose(term, desk.last, batch, Box::new(Applied(Some(tell)))).await;
-            applied.await
-        };
-        let outcome = match tokio::time::timeout(COMMIT_WITHIN, proposed).await {
-            Ok(Ok(Ok(()))) => {
-                desk.is_broken = false;
-                return Ok(());
-            }
-            Ok(Ok(Err(ProposeError::NotCommitted))) => ExecuteError::NotLeader { leader: None },
-            Ok(Ok(Err(ProposeError::Unknown)) | Err(_)) => {
-                ExecuteError::Unknown("leadership was lost".to_owned())
-            }
-            Err(_) => ExecuteError::Unknown("no majority answered in time".to_owned()),
-        };
-        self.end_term().await;
-        Err(outcome)
-    }
-
-    /// Only another term can go on. A replica whose disk hangs cannot even say so.
-    async fn end_term(&self) {
-        drop(tokio::time::timeout(COMMIT_WITHIN, self.inner.group.elect()).await);
+    /// Carries a command out, if this node leads the group. Returns the revision of the configuration after it.
+    pub(in crate::node) async fn execute(&self, command: &Command) -> Result<u64, ExecuteError> {
+        let (answer, answered) = oneshot::channel();
+        let until = self.inner.environment.now() + ASKED_WITHIN;
+        let waiting = Waiting { command: command.clone(), until, answer };
+        self.inner.waiting.try_send(waiting).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ExecuteError::Busy,
+            mpsc::error::TrySendError::Closed(_) => ExecuteError::NotLeader { leader: None },
+        })?;
+        let stopped = |_| Err(ExecuteError::Unknown("this node stops".to_owned()));
+        answered.await.unwrap_or_else(stopped)
     }
 
     /// Reads what is applied here, and tells it.
     fn read(&self) -> Result<Known, StartError> {
-        let stored = self.inner.group.get(KEY)?;
-        let decode = |bytes: bytes::Bytes| ClusterState::decode(&bytes).map(Arc::new);
-        let state = stored
-            .map(decode)
-            .transpose()
-            .map_err(|error| StartError::Fatal { reason: error.to_string() })?;
-        self.inner.known.send_if_modified(|known| {
-            let is_news = *known != state;
-            if is_news {
-                known.clone_from(&state);
-            }
-            is_news
-        });
+        // Held all the time: who reads later tells later.
+        let mut last_read = self.inner.last_read.lock();
+        let state = match self.inner.group.get(KEY)? {
+            None => None,
+            Some(bytes) => Some(decoded(&mut last_read, bytes)?),
+        };
+        let before = self.inner.known.borrow().clone();
+        if before != state {
+            self.inner.known.send_replace(state.clone());
+            self.inner.news.tell(before.as_deref(), state.as_deref());
+        }
         Ok(state)
     }
+}
+
+fn decoded(
+    last_read: &mut Option<(Bytes, Arc<ClusterState>)>,
+    bytes: Bytes,
+) -> Result<Arc<ClusterState>, StartError> {
+    if let Some((_, state)) = last_read.as_ref().filter(|(read, _)| *read == bytes) {
+        return Ok(Arc::clone(state));
+    }
+    let damaged = |error: FormatError| StartError::Fatal { reason: error.to_string() };
+    let state = Arc::new(ClusterState::decode(&bytes).map_err(damaged)?);
+    *last_read = Some((bytes, Arc::clone(&state)));
+    Ok(state)
 }
 
 /// Reads again whenever something was applied.
@@ -234,22 +194,6 @@ async fn follow(inner: std::sync::Weak<Inner>, mut applied: watch::Receiver<u64>
         let Some(inner) = inner.upgrade() else { return };
         if let Err(error) = (System { inner }).read() {
             tracing::error!(%error, "the configuration of the cluster cannot be read");
-        }
-    }
-}
-
-/// Waits until a proposal is applied.
-struct Applied(Option<oneshot::Sender<Result<(), ProposeError>>>);
-
-impl Observer for Applied {
-    fn progress(&mut self, progress: Progress) {
-        let outcome = match progress {
-            Progress::Committed => return,
-            Progress::Applied => Ok(()),
-            Progress::Failed(error) => Err(error),
-        };
-        if let Some(tell) = self.0.take() {
-            drop(tell.send(outcome));
         }
     }
 }

@@ -110,4 +110,24 @@ proptest! {
             past.check(&state);
         }
     }
+    /// However many are decided at once: the same answers, and the same configuration.
+    #[test]
+    fn commands_are_decided_at_once_as_one_after_the_other(commands in commands(), some in 1..40usize) {
+        let (mut one, mut all) = (grown(3), grown(3));
+        for (now_ms, commands) in commands.chunks(some).enumerate() {
+            let now_ms = (now_ms as u64) * 7 % 30; // It runs back, too.
+            let answers: Vec<_> = commands
+                .iter()
+                .map(|command| {
+                    one = one.decide(command, now_ms)?.unwrap_or_else(|| one.clone());
+                    Ok(one.revision())
+                })
+                .collect();
+            let decided = all.decide_all(commands, now_ms);
+            prop_assert_eq!(decided.answers, answers);
+            prop_assert_eq!(decided.next.is_some(), one != all);
+            all = decided.next.unwrap_or(all);
+            prop_assert_eq!(&all, &one);
+        }
+    }
 }
