@@ -405,8 +405,8 @@ impl Node {
 
     /// Starts programs of processes on it. If one does not start, those before it are stopped, and the node is to be.
     async fn start_applications(&mut self, wanted: &[Application]) -> Result<(), StartError> {
-        self.applications = Applications::start(wanted, &self.handle(), &self.environment).await?;
-        Ok(())
+        let handle = self.handle();
+        self.applications.start(wanted, &handle, &self.environment).await
     }
 
     /// What programs that live with it can reach.

@@ -14,7 +14,10 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use playhouse_cluster::environment::{Environment, watch};
-use tokio::time::Instant;
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::Instant,
+};
 
 use super::StartError;
 use crate::{
@@ -106,7 +109,7 @@ impl Application {
             Some(distribution) => environment.spawn_executor(distribution.scope(start)),
             None => environment.spawn_executor(start),
         };
-        let top = match started.await {
+        let top = match EndsWithUs(started).end().await {
             Ok(Ok(top)) => top,
             Ok(Err(error)) => return Err(failed(error.to_string())),
             Err(error) => return Err(failed(error.to_string())),
@@ -115,6 +118,21 @@ impl Application {
         environment.spawn(tell_end(Arc::clone(&self.name), top.clone(), stops));
         tracing::info!(application = &*self.name, "an application runs");
         Ok(Running { name: Arc::clone(&self.name), top, stopping })
+    }
+}
+
+/// A task that is given up when nobody waits for it any more.
+struct EndsWithUs<T>(JoinHandle<T>);
+
+impl<T> EndsWithUs<T> {
+    async fn end(mut self) -> Result<T, JoinError> {
+        (&mut self.0).await
+    }
+}
+
+impl<T> Drop for EndsWithUs<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -161,23 +179,24 @@ pub(super) struct Applications {
 }
 
 impl Applications {
-    /// Starts all, one after the other. When one does not start, those before it are stopped.
+    /// Starts all, one after the other. When one does not start, those before it are stopped. Whoever drops this while it starts them
+    /// may [stop](Self::stop) those that run.
     pub(super) async fn start(
+        &mut self,
         wanted: &[Application],
         handle: &Handle,
         environment: &Environment,
-    ) -> Result<Self, StartError> {
-        let mut applications = Self::default();
+    ) -> Result<(), StartError> {
         for application in wanted {
             match application.start(handle, environment).await {
-                Ok(running) => applications.running.push(running),
+                Ok(running) => self.running.push(running),
                 Err(error) => {
-                    applications.stop(FAILED_WITHIN).await;
+                    self.stop(FAILED_WITHIN).await;
                     return Err(error);
                 }
             }
         }
-        Ok(applications)
+        Ok(())
     }
 
     /// Stops all, the last one first. Each has its part of what is left of the budget, so that one that hangs takes no time of

@@ -197,19 +197,24 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
         started = start => started?,
         () = signals.first() => return Ok(()),
     };
+    let last = {
+        let traces = traces.clone();
+        async move {
+            traces.flush().await;
+            ops_drain.start();
+            let _ = ops.await;
+        }
+    };
     let started = tokio::select! {
         started = node.start_applications(&applications) => Some(started),
         () = signals.first() => None,
     };
     if !matches!(started, Some(Ok(()))) {
         // It is a member by now, and may lead.
-        let budget = config.drain.budget;
-        let leave = async {
-            node.hand_over(budget.mul_f64(LEADERSHIPS_SHARE)).await;
-            node.stop(budget.mul_f64(STOP_SHARE)).await;
-        };
-        finish(leave, budget, &mut signals).await?;
-        return Ok(started.unwrap_or(Ok(()))?);
+        publish.send_replace(ports::Stage::Draining);
+        let budget = drain_budget(&config, &node);
+        let left = finish(leave(node, std::future::ready(()), last, budget), budget, &mut signals).await;
+        return started.map_or(Ok(()), |started| Ok(started?)).and(left);
     }
     drop(meters.set(node.meters()));
     subject.set(&node);
@@ -233,25 +238,16 @@ async fn serve(launch: Launch, environment: Environment) -> Result<(), LaunchErr
         reason = services.ended() => Some(reason),
     };
     publish.send_replace(ports::Stage::Draining);
-    let has_store = !node.has_lost_store();
-    let budget = if has_store { config.drain.budget } else { config.drain.budget.min(WITHOUT_STORE_MAX) };
-    tracing::info!(budget_s = budget.as_secs(), "draining");
-    let leave = async {
-        // First the leaderships, and programs of processes, while clients are still served; then the clients.
-        let first = budget.mul_f64(LEADERSHIPS_SHARE);
-        tokio::join!(node.stop_applications(first), node.hand_over(first));
+    let (has_store, budget) = (!node.has_lost_store(), drain_budget(&config, &node));
+    let clients = async {
         gateway_drain.start();
         if has_store {
             let _ = gateway.await;
         } else {
             drop(tokio::time::timeout(budget.mul_f64(CLIENTS_SHARE), gateway).await);
         }
-        node.stop(budget.mul_f64(STOP_SHARE)).await;
-        traces.flush().await;
-        ops_drain.start();
-        let _ = ops.await;
     };
-    finish(leave, budget, &mut signals).await?;
+    finish(leave(node, clients, last, budget), budget, &mut signals).await?;
     failed.map_or(Ok(()), |reason| Err(LaunchError::Fatal { reason }))
 }
 
@@ -271,6 +267,28 @@ async fn start(
     let (kinds, applications) = node.split();
     let node = Node::start_with(identity, store, settings, kinds, metrics, environment).await?;
     Ok((node, applications, fuse))
+}
+
+fn drain_budget(config: &Config, node: &Node) -> Duration {
+    let budget = config.drain.budget;
+    let budget = if node.has_lost_store() { budget.min(WITHOUT_STORE_MAX) } else { budget };
+    tracing::info!(budget_s = budget.as_secs(), "draining");
+    budget
+}
+
+/// Everything in order: first the leaderships, and programs of processes, while clients are still served; then the `clients`, the node,
+/// and what is `last`.
+async fn leave(
+    node: Node,
+    clients: impl Future<Output = ()>,
+    last: impl Future<Output = ()>,
+    budget: Duration,
+) {
+    let first = budget.mul_f64(LEADERSHIPS_SHARE);
+    tokio::join!(node.stop_applications(first), node.hand_over(first));
+    clients.await;
+    node.stop(budget.mul_f64(STOP_SHARE)).await;
+    last.await;
 }
 
 /// Waits for the drain: at most the budget, or until a second signal.

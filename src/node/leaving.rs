@@ -88,13 +88,14 @@ impl Node {
         self.applications.stop(budget).await;
     }
 
-    /// Stops its programs of processes, takes no more requests, waits for those under way at most `budget`, then stops everything in order.
+    /// Stops its programs of processes in at most half of `budget`, takes no more requests, waits for those under way at most for what is left
+    /// of it, then stops everything in order.
     /// Another node may use the volume when it returns, unless a handler runs on for ever, or the store fails.
     pub async fn stop(self, budget: Duration) {
         let health = self.store.health();
         let deadline = self.environment.now() + budget;
         let finish = async {
-            self.stop_applications(budget).await;
+            self.stop_applications(budget / 2).await;
             self.router.drain();
             self.answer_all(deadline).await;
         };
