@@ -23,6 +23,8 @@ use crate::executor::{
 
 use super::root::Bind;
 
+/// How folders of files are called, of which one is current.
+const STATE: &str = "..state-";
 /// How many states of projected volumes there have been.
 static STATES: AtomicU32 = AtomicU32::new(0);
 /// One at a time exchanges files: a pod that starts, or a Secret that changes.
@@ -114,7 +116,7 @@ fn project(folder: &Path, files: &[File], group: Option<u32>) -> io::Result<()> 
     if is_up_to_date(&current, files) {
         return Ok(());
     }
-    let name = format!("..state-{}", STATES.fetch_add(1, Ordering::Relaxed));
+    let name = format!("{STATE}{}", STATES.fetch_add(1, Ordering::Relaxed));
     let state = folder.join(&name);
     for file in files {
         write(&state.join(&file.path), file, group)?;
@@ -125,11 +127,32 @@ fn project(folder: &Path, files: &[File], group: Option<u32>) -> io::Result<()> 
         }
     }
     fs::create_dir_all(&state)?;
-    let before = fs::read_link(&current).ok();
     let next = folder.join("..data_tmp");
+    // An exchange that failed before its last step left it.
+    remove_file(&next)?;
     symlink(&name, &next)?;
     fs::rename(next, &current)?;
-    before.map_or(Ok(()), |before| fs::remove_dir_all(folder.join(before)))
+    remove_other_states(folder, &name)
+}
+
+/// The one before, and those of exchanges that failed: there may be secrets in them.
+fn remove_other_states(folder: &Path, current: &str) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(STATE.as_bytes()) && name != current {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// One that is not there is none to remove.
+fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn write(path: &Path, file: &File, group: Option<u32>) -> io::Result<()> {
@@ -145,4 +168,27 @@ fn is_up_to_date(current: &Path, files: &[File]) -> bool {
         |file: &File| fs::read(current.join(&file.path)).is_ok_and(|text| text == file.text.as_bytes());
     let count = |folder: &Path| fs::read_dir(folder).map(Iterator::count).unwrap_or(usize::MAX);
     current.exists() && count(current) <= files.len() && files.iter().all(is_same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A link that such an exchange left behind once made every later one fail, and no pod was started any more.
+    #[test]
+    fn an_exchange_that_failed_half_way_is_made_up_for_by_the_next() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("settings");
+        let file = File { path: "key".into(), text: "value".to_owned(), mode: 0o644 };
+        let in_the_way = folder.join("..data");
+        fs::create_dir_all(&in_the_way).unwrap();
+        project(&folder, std::slice::from_ref(&file), None).unwrap_err();
+        assert!(fs::symlink_metadata(folder.join("..data_tmp")).is_ok(), "it failed at its last step");
+        fs::remove_dir(in_the_way).unwrap();
+
+        project(&folder, &[file], None).unwrap();
+
+        assert_eq!(fs::read_to_string(folder.join("key")).unwrap(), "value");
+        assert!(fs::symlink_metadata(folder.join("..data_tmp")).is_err());
+    }
 }
