@@ -13,7 +13,6 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use playhouse_cluster::environment::Environment;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -67,7 +66,7 @@ impl AxumEcho {
 /// When loopback does not work.
 pub fn serve_here() {
     let runtime = node::runtime();
-    let environment = Environment::real(runtime.handle().clone(), runtime.handle().clone());
+    let environment = node::environment(runtime.handle());
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port is free");
     say_address(listener.local_addr().expect("it is bound"), &environment);
     let listener = listener.tap_io(|stream| stream.set_nodelay(true).expect("it is a TCP connection"));

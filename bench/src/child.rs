@@ -1,15 +1,18 @@
 //! Processes that the bench starts, and ends by their id.
 
-mod family;
-
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener},
+    os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child as Process, Command, Stdio},
 };
 
 use playhouse_cluster::environment::Environment;
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process_group},
+};
 
 /// A process that ends with its handle at the latest.
 #[derive(Debug)]
@@ -26,6 +29,16 @@ impl Child {
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
         Self { process: command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")) }
+    }
+
+    /// Starts it as the first of a process group, to which all belong that it starts itself. It may [leave with us](leave_with_parent).
+    ///
+    /// # Panics
+    ///
+    /// When the operating system refuses.
+    #[must_use]
+    pub fn start_group(command: &mut Command) -> Self {
+        Self::start(command.process_group(0).stdin(Stdio::piped()))
     }
 
     /// Starts this program with a task that [says where it listens](say_address).
@@ -62,12 +75,10 @@ impl Child {
         drop(self.process.wait());
     }
 
-    /// As [`kill`](Self::kill), with all that it started, and what that started.
-    pub fn kill_family(&mut self) {
-        // Before anything ends: who lost a parent is adopted by another process.
-        let family = family::of(self.id());
+    /// As [`kill`](Self::kill), with all of [its group](Self::start_group), also when it ended already.
+    pub fn kill_group(&mut self) {
+        kill_group(self.id());
         self.kill();
-        family::kill(&family);
     }
 
     /// Asks it to leave.
@@ -115,12 +126,38 @@ impl Drop for Child {
 ///
 /// When the operating system gives no thread.
 pub fn leave_with_parent(environment: &Environment) {
-    let leave = environment.thread("bench-stdin", || {
+    behind_parent(environment, || std::process::exit(0));
+}
+
+/// As [`leave_with_parent`], with all that this process started: it is the first of [its group](Child::start_group).
+///
+/// # Panics
+///
+/// When the operating system gives no thread.
+pub fn leave_with_parent_as_group(environment: &Environment) {
+    behind_parent(environment, || {
+        kill_group(std::process::id());
+        // Who started it did not make it the first of a group.
+        std::process::exit(1);
+    });
+}
+
+fn behind_parent(environment: &Environment, leave: impl FnOnce() + Send + 'static) {
+    let thread = environment.thread("bench-stdin", || {
         // Any end of it, an error too, means that the parent is gone.
         drop(std::io::stdin().read_to_end(&mut Vec::new()));
-        std::process::exit(0);
+        leave();
     });
-    drop(leave.expect("the operating system gives a thread"));
+    drop(thread.expect("the operating system gives a thread"));
+}
+
+/// A group in which nobody is left is no loss.
+fn kill_group(first: u32) {
+    let first = i32::try_from(first).ok().and_then(Pid::from_raw).expect("the id of a process");
+    match kill_process_group(first, Signal::KILL) {
+        Ok(()) | Err(Errno::SRCH) => {}
+        Err(error) => panic!("process group {first:?} cannot be ended: {error}"),
+    }
 }
 
 /// This program, for a child with another task.

@@ -2,11 +2,10 @@
 
 use std::{fs, time::Duration};
 
-use playhouse_cluster::environment::Environment;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::node::runtime;
+use crate::node::{environment, runtime};
 
 /// How long is looked at what others do, before anything is measured.
 const LOOK: Duration = Duration::from_secs(1);
@@ -98,8 +97,7 @@ impl Watch {
 }
 
 fn wall_ms() -> u64 {
-    let runtime = runtime();
-    Environment::real(runtime.handle().clone(), runtime.handle().clone()).wall_ms()
+    environment(runtime().handle()).wall_ms()
 }
 
 fn load_average() -> Option<f64> {

@@ -3,12 +3,12 @@
 mod layout;
 mod node_child;
 
-use std::{num::NonZeroU16, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroU16, process::ExitCode, time::Duration};
 
 use playhouse::{
     config::{Profile, Sources, resolve},
     node::{Builder, Launch, Node, launch},
-    protocol::EntityId,
+    protocol::{EntityId, ShardId},
     router::Router,
 };
 use playhouse_cluster::consensus::RaftId;
@@ -18,15 +18,29 @@ pub use layout::Plan;
 pub use node_child::NodeChild;
 
 use self::layout::Layout;
-use crate::{Effort, node::TestNode, parcel::Parcel, sink::Sink};
+use crate::{
+    Effort,
+    node::{TestNode, small_runtime},
+    ops::Shard,
+    parcel::Parcel,
+    sink::Sink,
+};
 
 /// The first argument of a child process that is a node.
 pub const CHILD: &str = "--node-child";
 /// How long a cluster may take to be ready.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Each shard gets its replicas one after the other, a few shards at a time.
+const PATIENCE_PER_SHARD: Duration = Duration::from_millis(500);
 /// Leaderships that did not move for so long are where they should be.
 const SETTLED_AFTER: Duration = Duration::from_secs(4);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The same where nodes are asked, who have to ask each other, and for each shard that they tell of.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+const ASK_PER_SHARD: Duration = Duration::from_micros(500);
+
+/// Who leads a shard: `None` while nobody is known, `Some(None)` for the node in this process.
+type Leader = Option<Option<RaftId>>;
 
 /// Several nodes of one cluster.
 pub struct Cluster {
@@ -34,9 +48,9 @@ pub struct Cluster {
     own: Option<TestNode>,
     /// The others.
     pub children: Vec<NodeChild>,
-    shards: NonZeroU16,
     /// How long it took to form.
     pub formed: Formed,
+    plan: Plan,
     // Last: nodes end before their volumes.
     _layout: Layout,
 }
@@ -46,7 +60,7 @@ pub struct Cluster {
 pub struct Formed {
     /// Until the last node said that it is ready.
     pub ready: Duration,
-    /// Until each shard had all its replicas. Zero, as what follows, if nobody in this process could see that.
+    /// Until each shard had all its replicas. Zero, as what follows, if nobody waited for it.
     pub replicated: Duration,
     /// Until each shard had the leader that it kept.
     pub settled: Duration,
@@ -76,14 +90,18 @@ impl Cluster {
         let own = TestNode::join(&layout.flags(0));
         children.iter_mut().for_each(NodeChild::wait_until_ready);
         let formed = Formed { ready: started.elapsed(), ..Formed::default() };
-        let mut cluster = Self { own: Some(own), children, shards: plan.shards, formed, _layout: layout };
-        cluster.wait_until_replicated();
-        cluster.formed.replicated = started.elapsed();
-        cluster.formed.settled = cluster.settled_at(settled_after) - started;
-        cluster
+        Self { own: Some(own), children, formed, plan, _layout: layout }.formed(started, settled_after)
     }
 
-    /// All nodes in their own processes.
+    /// Waits until each shard has all its replicas and the leader that it keeps.
+    fn formed(mut self, started: Instant, settled_after: Duration) -> Self {
+        self.wait_until_replicated();
+        self.formed.replicated = started.elapsed();
+        self.formed.settled = self.settled_at(settled_after) - started;
+        self
+    }
+
+    /// All nodes in their own processes. Returns when each shard has the leader it should have.
     ///
     /// # Panics
     ///
@@ -100,10 +118,8 @@ impl Cluster {
     /// When a node does not start.
     #[must_use]
     pub fn apart_with(plan: Plan, more: &[String]) -> Self {
-        let cluster = Self::apart_and_ready(plan, more);
-        // Nobody here can see where leaderships are.
-        std::thread::sleep(SETTLED_AFTER);
-        cluster
+        let started = Instant::now();
+        Self::apart_and_ready(plan, more).formed(started, SETTLED_AFTER)
     }
 
     /// As [`apart`](Self::apart), but leaderships may still move.
@@ -118,7 +134,7 @@ impl Cluster {
         let mut children: Vec<_> = (0..plan.nodes).map(|at| NodeChild::start(&layout, at)).collect();
         children.iter_mut().for_each(NodeChild::wait_until_ready);
         let formed = Formed { ready: started.elapsed(), ..Formed::default() };
-        Self { own: None, children, shards: plan.shards, formed, _layout: layout }
+        Self { own: None, children, formed, plan, _layout: layout }
     }
 
     /// The node in this process.
@@ -138,7 +154,7 @@ impl Cluster {
     /// Who leads the shard of an entity: `None` while nobody is known, `Some(None)` for the node in this process.
     #[must_use]
     pub fn leader(&self, id: &EntityId) -> Option<Option<RaftId>> {
-        self.router().leader(id.shard(self.shards))
+        self.router().leader(id.shard(self.plan.shards))
     }
 
     /// Keys of `kind` that a child leads.
@@ -151,16 +167,52 @@ impl Cluster {
         (0..).map(crate::rows::key).filter(is_led).take(count).collect()
     }
 
+    fn deadline(&self) -> Instant {
+        Instant::now() + PATIENCE.max(PATIENCE_PER_SHARD * self.plan.shards.get().into())
+    }
+
+    /// What nodes tell must not be what takes the time.
+    fn ask_every(&self) -> Duration {
+        ASK_EVERY.max(ASK_PER_SHARD * self.plan.shards.get().into())
+    }
+
     /// Waits until each shard has all its replicas: while a cluster forms, they come a few at a time.
     fn wait_until_replicated(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.own().is_replicated() {
+        let deadline = self.deadline();
+        while !self.is_replicated() {
             assert!(Instant::now() < deadline, "all shards get their replicas in time");
-            std::thread::sleep(LOOK_EVERY * 5);
+            std::thread::sleep(self.ask_every());
         }
     }
 
-    /// Waits until each shard has a leader and none has moved for a while, and all that are not ours lead some.
+    /// As the node in this process knows it, or else the first of the others.
+    fn is_replicated(&self) -> bool {
+        let voters = usize::from(self.plan.replication_factor).min(self.plan.nodes);
+        match &self.own {
+            Some(own) => own.is_replicated(),
+            None => self.asked().is_some_and(|shards| shards.iter().all(|shard| shard.is_whole(voters))),
+        }
+    }
+
+    /// What the first of the others says of all shards; `None` while it cannot.
+    fn asked(&self) -> Option<Vec<Shard>> {
+        let shards = small_runtime().block_on(self.children[0].ops().shards())?;
+        (shards.len() == usize::from(self.plan.shards.get())).then_some(shards)
+    }
+
+    /// Who leads each shard, and how long to wait until that is looked at again.
+    fn leaders(&self) -> (Vec<Leader>, Duration) {
+        let numbers = 0..self.plan.shards.get();
+        if self.own.is_some() {
+            return (numbers.map(|number| self.router().leader(ShardId(number))).collect(), LOOK_EVERY);
+        }
+        let named = |name: String| self.children.iter().find(|child| child.name() == name);
+        let leader = |shard: Shard| Some(Some(named(shard.leader?)?.raft_id()));
+        let shards = self.asked().map(|shards| shards.into_iter().map(leader).collect());
+        (shards.unwrap_or_else(|| numbers.map(|_| None).collect()), self.ask_every())
+    }
+
+    /// Waits until each shard has a leader and none has moved for a while, and no node leads nothing that could lead some.
     ///
     /// # Panics
     ///
@@ -171,16 +223,19 @@ impl Cluster {
 
     /// As [`wait_until_settled`](Self::wait_until_settled), for so long. Returns when the last of them had moved.
     fn settled_at(&self, settled_after: Duration) -> Instant {
-        let leaders =
-            || (0..self.shards.get()).map(|shard| self.router().leader(playhouse::protocol::ShardId(shard)));
-        let deadline = Instant::now() + PATIENCE;
-        let (mut before, mut since) = (Vec::new(), Instant::now());
+        let deadline = self.deadline();
+        let (mut before, mut since, mut look_again) = (Vec::new(), Instant::now(), LOOK_EVERY);
+        if self.plan.nodes == 1 {
+            // It is ready when it leads all, so nothing moves; but it takes more of a core than later at first.
+            std::thread::sleep(settled_after);
+            return since;
+        }
         while since.elapsed() < settled_after {
             assert!(Instant::now() < deadline, "leaderships find their places in time: {before:?}");
-            std::thread::sleep(LOOK_EVERY);
-            let now: Vec<_> = leaders().collect();
-            let leads = |child: &NodeChild| now.contains(&Some(Some(child.raft_id())));
-            if now != before || now.contains(&None) || !self.children.iter().all(leads) {
+            std::thread::sleep(look_again);
+            let now;
+            (now, look_again) = self.leaders();
+            if now != before || !are_shared(&now, self.plan.nodes) {
                 (before, since) = (now, Instant::now());
             }
         }
@@ -208,6 +263,12 @@ impl Cluster {
             own.stop();
         }
     }
+}
+
+/// Whether each shard has a leader, and as many nodes lead some as can.
+fn are_shared(leaders: &[Leader], nodes: usize) -> bool {
+    let leading: BTreeSet<_> = leaders.iter().flatten().collect();
+    !leaders.contains(&None) && leading.len() == nodes.min(leaders.len())
 }
 
 /// Is a node in this process until told to leave, or until the parent is gone.
@@ -245,4 +306,18 @@ pub fn kinds() -> Builder {
 #[must_use]
 pub fn shards(effort: Effort) -> NonZeroU16 {
     NonZeroU16::new(if effort.is_quick { 16 } else { 128 }).expect("it is not zero")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaderships_are_shared_when_each_node_that_can_leads_some() {
+        let [own, one, other] = [None, Some(RaftId(1)), Some(RaftId(2))].map(Some);
+        assert!(are_shared(&[own, one, other, one], 3));
+        assert!(!are_shared(&[own, one, one, one], 3), "one leads nothing");
+        assert!(!are_shared(&[own, one, other, None], 3), "one has no leader");
+        assert!(are_shared(&[one], 3), "one shard has one leader");
+    }
 }

@@ -6,8 +6,9 @@
 //! beside five can tell a difference only when no run of one is among those of the other: p = 0.008.
 //!
 //! A row is called faster or slower when chance would do that in one of a hundred rows at most, **and** the medians differ by more than
-//! [`CHANGE_MIN`]: two sessions on one machine differ by more than the runs of one session. Each row is judged alone: among hundred rows
-//! of equal programs, one is called different by chance.
+//! [`CHANGE_MIN`], and shares by more than [`POINTS_MIN`]: two sessions on one machine differ by more than the runs of one session. Where all
+//! runs are samples of one session, nothing is told. Each row is judged alone: among hundred rows of equal programs, one is called different
+//! by chance.
 
 mod rank;
 
@@ -16,6 +17,7 @@ use std::fmt::{self, Write as _};
 use crate::{
     At, Report, Row, Unit,
     figures::show,
+    rows::Group,
     table::{Figure, times},
 };
 
@@ -23,6 +25,8 @@ use crate::{
 pub const CHANCE_MAX: f64 = 0.01;
 /// By how much medians of two sessions differ without a reason, as a share.
 pub const CHANGE_MIN: f64 = 0.05;
+/// [Shares](Unit::Percent) differ by so many points, too: a ratio of two small shares, or of one below 0, says nothing.
+pub const POINTS_MIN: f64 = 1.0;
 
 /// Why two reports cannot be compared.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -73,10 +77,19 @@ pub struct Change {
     pub new: f64,
     /// How often chance alone would order the runs so, or more so.
     pub chance: f64,
-    /// Between what the ratio of after to before lies, but for [`CHANCE_MAX`]. `None` when a run measured 0.
+    /// Between what the ratio of after to before lies, but for [`CHANCE_MAX`]. `None` when a run measured 0, and for shares.
     pub interval: Option<(f64, f64)>,
     /// What can be said of it.
     pub verdict: Verdict,
+}
+
+/// A row that is no longer there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Which row, and where on its curve.
+    pub name: String,
+    /// Whether it was a row of ours, and not of a peer.
+    pub is_ours: bool,
 }
 
 /// How a report changed.
@@ -87,7 +100,7 @@ pub struct Comparison {
     /// Rows of both, in the order of the newer one.
     pub changes: Vec<Change>,
     /// Rows that are no longer there.
-    pub only_old: Vec<String>,
+    pub only_old: Vec<Gone>,
     /// Rows that were not there.
     pub only_new: Vec<String>,
 }
@@ -102,23 +115,28 @@ pub fn compare(old: &Report, new: &Report) -> Result<Comparison, CompareError> {
         return Err(CompareError::Groups { old: old.name().to_owned(), new: new.name().to_owned() });
     }
     let mut comparison = Comparison { warnings: warnings(old, new), ..Comparison::default() };
+    let is_one_session = Group::find(new.name()).is_some_and(|group| group.is_one_session);
     for row in new.rows() {
-        match counterpart(row, old) {
-            Some(before) => comparison.changes.push(Change::of(before, row)?),
-            None => comparison.only_new.push(title(row)),
-        }
+        let Some(before) = counterpart(row, old) else {
+            comparison.only_new.push(title(row));
+            continue;
+        };
+        let change = Change::of(before, row)?;
+        comparison.changes.push(if is_one_session { change.untold() } else { change });
     }
     comparison.warnings.extend(warning_of_peers(&comparison.changes));
     let gone = old.rows().iter().filter(|row| counterpart(row, new).is_none());
-    comparison.only_old = gone.map(title).collect();
+    comparison.only_old =
+        gone.map(|row| Gone { name: title(row), is_ours: Figure::of(row).is_ours() }).collect();
     Ok(comparison)
 }
 
 impl Comparison {
-    /// Whether a row of ours became worse, beyond noise.
+    /// Whether a row of ours became worse, beyond noise, or is no longer measured.
     #[must_use]
     pub fn is_worse(&self) -> bool {
-        self.changes.iter().any(|change| change.is_ours && change.verdict == Verdict::Worse)
+        let is_worse = |change: &Change| change.is_ours && change.verdict == Verdict::Worse;
+        self.changes.iter().any(is_worse) || self.only_old.iter().any(|gone| gone.is_ours)
     }
 }
 
@@ -129,7 +147,9 @@ impl Change {
         }
         let (before, after) = (old.summary.median, new.summary.median);
         let chance = rank::chance(&old.runs, &new.runs);
-        let is_change = (after - before).abs() > CHANGE_MIN * before.abs();
+        let share = CHANGE_MIN * before.abs();
+        let noise = if new.unit == Unit::Percent { POINTS_MIN.max(share) } else { share };
+        let is_change = (after - before).abs() > noise;
         let is_better = (after > before) == new.unit.is_better_when_more();
         let verdict = match (chance <= CHANCE_MAX && is_change, is_better) {
             (false, _) => Verdict::Untold,
@@ -137,6 +157,7 @@ impl Change {
             (true, false) => Verdict::Worse,
         };
         let interval = rank::ratio_interval(&old.runs, &new.runs, CHANCE_MAX);
+        let interval = interval.filter(|_| new.unit != Unit::Percent);
         let is_ours = Figure::of(new).is_ours();
         Ok(Self {
             name: title(new),
@@ -150,6 +171,11 @@ impl Change {
         })
     }
 
+    /// Samples of one session say nothing of another one.
+    fn untold(self) -> Self {
+        Self { verdict: Verdict::Untold, interval: None, ..self }
+    }
+
     /// The verdict in words.
     #[must_use]
     pub fn words(&self) -> &'static str {
@@ -157,8 +183,8 @@ impl Change {
         match (self.verdict, is_speed) {
             (Verdict::Better, true) => "faster",
             (Verdict::Worse, true) => "slower",
-            (Verdict::Better, false) => "less",
-            (Verdict::Worse, false) => "more",
+            (Verdict::Better, false) => "better",
+            (Verdict::Worse, false) => "worse",
             (Verdict::Untold, _) => "no difference that can be told from noise",
         }
     }
@@ -172,7 +198,9 @@ impl fmt::Display for Comparison {
             let [old, new] = [change.old, change.new].map(|value| show(change.unit, value));
             writeln!(to, "| {} | {old} | {new} | {} | {} |", change.name, ratio(change), change.words())?;
         }
-        for (rows, when) in [(&self.only_old, "before"), (&self.only_new, "after")] {
+        let gone: Vec<_> = self.only_old.iter().map(|gone| gone.name.as_str()).collect();
+        let new: Vec<_> = self.only_new.iter().map(String::as_str).collect();
+        for (rows, when) in [(gone, "before"), (new, "after")] {
             if !rows.is_empty() {
                 writeln!(to, "\nOnly {when}: {}.", rows.join("; "))?;
             }
@@ -182,6 +210,9 @@ impl fmt::Display for Comparison {
 }
 
 fn ratio(change: &Change) -> String {
+    if change.unit == Unit::Percent {
+        return format!("{:+.1} points", change.new - change.old);
+    }
     let mut text = times((change.old > 0.0 && change.new > 0.0).then(|| change.new / change.old));
     if let Some((from, to)) = change.interval {
         write!(text, " ({} to {})", times(Some(from)), times(Some(to))).expect("a string takes all");
@@ -199,6 +230,9 @@ fn warnings(old: &Report, new: &Report) -> Vec<String> {
         if report.machine().commit.ends_with("-dirty") {
             found.push(format!("the work tree differed from its commit {when}"));
         }
+    }
+    if Group::find(new.name()).is_some_and(|group| group.is_one_session) {
+        found.push("the runs are samples of one session, so nothing is told from noise".to_owned());
     }
     found
 }
@@ -271,13 +305,45 @@ mod tests {
     }
 
     #[test]
+    fn shares_differ_by_points() {
+        let less = [0.2, 0.3, 0.4, 0.5, 0.6];
+        assert_eq!(verdict(Unit::Percent, &less, &less.map(|value| value + 0.9)), Verdict::Untold);
+        assert_eq!(verdict(Unit::Percent, &less, &less.map(|value| value + 1.1)), Verdict::Worse);
+        let much = less.map(|value| value + 50.0);
+        assert_eq!(verdict(Unit::Percent, &much, &much.map(|value| value + 2.0)), Verdict::Untold);
+        let reports = [less, less.map(|value| value - 2.0)]
+            .map(|runs| fixture::report("a", [row("cost", Unit::Percent, &runs)]));
+        let text = compare(&reports[0], &reports[1]).unwrap().to_string();
+        assert!(text.contains("| cost | 0.4 % | -1.6 % | -2.0 points | better |"), "{text}");
+    }
+
+    #[test]
+    fn samples_of_one_session_tell_nothing() {
+        let [old, new] = [LOW, HIGH].map(|runs| fixture::report("idle", [row("a", Unit::Bytes, &runs)]));
+        let comparison = compare(&old, &new).unwrap();
+        assert_eq!(comparison.changes[0].verdict, Verdict::Untold);
+        let warning = "the runs are samples of one session, so nothing is told from noise";
+        assert_eq!(comparison.warnings, [warning]);
+    }
+
+    #[test]
+    fn a_row_of_ours_that_is_gone_is_worse() {
+        let with =
+            |name: &str| fixture::report("a", [row("b", Unit::Bytes, &LOW), row(name, Unit::Bytes, &LOW)]);
+        let is_worse = |old: &str, new: &str| compare(&with(old), &with(new)).unwrap().is_worse();
+        assert!(is_worse("cast; Playhouse", "cast; Erlang"));
+        assert!(!is_worse("cast; Erlang", "cast; Playhouse"));
+    }
+
+    #[test]
     fn rows_of_one_report_only_are_named() {
         let at = |shards: f64| row("cast", Unit::PerSecond, &LOW).at("shards", shards);
         let old = fixture::report("a", [at(16.0), at(64.0), row("old", Unit::Bytes, &LOW)]);
         let new = fixture::report("a", [at(64.0), row("new", Unit::Bytes, &LOW)]);
         let comparison = compare(&old, &new).unwrap();
         assert_eq!(comparison.changes.len(), 1);
-        assert_eq!(comparison.only_old, ["cast, shards 16", "old"]);
+        let gone: Vec<_> = comparison.only_old.iter().map(|gone| gone.name.as_str()).collect();
+        assert_eq!(gone, ["cast, shards 16", "old"]);
         assert_eq!(comparison.only_new, ["new"]);
         let text = comparison.to_string();
         assert!(text.contains("Only before: cast, shards 16; old.\n"), "{text}");

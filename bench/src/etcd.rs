@@ -17,6 +17,7 @@ use crate::child::{Child, free_addresses};
 const NODES: usize = 3;
 /// How long three processes may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A cluster of etcd.
 pub struct Etcd {
@@ -24,12 +25,6 @@ pub struct Etcd {
     _children: Vec<Child>,
     // Last: processes end before their volumes.
     _folder: tempfile::TempDir,
-}
-
-/// Whether there is an etcd to compare with.
-#[must_use]
-pub fn is_installed() -> bool {
-    Command::new("etcd").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
 }
 
 impl Etcd {
@@ -66,7 +61,7 @@ impl Etcd {
         for address in &self.clients {
             while let Err(error) = write_once(*address).await {
                 assert!(Instant::now() < deadline, "etcd takes writes in time: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         }
     }

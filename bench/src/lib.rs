@@ -15,6 +15,7 @@ pub mod figures;
 mod fixture;
 mod machine;
 pub mod node;
+pub mod ops;
 pub mod page;
 pub mod parcel;
 pub mod peers;

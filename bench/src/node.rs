@@ -18,7 +18,14 @@ use playhouse_cluster::{
     peering::{self, CookieFiles, CookieFilesConfig, StaticList},
     store::EngineKind,
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    time::Instant,
+};
+
+/// How long a node may take to count what it is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How many threads each of the two runtimes of a node has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +79,25 @@ pub fn runtime() -> Runtime {
     runtime_of(Threads::AsRun)
 }
 
+/// A runtime of the calling thread, for clients that must not take more of the machine than they need.
+///
+/// # Panics
+///
+/// When the operating system refuses one.
+#[must_use]
+pub fn small_runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("the operating system gives a runtime")
+}
+
 fn runtime_of(threads: Threads) -> Runtime {
     let built = Builder::new_multi_thread().worker_threads(threads.count()).enable_all().build();
     built.expect("the operating system gives threads")
+}
+
+/// Where everything runs on one runtime.
+#[must_use]
+pub fn environment(tasks: &Handle) -> Environment {
+    Environment::real(tasks.clone(), tasks.clone())
 }
 
 fn links(settings: &Settings, environment: &Environment) -> Links {
@@ -194,6 +217,19 @@ impl TestNode {
     pub fn metrics(&self) -> &Metrics {
         self.core.block_on(self.node.meters().read());
         &self.metrics
+    }
+
+    /// Waits until the node counts what is expected. What its shards have is counted once in a second.
+    ///
+    /// # Panics
+    ///
+    /// When that takes too long.
+    pub fn wait_until_counted(&self, what: &str, is_so: impl Fn(&Metrics) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(self.metrics()) {
+            assert!(Instant::now() < deadline, "{what} in time");
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// Starts a task on the threads of the node's core.

@@ -2,12 +2,11 @@
 //!
 //! Comes in: nothing. Leaves: which are there, in which version; on Debian, as root, those that are missing are installed first.
 
-use std::{
-    fs,
-    process::{Command, Stdio},
-};
+mod install;
 
-use crate::{machine::first_line, processes::erlang};
+use std::{fs, path::Path, process::Command};
+
+use crate::{Figures, machine::first_line, processes::erlang};
 
 /// A program of another project.
 #[derive(Clone, Copy, Debug)]
@@ -21,22 +20,32 @@ pub struct Peer {
     version: fn() -> Option<String>,
 }
 
+/// Erlang/OTP.
+pub const ERLANG: Peer = Peer {
+    name: "Erlang",
+    package: "erlang-base",
+    groups: &["processes", "scale-payload"],
+    version: erlang::version,
+};
+
+/// etcd.
+pub const ETCD: Peer = Peer {
+    name: "etcd",
+    package: "etcd-server",
+    groups: &["replicated", "replicated-clients", "open-loop"],
+    version: || first_line(Command::new("etcd").arg("--version")),
+};
+
+/// Redis.
+pub const REDIS: Peer = Peer {
+    name: "Redis",
+    package: "redis-server",
+    groups: &["durable", "remote-call"],
+    version: || first_line(Command::new("redis-server").arg("--version")),
+};
+
 /// All of them.
-pub const ALL: [Peer; 3] = [
-    Peer { name: "Erlang", package: "erlang-base", groups: &["processes"], version: erlang::version },
-    Peer {
-        name: "etcd",
-        package: "etcd-server",
-        groups: &["replicated", "replicated-clients"],
-        version: || first_line(Command::new("etcd").arg("--version")),
-    },
-    Peer {
-        name: "Redis",
-        package: "redis-server",
-        groups: &["durable", "remote-call"],
-        version: || first_line(Command::new("redis-server").arg("--version")),
-    },
-];
+pub const ALL: [Peer; 3] = [ERLANG, ETCD, REDIS];
 
 impl Peer {
     /// What it says of itself, if it is installed.
@@ -51,6 +60,15 @@ impl Peer {
         self.version().is_some()
     }
 
+    /// The same, for a group of rows: figures without it say so.
+    pub fn is_installed_or_remark(&self, figures: &mut Figures) -> bool {
+        let is_installed = self.is_installed();
+        if !is_installed {
+            figures.remark(self.absence());
+        }
+        is_installed
+    }
+
     /// What a report says when it is not there.
     #[must_use]
     pub fn absence(&self) -> String {
@@ -59,29 +77,25 @@ impl Peer {
     }
 }
 
-/// Installs what is missing, as root on Debian. Returns those that are missing then.
+/// Installs what is missing, as root on Debian, without starting any of it. Returns those that are missing then.
 #[must_use]
+#[allow(clippy::print_stderr)] // Progress: what is missing is a remark of each report.
 pub fn install() -> Vec<Peer> {
     let missing = missing();
-    if missing.is_empty() || !is_root() || !is_debian() {
+    if !is_root() || !is_debian() {
+        return missing;
+    }
+    if let Err(error) = install::put_back_left_over(Path::new("/")) {
+        eprintln!("packages still cannot start daemons, since an earlier run was killed: {error}");
+    }
+    if missing.is_empty() {
         return missing;
     }
     let packages: Vec<_> = missing.iter().map(|peer| peer.package).collect();
-    apt_get(&["update"]);
-    apt_get(&[&["install", "--yes", "--no-install-recommends"], &packages[..]].concat());
+    if let Err(error) = install::install(&packages) {
+        eprintln!("nothing was installed: daemons cannot be kept from being started: {error}");
+    }
     self::missing()
-}
-
-/// A failure shows in what is missing afterwards.
-fn apt_get(arguments: &[&str]) {
-    let mut command = Command::new("apt-get");
-    // Standard output is for figures.
-    command
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    drop(command.status());
 }
 
 /// Those that are not installed.
@@ -111,5 +125,38 @@ mod tests {
                 assert!(Group::ALL.iter().any(|known| known.name == *group), "{}: {group}", peer.name);
             }
         }
+    }
+
+    /// By what their sources ask for, so that no list is forgotten when a group gets a peer.
+    #[test]
+    fn peers_name_the_groups_that_ask_for_them() {
+        for peer in ALL {
+            let asks = format!("peers::{}.is_installed_or_remark(", peer.name.to_uppercase());
+            for group in Group::ALL {
+                assert_eq!(
+                    source(group.name).contains(&asks),
+                    peer.groups.contains(&group.name),
+                    "{} and {}",
+                    peer.name,
+                    group.name
+                );
+            }
+        }
+    }
+
+    fn source(group: &str) -> String {
+        // Two groups share a file; those about scale share a room.
+        let module = group.trim_end_matches("-clients").replace("scale-", "scale/").replace('-', "_");
+        let path = format!("{}/src/rows/{module}.rs", env!("CARGO_MANIFEST_DIR"));
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    #[test]
+    fn what_is_not_there_is_a_remark() {
+        let absent = Peer { version: || None, ..REDIS };
+        let mut figures = Figures::default();
+        assert!(!absent.is_installed_or_remark(&mut figures));
+        let report = figures.into_report(crate::Report::new("durable", crate::fixture::machine())).unwrap();
+        assert_eq!(report.remarks(), [absent.absence()]);
     }
 }

@@ -228,8 +228,7 @@ async fn ask(
 pub fn receive_here() {
     let runtime = runtime();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port is free");
-    let handle = runtime.handle().clone();
-    let environment = playhouse_cluster::environment::Environment::real(handle.clone(), handle);
+    let environment = crate::node::environment(runtime.handle());
     say_address(listener.local_addr().expect("it is bound"), &environment);
     runtime.block_on(async {
         while let Ok((stream, _)) = listener.accept().await {

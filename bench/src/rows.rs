@@ -1,5 +1,6 @@
 //! The rows of `docs/benchmarks.md`, each beside its peers. One call of a row is one run.
 
+mod appends;
 mod call;
 mod cast;
 mod deployment;
@@ -25,7 +26,7 @@ mod telemetry;
 mod wake;
 mod websockets;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use crate::{Effort, Figures};
 
@@ -40,37 +41,55 @@ pub use targets::{Aim, Statistic, TARGETS, Target};
 pub struct Group {
     /// As the command line and the file of the report call it.
     pub name: &'static str,
+    /// About how long it takes on two cores, for who never measured it.
+    pub about: Duration,
+    /// Whether its runs are samples of one session, with one start of the nodes, which differ less than sessions do.
+    pub is_one_session: bool,
     run: fn(&Path, Effort, &mut Figures),
 }
 
 impl Group {
     /// All groups.
     pub const ALL: &'static [Self] = &[
-        Self { name: "cast", run: cast::run },
-        Self { name: "call", run: call::run },
-        Self { name: "durable", run: durable::run },
-        Self { name: "durable-append", run: durable_append::run },
-        Self { name: "wake", run: wake::run },
-        Self { name: "resident", run: resident::run },
-        Self { name: "restart", run: restart::run },
-        Self { name: "remote-cast", run: remote_cast::run },
-        Self { name: "remote-call", run: remote_call::run },
-        Self { name: "replicated", run: replicated::run },
-        Self { name: "replicated-clients", run: replicated::run_clients },
-        Self { name: "open-loop", run: open_loop::run },
-        Self { name: "websockets", run: websockets::run },
-        Self { name: "failover", run: failover::run },
-        Self { name: "planned-move", run: planned_move::run },
-        Self { name: "idle", run: idle::run },
-        Self { name: "processes", run: processes::run },
-        Self { name: "deployment", run: deployment::run },
-        Self { name: "gateway", run: gateway::run },
-        Self { name: "telemetry", run: telemetry::run },
-        Self { name: "scale-shards", run: scale::shards::run },
-        Self { name: "scale-nodes", run: scale::nodes::run },
-        Self { name: "scale-entities", run: scale::entities::run },
-        Self { name: "scale-payload", run: scale::payload::run },
+        Self::new("cast", 2, cast::run),
+        Self::new("call", 2, call::run),
+        Self::new("durable", 2, durable::run),
+        Self::new("durable-append", 2, durable_append::run),
+        Self::new("wake", 2, wake::run).of_one_session(),
+        Self::new("resident", 2, resident::run),
+        Self::new("restart", 2, restart::run),
+        Self::new("remote-cast", 3, remote_cast::run).of_one_session(),
+        Self::new("remote-call", 3, remote_call::run).of_one_session(),
+        Self::new("replicated", 4, replicated::run),
+        Self::new("replicated-clients", 4, replicated::run_clients),
+        Self::new("open-loop", 40, open_loop::run),
+        Self::new("websockets", 12, websockets::run).of_one_session(),
+        Self::new("failover", 5, failover::run).of_one_session(),
+        Self::new("planned-move", 5, planned_move::run).of_one_session(),
+        Self::new("idle", 8, idle::run).of_one_session(),
+        Self::new("processes", 4, processes::run),
+        Self::new("deployment", 15, deployment::run),
+        Self::new("gateway", 5, gateway::run),
+        Self::new("telemetry", 5, telemetry::run).of_one_session(),
+        Self::new("scale-shards", 15, scale::shards::run),
+        Self::new("scale-nodes", 8, scale::nodes::run),
+        Self::new("scale-entities", 10, scale::entities::run).of_one_session(),
+        Self::new("scale-payload", 8, scale::payload::run),
     ];
+
+    const fn new(name: &'static str, minutes: u64, run: fn(&Path, Effort, &mut Figures)) -> Self {
+        Self { name, about: Duration::from_mins(minutes), is_one_session: false, run }
+    }
+
+    const fn of_one_session(self) -> Self {
+        Self { is_one_session: true, ..self }
+    }
+
+    /// The one that is called so.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|group| group.name == name)
+    }
 
     /// Makes all runs; volumes are made in `folder`.
     #[must_use]

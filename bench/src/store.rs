@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use playhouse_cluster::{
-    environment::Environment,
-    store::{self, Batch, Config, EngineKind, Store},
-};
+use playhouse_cluster::store::{self, Batch, Config, EngineKind, Store};
 use tokio::runtime::Handle;
+
+use crate::node::environment;
 
 /// The size of one event, in bytes.
 pub const EVENT_BYTES: usize = 200;
@@ -18,7 +17,7 @@ pub const EVENT_BYTES: usize = 200;
 /// When the store cannot be opened.
 #[must_use]
 pub fn start(kind: EngineKind, folder: &Path, runtime: &Handle) -> Store {
-    let environment = Environment::real(runtime.clone(), runtime.clone());
+    let environment = environment(runtime);
     store::open(kind, folder, &Config::default(), &environment).expect("the folder is empty")
 }
 

@@ -19,8 +19,6 @@ pub const CHILD: &str = "--group";
 /// Tries the rows with small counts, and writes no report.
 pub const QUICK: &str = "--quick";
 
-/// How long a group is taken to last that was never timed.
-const ASSUMED: Duration = Duration::from_mins(3);
 /// A group that takes so many times as long as it did, and then some, hangs.
 const OVERDUE_TIMES: u32 = 4;
 const OVERDUE: Duration = Duration::from_mins(20);
@@ -49,7 +47,7 @@ impl Estimate {
         let mut estimate = Self { groups: groups.len(), ..Self::default() };
         for group in groups {
             let known = took(group.name, results);
-            estimate.all += known.unwrap_or(ASSUMED);
+            estimate.all += known.unwrap_or(group.about);
             estimate.assumed += usize::from(known.is_none());
         }
         estimate
@@ -62,12 +60,7 @@ impl fmt::Display for Estimate {
         let (groups, minutes) = (counted(self.groups, "group"), counted(minutes as usize, "minute"));
         write!(to, "{groups}, about {minutes}")?;
         if self.assumed > 0 {
-            let each = ASSUMED.as_secs() / 60;
-            write!(
-                to,
-                " ({} of the groups were never timed: {each} minutes are assumed for each)",
-                self.assumed
-            )?;
+            write!(to, " ({} never timed and taken to last as long as elsewhere)", self.assumed)?;
         }
         Ok(())
     }
@@ -79,7 +72,8 @@ impl fmt::Display for Estimate {
 pub fn run(groups: &[Group], effort: Effort, results: &Results) -> Outcome {
     let mut outcome = Outcome::default();
     for group in groups {
-        let patience = took(group.name, results).unwrap_or(ASSUMED) * OVERDUE_TIMES + OVERDUE;
+        let expected = took(group.name, results).unwrap_or_default().max(group.about);
+        let patience = expected * OVERDUE_TIMES + OVERDUE;
         let mut command = Command::new(own_program());
         command.args([CHILD, group.name]).args(effort.is_quick.then_some(QUICK));
         if let Err(how) = ended(&mut command, patience) {
@@ -118,19 +112,22 @@ fn took(group: &str, results: &Results) -> Option<Duration> {
     found.report.circumstances().took_seconds.map(Duration::from_secs_f64)
 }
 
-/// Waits for a child, at most so long.
+/// Waits for a child, at most so long. Nothing is left of it then, so that nothing runs beside the next.
 fn ended(command: &mut Command, patience: Duration) -> Result<(), String> {
-    let mut child = Child::start(command);
+    let mut child = Child::start_group(command);
+    let outcome = awaited(&mut child, patience);
+    child.kill_group();
+    outcome
+}
+
+fn awaited(child: &mut Child, patience: Duration) -> Result<(), String> {
     let deadline = Instant::now() + patience;
     loop {
         match child.process().try_wait() {
             Ok(Some(status)) if status.success() => return Ok(()),
             Ok(Some(status)) => return Err(status.to_string()),
             Ok(None) if Instant::now() < deadline => std::thread::sleep(LOOK_EVERY),
-            Ok(None) => {
-                child.kill_family();
-                return Err(format!("did not end in {} minutes", patience.as_secs().div_ceil(60)));
-            }
+            Ok(None) => return Err(format!("did not end in {} minutes", patience.as_secs().div_ceil(60))),
             Err(error) => return Err(error.to_string()),
         }
     }
@@ -149,14 +146,14 @@ mod tests {
 
     #[test]
     fn a_run_lasts_as_long_as_the_one_before() {
-        let groups = [Group::ALL[0], Group::ALL[1]];
-        let estimate = Estimate::of(&groups, &timed(groups[0].name, 90.0));
-        assert_eq!(
-            estimate.to_string(),
-            "2 groups, about 5 minutes (1 of the groups were never timed: 3 minutes are assumed for each)"
-        );
-        let estimate = Estimate::of(&groups[..1], &timed(groups[0].name, 90.0));
+        let [timed_one, other] = [Group::ALL[0], Group::ALL[1]];
+        let results = timed(timed_one.name, 90.0);
+        let estimate = Estimate::of(&[timed_one], &results);
         assert_eq!(estimate.to_string(), "1 group, about 2 minutes");
+        let estimate = Estimate::of(&[timed_one, other], &results);
+        assert_eq!(estimate.all, Duration::from_secs(90) + other.about);
+        let words = estimate.to_string();
+        assert!(words.ends_with(" (1 never timed and taken to last as long as elsewhere)"), "{words}");
     }
 
     #[test]
@@ -168,26 +165,28 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_hangs_is_ended_with_its_children() {
+    fn what_a_child_started_ends_with_the_child() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("id");
-        let script = format!("sleep 600 & echo $! > {0}.new; mv {0}.new {0}; wait", file.display());
-        let mut child = Child::start(Command::new("sh").args(["-c", &script]));
-        while !file.exists() {
-            std::thread::yield_now();
+        let id = folder.path().join("id");
+        let minute = Duration::from_mins(1);
+        for (end, patience) in [("exit 0", minute), ("exit 3", minute), ("wait", Duration::from_millis(500))]
+        {
+            let script = format!("sleep 600 & echo $! > {}; {end}", id.display());
+            let outcome = ended(Command::new("sh").args(["-c", &script]), patience);
+            assert_eq!(outcome.is_ok(), end == "exit 0", "{outcome:?}");
+            let grandchild = std::fs::read_to_string(&id).unwrap();
+            until("it is gone", || !is_running(grandchild.trim()));
         }
-        let grandchild = std::fs::read_to_string(&file).unwrap();
-
-        child.kill_family();
-
-        let deadline = Instant::now() + Duration::from_mins(1);
-        while is_running(grandchild.trim()) {
-            assert!(Instant::now() < deadline, "{grandchild} still runs");
-            std::thread::yield_now();
-        }
-        assert!(child.process().try_wait().unwrap().is_some());
         let how = ended(Command::new("sleep").arg("600"), Duration::ZERO).unwrap_err();
         assert_eq!(how, "did not end in 0 minutes");
+    }
+
+    fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while !is_so() {
+            assert!(Instant::now() < deadline, "waited too long until {what}");
+            std::thread::yield_now();
+        }
     }
 
     /// One that ended waits for the process that adopted it.

@@ -14,9 +14,10 @@ use std::{
 use futures_util::future::join_all;
 use playhouse_bench::{
     cpu_seconds,
+    node::environment,
     store::{Appender, start},
 };
-use playhouse_cluster::{environment::Environment, store::EngineKind};
+use playhouse_cluster::store::EngineKind;
 use serde::Serialize;
 use tokio::{runtime::Handle, time::Instant};
 
@@ -75,7 +76,7 @@ async fn main() {
 
 async fn measure(run: usize, kind: EngineKind, is_purged: bool, folder: &Path) -> Sample {
     let folder = tempfile::tempdir_in(folder).expect("a temporary folder");
-    let environment = Environment::real(Handle::current(), Handle::current());
+    let environment = environment(&Handle::current());
     let store = start(kind, folder.path(), &Handle::current());
     let (started, cpu_before) = (Instant::now(), cpu_seconds());
     let logs: Vec<_> = (0..LOGS)

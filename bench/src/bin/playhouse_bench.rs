@@ -7,16 +7,19 @@
 //!   figures; the exit code tells. `--quick` tries the rows with small counts, and writes nothing.
 //! * `--groups`: which groups there are.
 //! * `--page`: writes the page and its plots from the reports that are there.
-//! * `--compare OLD NEW [--fail-on-slower]`: what changed between two reports, or between all reports of two commits. See [`playhouse_bench::compare`].
+//! * `--compare OLD NEW [--fail-on-slower]`: what changed between two reports, or between all reports of two commits. With the flag, a row of
+//!   ours that is worse or no longer measured, and a group that is no longer measured, make the exit code 1. See [`playhouse_bench::compare`].
 
 #![allow(clippy::print_stdout, clippy::print_stderr)] // Figures go to one, the progress to the other.
 
 use std::{error::Error, fmt::Write as _, io::Write as _, path::Path, process::ExitCode};
 
 use playhouse_bench::{
-    Effort, Machine, Report, axum_echo, cluster,
+    Effort, Machine, Report, axum_echo,
+    child::leave_with_parent_as_group,
+    cluster,
     compare::{Comparison, compare},
-    page, peers,
+    node, page, peers,
     processes::{linked, stock_linked},
     raw_frames,
     results::{FOLDER, Found, Results},
@@ -110,6 +113,10 @@ fn run(groups: &[Group], effort: Effort) -> Result<ExitCode, Box<dyn Error>> {
 
 fn measure_here(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     let (names, effort) = told(arguments);
+    // It ends here: the thread that waits for the end of the parent needs none.
+    let runtime = node::small_runtime();
+    leave_with_parent_as_group(&node::environment(runtime.handle()));
+    drop(runtime);
     for group in chosen(&names)? {
         suite::measure_here(group, effort)?;
     }
@@ -121,7 +128,7 @@ fn print_comparison(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
     let [old, new] = names[..] else { return Err("--compare takes two reports, or two commits".into()) };
     let (old, new) = (reports(old)?, reports(new)?);
     let (before, after) = (old.newest(), new.newest());
-    let (mut is_worse, mut text) = (false, String::new());
+    let (mut is_worse, mut rows, mut text) = (false, 0, String::new());
     for (group, found) in &after {
         let Some(earlier) = before.get(group) else {
             writeln!(text, "## {group}\n\nOnly after.\n")?;
@@ -130,11 +137,16 @@ fn print_comparison(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
         let comparison: Comparison = compare(&earlier.report, &found.report)?;
         writeln!(text, "## {group}: {} → {}\n\n{comparison}", earlier.file, found.file)?;
         is_worse |= comparison.is_worse();
+        rows += comparison.changes.len();
     }
     for group in before.keys().filter(|group| !after.contains_key(*group)) {
         writeln!(text, "## {group}\n\nOnly before.\n")?;
+        is_worse = true;
     }
     std::io::stdout().write_all(text.as_bytes())?;
+    if rows == 0 {
+        return Err("nothing was compared: the two have no row in common".into());
+    }
     let fails = is_worse && !flags.is_empty();
     Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -163,9 +175,7 @@ fn chosen(names: &[&str]) -> Result<Vec<Group>, String> {
     if names.is_empty() {
         return Ok(Group::ALL.to_vec());
     }
-    let find = |name: &&str| {
-        let found = Group::ALL.iter().copied().find(|group| group.name == *name);
-        found.ok_or_else(|| format!("{name}: no such group of rows; --groups lists them"))
-    };
-    names.iter().map(find).collect()
+    let find =
+        |name| Group::find(name).ok_or_else(|| format!("{name}: no such group of rows; --groups lists them"));
+    names.iter().copied().map(find).collect()
 }

@@ -8,10 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::child::free_addresses;
+use crate::{child::free_addresses, ops};
 
 /// How many nodes a cluster of the bench may have.
 const NODES_MAX: usize = 7;
+/// The file of those who may ask what operators ask.
+const TOKENS: &str = "tokens";
 
 /// What a cluster is to be.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,20 @@ pub struct Plan {
     pub is_encrypted: bool,
     /// The store engine of the nodes.
     pub engine: &'static str,
+}
+
+impl Plan {
+    /// So many nodes as operators run them: three replicas of each shard, as far as there are nodes, and encrypted links.
+    #[must_use]
+    pub fn replicated(nodes: usize, shards: NonZeroU16) -> Self {
+        Self { nodes, replication_factor: 3, shards, is_encrypted: true, engine: "fjall" }
+    }
+
+    /// One node.
+    #[must_use]
+    pub fn alone(shards: NonZeroU16) -> Self {
+        Self { nodes: 1, replication_factor: 1, shards, is_encrypted: false, engine: "fjall" }
+    }
 }
 
 /// Addresses of one node.
@@ -49,8 +65,8 @@ impl Layout {
     pub(super) fn new(plan: Plan, more: &[String]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let cookie = folder.path().join("cookie");
-        fs::write(&cookie, "a cookie of forty bytes for measurements").expect("the disk works");
-        fs::set_permissions(&cookie, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+        write_secret(&cookie, "a cookie of forty bytes for measurements");
+        write_secret(&folder.path().join(TOKENS), ops::TOKEN);
         let all = free_addresses::<{ NODES_MAX * 3 }>();
         assert!(plan.nodes <= NODES_MAX, "at most {NODES_MAX} nodes");
         let place = |three: &[SocketAddr]| Place { peer: three[0], gateway: three[1], ops: three[2] };
@@ -91,6 +107,7 @@ impl Layout {
             format!("store.engine={}", plan.engine),
             format!("gateway.listen={}", place.gateway),
             format!("ops.listen={}", place.ops),
+            format!("ops.admin_token_file={}", self.folder().join(TOKENS).display()),
             format!("bootstrap.members={members}"),
             "log.level=warn".to_owned(),
         ];
@@ -107,4 +124,9 @@ impl Layout {
         flags.extend(self.more.iter().cloned());
         flags
     }
+}
+
+fn write_secret(file: &Path, secret: &str) {
+    fs::write(file, secret).expect("the disk works");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("the file is ours");
 }

@@ -2,8 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -12,16 +11,21 @@ use playhouse_cluster::consensus::RaftId;
 use tokio::time::Instant;
 
 use super::{CHILD, LOOK_EVERY, Layout, PATIENCE};
-use crate::child::{Child, own_program};
+use crate::{
+    child::{Child, own_program},
+    node::small_runtime,
+    ops::Ops,
+};
 
 /// A node in a process of its own.
 pub struct NodeChild {
+    name: String,
     flags: Vec<String>,
     volume: PathBuf,
     log: PathBuf,
     address_file: PathBuf,
     gateway: SocketAddr,
-    ops: SocketAddr,
+    ops: Ops,
     child: Child,
     raft_id: Option<RaftId>,
 }
@@ -31,14 +35,21 @@ impl NodeChild {
         let file = |what: &str| layout.folder().join(format!("{}.{what}", Layout::name(at)));
         let (flags, log, address_file) = (layout.flags(at), file("log"), file("address"));
         let child = spawn(&flags, &log, &address_file);
-        let (gateway, ops) = (layout.gateway(at), layout.ops(at));
-        Self { flags, volume: layout.volume(at), log, address_file, gateway, ops, child, raft_id: None }
+        let (gateway, ops) = (layout.gateway(at), Ops::at(layout.ops(at)));
+        let name = Layout::name(at);
+        Self { name, flags, volume: layout.volume(at), log, address_file, gateway, ops, child, raft_id: None }
     }
 
     /// Its process.
     #[must_use]
     pub fn child(&self) -> &Child {
         &self.child
+    }
+
+    /// As the cluster calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its id in its groups.
@@ -63,9 +74,9 @@ impl NodeChild {
         self.gateway
     }
 
-    /// Where its second port listens: probes and metrics.
+    /// Its second port: probes, metrics, and what operators ask.
     #[must_use]
-    pub fn ops_address(&self) -> SocketAddr {
+    pub fn ops(&self) -> Ops {
         self.ops
     }
 
@@ -97,7 +108,7 @@ impl NodeChild {
 
     pub(super) fn wait_until_ready(&mut self) {
         let deadline = Instant::now() + PATIENCE;
-        while !self.address_file.exists() || !self.is_ready() {
+        while !self.address_file.exists() || !small_runtime().block_on(self.ops.is_ready()) {
             let ended = self.child.process().try_wait().ok().flatten();
             let log = || fs::read_to_string(&self.log).unwrap_or_default();
             assert!(ended.is_none(), "a node ended before it was ready: {}", log());
@@ -112,18 +123,6 @@ impl NodeChild {
             fs::read_to_string(self.volume.join("identity")).expect("a node that is ready has an identity");
         let id = text.lines().find_map(|line| line.strip_prefix("raft_id = "));
         RaftId(u64::from_str_radix(id.expect("the file says it"), 16).expect("it is hexadecimal"))
-    }
-
-    /// What its readiness probe says.
-    fn is_ready(&self) -> bool {
-        let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(self.ops)?;
-            stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
     }
 }
 

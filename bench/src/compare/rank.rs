@@ -81,14 +81,23 @@ fn upper_tail(z: f64) -> f64 {
     (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt() * sum
 }
 
+/// Above which z of a normal distribution so much is: the reverse of [`upper_tail`], found by halving.
+fn z_above(tail: f64) -> f64 {
+    const STEPS: usize = 50;
+    let (mut low, mut high) = (0.0, 10.0);
+    for _ in 0..STEPS {
+        let between = f64::midpoint(low, high);
+        if upper_tail(between) > tail { low = between } else { high = between }
+    }
+    high
+}
+
 /// How many of the ordered pairs may be left out at each end. `None` when even the outermost may not be trusted.
 fn left_out(old: usize, new: usize, tail_max: f64) -> Option<usize> {
     if old + new > COUNTED_MAX {
         let (old, new) = (old as f64, new as f64);
         let spread = (old * new * (old + new + 1.0) / 12.0).sqrt();
-        // The z of half a per cent.
-        const Z: f64 = 2.575_829;
-        return Some((old * new / 2.0 - Z * spread - 0.5).floor().max(0.0) as usize);
+        return Some((old * new / 2.0 - z_above(tail_max) * spread - 0.5).floor().max(0.0) as usize);
     }
     let ranks: Vec<_> = (1..=old + new).collect();
     let ways = ways(&ranks, old);
@@ -149,6 +158,8 @@ mod tests {
     fn the_tail_of_a_normal_distribution() {
         assert!((upper_tail(0.0) - 0.5).abs() < 1e-6);
         assert!((upper_tail(2.575_829) - 0.005).abs() < 1e-6);
+        assert!((z_above(0.005) - 2.575_829).abs() < 1e-4);
+        assert!((z_above(0.025) - 1.959_964).abs() < 1e-4);
     }
 
     fn runs() -> impl Strategy<Value = Vec<f64>> {

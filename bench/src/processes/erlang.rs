@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -17,29 +18,33 @@ use crate::child::{Child, free_addresses};
 const MODULE: &str = include_str!("../../erlang/processes.erl");
 const COOKIE: &str = "a-cookie-of-forty-bytes-for-measurements";
 
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
 const LOGGER: &str = "[{handler,default,logger_std_h,#{config=>#{type=>standard_error}}}]";
 
-/// Whether there is an Erlang to compare with.
+/// The release of OTP and of its virtual machine, if all of it that the rows need is installed.
 #[must_use]
-pub fn is_installed() -> bool {
+pub fn version() -> Option<String> {
+    const SAY: &str = "io:format(\"OTP ~s, erts ~s, ~s\", [erlang:system_info(otp_release), erlang:system_info(version), \
+                       erlang:system_info(emu_flavor)]), halt().";
+    if !has_programs() {
+        return None;
+    }
+    let said =
+        Command::new("erl").args(["-noshell", "-noinput", "-eval", SAY]).stderr(Stdio::null()).output();
+    let said = said.ok().filter(|said| said.status.success())?;
+    String::from_utf8(said.stdout).ok()
+}
+
+/// What comes with it and is needed, too.
+fn has_programs() -> bool {
     // What they answer does not matter, only that they are there.
     let is_there = |(program, argument): (&str, &str)| {
         let mut command = Command::new(program);
         command.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok()
     };
-    [("erl", "-version"), ("erlc", "-help"), ("epmd", "-names")].into_iter().all(is_there)
-}
-
-/// The release of OTP and of its virtual machine, if it is installed.
-#[must_use]
-pub fn version() -> Option<String> {
-    const SAY: &str = "io:format(\"OTP ~s, erts ~s, ~s\", [erlang:system_info(otp_release), erlang:system_info(version), \
-                       erlang:system_info(emu_flavor)]), halt().";
-    let said =
-        Command::new("erl").args(["-noshell", "-noinput", "-eval", SAY]).stderr(Stdio::null()).output();
-    let said = said.ok().filter(|said| said.status.success())?;
-    String::from_utf8(said.stdout).ok()
+    [("erlc", "-help"), ("epmd", "-names")].into_iter().all(is_there)
 }
 
 /// Where the nodes of a run find their code and each other.
@@ -67,7 +72,7 @@ impl Erlang {
         let deadline = Instant::now() + PATIENCE;
         while std::net::TcpStream::connect(name_server).is_err() {
             assert!(Instant::now() < deadline, "the name server of Erlang listens in time");
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(LOOK_EVERY);
         }
         Self { folder, name_server, started: AtomicUsize::new(0), _name_server: child }
     }

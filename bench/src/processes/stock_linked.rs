@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use playhouse_cluster::environment::Environment;
 use ractor::{ActorCell, ActorRef, pg};
 use ractor_cluster::{NodeServer, NodeServerMessage, client_connect};
 use tokio::{runtime::Runtime, time::Instant};
@@ -19,7 +18,7 @@ use super::{
 };
 use crate::{
     child::{free_addresses, own_program},
-    node::runtime,
+    node::{environment, runtime},
 };
 
 /// The first argument of a child that is such a node.
@@ -127,7 +126,7 @@ async fn serve(name: &str, port: u16) -> Started<NodeServerMessage> {
 pub fn run_here(arguments: &[String]) -> ExitCode {
     let targets = arguments.first().and_then(|word| word.parse().ok()).expect("a number of targets");
     let (runtime, [address]) = (runtime(), free_addresses::<1>());
-    end_with_parent(&Environment::real(runtime.handle().clone(), runtime.handle().clone()));
+    end_with_parent(&environment(runtime.handle()));
     let _server = runtime.block_on(async {
         let mut cells = Vec::new();
         for _ in 0..targets {

@@ -14,7 +14,8 @@ pub enum Unit {
     Nanoseconds,
     /// Less is better.
     Bytes,
-    /// Less is better.
+    /// Of what should not be, such as losses: less is better. What is held, such as connections, is counted only where runs are [not
+    /// compared](crate::compare).
     Count,
     /// Of one core, or of what something costs, which may be below 0. Less is better.
     Percent,

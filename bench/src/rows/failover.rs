@@ -16,12 +16,12 @@ const WORK: &str = "kill -9 to the first answer";
 /// How often a process is killed.
 const KILLS: usize = 50;
 const QUICK_KILLS: usize = 5;
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Counters on as many shards, each with its caller.
 const PROBES: usize = 12;
 
 pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
-    let shards = cluster::shards(effort);
-    let plan = Plan { nodes: 3, replication_factor: 3, shards, is_encrypted: true, engine: "fjall" };
+    let plan = Plan::replicated(3, cluster::shards(effort));
     let mut cluster = Cluster::with_own(plan);
     let probes = Probe::start(&cluster, PROBES);
     for kill in 0..if effort.is_quick { QUICK_KILLS } else { KILLS } {
@@ -62,6 +62,6 @@ fn wait_until_leads(cluster: &Cluster, probes: &[Probe], leader: RaftId) -> Vec<
         }
         let names: Vec<_> = cluster.children.iter().map(NodeChild::raft_id).collect();
         assert!(Instant::now() < deadline, "{leader:?} of {names:?} gets its leaderships back in time");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(LOOK_EVERY);
     }
 }

@@ -16,12 +16,13 @@ use self::{
     client::Calls,
     load::{Measured, Times},
 };
-use super::key;
+use super::{counted, key};
 use crate::{
     Effort, Figures, Unit,
     axum_echo::{self, AxumEcho},
     child::Child,
     cluster::{self, Cluster, Plan},
+    node,
     table::{OURS, name},
 };
 
@@ -56,8 +57,7 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
 
 /// A node alone; its volume is hardly used, because the kind is `Volatile`.
 pub(super) fn plan(effort: Effort) -> Plan {
-    let shards = cluster::shards(effort);
-    Plan { nodes: 1, replication_factor: 1, shards, is_encrypted: false, engine: "fjall" }
+    Plan::alone(cluster::shards(effort))
 }
 
 /// Who is measured.
@@ -93,7 +93,7 @@ impl Server<'_> {
             }
             sum
         };
-        load::small_runtime().block_on(counted)
+        node::small_runtime().block_on(counted)
     }
 
     /// Each answer of `measure` must have been counted by the entities.
@@ -107,7 +107,7 @@ impl Server<'_> {
 }
 
 fn small_http(ours: &Server<'_>, bare: &Server<'_>, connections: usize, times: Times, figures: &mut Figures) {
-    let work = format!("HTTP call, {}", connected(connections));
+    let work = format!("HTTP call, {}", counted(connections, "connection"));
     let measured = ours.counted(connections, || http::measure(ours.at, ours.process, connections, times));
     ours.note(figures, &work, &measured);
     bare.note(figures, &work, &http::measure(bare.at, bare.process, connections, times));
@@ -127,7 +127,7 @@ fn small_websocket(ours: &Server<'_>, bare: &Server<'_>, times: Times, figures: 
 }
 
 fn client_http(ours: &Server<'_>, bare: &Server<'_>, callers: usize, times: Times, figures: &mut Figures) {
-    let work = format!("HTTP call by playhouse_client, {}", connected(callers));
+    let work = format!("HTTP call by playhouse_client, {}", counted(callers, "connection"));
     let calls = |server: &Server<'_>| Calls { gateway: server.at, callers, times };
     let measured = ours.counted(callers, || calls(ours).over_http::<u64>(ours.process));
     ours.note(figures, &work, &measured);
@@ -140,8 +140,4 @@ fn client_websocket(ours: &Server<'_>, times: Times, figures: &mut Figures) {
     let calls = Calls { gateway: ours.at, callers: SOCKETS, times };
     let measured = ours.counted(SOCKETS, || calls.over_websocket(ours.process, IN_FLIGHT));
     ours.note(figures, &work, &measured);
-}
-
-fn connected(connections: usize) -> String {
-    format!("{connections} connection{}", if connections == 1 { "" } else { "s" })
 }

@@ -6,8 +6,8 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use playhouse::load::{
-    self, Access, Arrivals, Fault, Latencies, Machine, Messages, NO_ANSWER, Operation, Pace, Plan as Load,
-    Report, Run, Target, Transport,
+    self, Access, Arrivals, Fault, Machine, Messages, NO_ANSWER, Operation, Pace, Plan as Load, Report, Run,
+    Target, Transport,
 };
 use playhouse_client::Config;
 use playhouse_cluster::environment::Environment;
@@ -20,9 +20,9 @@ use super::key;
 use crate::{
     Effort, Figures, Unit,
     cluster::{self, Cluster, Plan},
-    etcd::{self, Etcd, EtcdClient},
+    etcd::{Etcd, EtcdClient},
     node::runtime,
-    table,
+    peers, table,
 };
 
 /// The claim that is measured.
@@ -54,8 +54,7 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
 }
 
 fn ours(effort: Effort, runtime: &Runtime, figures: &mut Figures) {
-    let shards = cluster::shards(effort);
-    let plan = Plan { nodes: 3, replication_factor: 3, shards, is_encrypted: true, engine: "fjall" };
+    let plan = Plan::replicated(3, cluster::shards(effort));
     let cluster = Cluster::apart_with(plan, &[IDEMPOTENCY.to_owned()]);
     let gateways = cluster.gateways();
     let measure = |rate, keys, lasting| {
@@ -67,8 +66,7 @@ fn ours(effort: Effort, runtime: &Runtime, figures: &mut Figures) {
 }
 
 fn beside_etcd(effort: Effort, runtime: &Runtime, figures: &mut Figures) {
-    if !etcd::is_installed() {
-        figures.remark("etcd is not installed: there is nothing to compare an open loop with");
+    if !peers::ETCD.is_installed_or_remark(figures) {
         return;
     }
     let (etcd, connections) = runtime.block_on(async {
@@ -105,13 +103,10 @@ fn note_claim(who: &str, keys: u64, report: &Report, figures: &mut Figures) {
         figures.note(table::name(&work, who), unit, value);
     };
     note("answered", Unit::PerSecond, report.answered_per_second);
-    for (what, latency) in latencies(report.latencies()) {
+    for (what, latency) in latencies(report) {
         note(what, Unit::Nanoseconds, latency);
     }
-    // Two peers without a failure have no ratio: what a peer fails is told in words.
-    if who == table::OURS {
-        note("failed", Unit::Count, report.counts.failed as f64);
-    }
+    note("failed", Unit::Count, report.counts.failed as f64);
     if report.counts.failed > 0 {
         figures.remark(format!("{who}, {RATE} per second offered, {keys} keys: {:?} failed", report.errors));
     }
@@ -123,16 +118,16 @@ fn note_point(who: &str, rate: u32, report: &Report, figures: &mut Figures) {
         figures.note_at(name, ("offered calls/s", f64::from(rate)), unit, value);
     };
     note("answered", Unit::PerSecond, report.answered_per_second);
-    for (what, latency) in latencies(report.latencies()) {
+    for (what, latency) in latencies(report) {
         note(what, Unit::Nanoseconds, latency);
     }
     note("failed", Unit::Count, report.counts.failed as f64);
 }
 
-/// In nanoseconds. Where nothing was answered in time, all took longer than the time they had.
-fn latencies(latencies: &Latencies) -> [(&'static str, f64); 4] {
+/// In nanoseconds, of all requests: one that failed took all the time that it had.
+fn latencies(report: &Report) -> [(&'static str, f64); 4] {
     let found = [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)];
-    found.map(|(what, share)| (what, latencies.quantile(share).unwrap_or(TIMEOUT).as_nanos() as f64))
+    found.map(|(what, share)| (what, report.answered_within(share).unwrap_or(TIMEOUT).as_nanos() as f64))
 }
 
 fn load(effort: Effort, rate: u32, keys: u64, duration: Duration) -> Load {
@@ -163,12 +158,12 @@ async fn through_gateways(load: &Arc<Load>, gateways: &[String], environment: En
 }
 
 async fn drive(load: &Arc<Load>, target: impl Target, environment: Environment) -> Report {
-    let outcome = Run::new(Arc::clone(load), target, environment).drive(std::future::pending()).await;
+    let outcome = Run::new(Arc::clone(load), target, environment).drive(std::future::pending).await;
     Report::new(load, &outcome, Vec::new(), Machine::here())
 }
 
 fn environment(runtime: &Runtime) -> Environment {
-    Environment::real(runtime.handle().clone(), runtime.handle().clone())
+    crate::node::environment(runtime.handle())
 }
 
 /// The same load on etcd.

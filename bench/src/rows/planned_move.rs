@@ -18,8 +18,7 @@ const QUICK_DEPARTURES: usize = 4;
 const PROBES: usize = 32;
 
 pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
-    let shards = cluster::shards(effort);
-    let plan = Plan { nodes: 3, replication_factor: 3, shards, is_encrypted: true, engine: "fjall" };
+    let plan = Plan::replicated(3, cluster::shards(effort));
     let mut cluster = Cluster::with_own(plan);
     let probes = Probe::start(&cluster, if effort.is_quick { 8 } else { PROBES });
     for departure in 0..if effort.is_quick { QUICK_DEPARTURES } else { DEPARTURES } {

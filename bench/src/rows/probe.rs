@@ -1,8 +1,11 @@
 //! Callers that call one counter each, one call after the other, and note when they were answered.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use playhouse::{
@@ -16,8 +19,10 @@ use tokio::{task::JoinHandle, time::Instant};
 use super::key;
 use crate::cluster::{Cluster, PATIENCE};
 
-/// Between two calls of a caller.
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+/// Between two calls of a caller, so that calls leave the cores to the nodes. A pause is seen at most this much shorter than it was.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How often is looked whether a call was answered; the answers are timed by the callers.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// One call.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +100,7 @@ impl Probe {
                 return *call;
             }
             assert!(moment.elapsed() < PATIENCE, "{} is answered in time", self.id());
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(LOOK_EVERY);
         }
     }
 

@@ -16,9 +16,9 @@ use std::path::Path;
 pub use memory::{CHILD as MEMORY_CHILD, run_here as start_idle_here};
 
 use crate::{
-    Effort, Figures, Unit,
+    Effort, Figures, Unit, peers,
     processes::{
-        erlang::{self, Erlang, ErlangNode},
+        erlang::{Erlang, ErlangNode},
         stage::Stage,
     },
     table,
@@ -59,8 +59,7 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
 }
 
 fn erlang(figures: &mut Figures) -> Option<(Erlang, ErlangNode)> {
-    if !erlang::is_installed() {
-        figures.remark("Erlang is not installed (`erlang-base`): there is nothing to compare with");
+    if !peers::ERLANG.is_installed_or_remark(figures) {
         return None;
     }
     let erlang = Erlang::start();

@@ -7,21 +7,9 @@ use tokio::{runtime::Runtime, task::JoinHandle, time::Instant};
 
 use super::{key, remote_call};
 use crate::{
-    Figures,
     node::runtime,
-    peers,
     redis_server::{Keeps, Redis, RedisClient},
 };
-
-/// Says that there is none, once.
-pub(super) fn is_installed(figures: &mut Figures) -> bool {
-    let peer = peers::ALL.into_iter().find(|peer| peer.name == "Redis").expect("it is a peer");
-    let is_installed = peer.is_installed();
-    if !is_installed {
-        figures.remark(peer.absence());
-    }
-    is_installed
-}
 
 /// Durable calls per second of so many callers, each with a connection.
 pub(super) fn durable(callers: usize, run: Duration) -> f64 {

@@ -3,19 +3,20 @@
 use playhouse::router::EntityRef;
 
 use crate::{
-    Effort,
+    Effort, Figures,
     cluster::{self, Cluster, Plan},
     sink::Sink,
 };
 
+/// How often a run is made again.
+const ATTEMPTS_MAX: usize = 10;
 /// Bytes of a body.
 pub(super) const BODIES: [usize; 2] = [16, 1_024];
 
 /// Two nodes that divide the leaderships; the first one is in this process. Both have a replica of each shard, which
 /// `Volatile` entities do not use.
 pub(super) fn linked(effort: Effort, is_encrypted: bool) -> Cluster {
-    let shards = cluster::shards(effort);
-    Cluster::with_own(Plan { nodes: 2, replication_factor: 3, shards, is_encrypted, engine: "fjall" })
+    Cluster::with_own(Plan { is_encrypted, ..Plan::replicated(2, cluster::shards(effort)) })
 }
 
 /// Entities that the other process leads.
@@ -28,6 +29,18 @@ pub(super) fn targets(cluster: &Cluster, count: usize) -> Vec<EntityRef<Sink>> {
 /// Whether the other process leads it.
 pub(super) fn is_remote(cluster: &Cluster, target: &EntityRef<Sink>) -> bool {
     cluster.leader(target.id()) == Some(Some(cluster.children[0].raft_id()))
+}
+
+/// What `measure` finds while leaderships stay where they are: it finds nothing when one moved meanwhile, and is then made again.
+pub(super) fn in_place<T>(cluster: &Cluster, figures: &mut Figures, measure: impl Fn() -> Option<T>) -> T {
+    for _ in 0..ATTEMPTS_MAX {
+        if let Some(measured) = measure() {
+            return measured;
+        }
+        figures.remark("a shard moved during a run, which was made again");
+        cluster.wait_until_settled();
+    }
+    panic!("shards move in each of {ATTEMPTS_MAX} runs");
 }
 
 pub(super) fn on_or_off(is_on: bool) -> &'static str {

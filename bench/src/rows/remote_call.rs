@@ -4,16 +4,17 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use hdrhistogram::Histogram;
-use playhouse::router::EntityRef;
+use playhouse::{protocol::CallError, router::EntityRef};
 use tokio::time::Instant;
 
 use super::{
-    redis::{self, InMemory},
-    remote::{linked, on_or_off, targets},
+    redis::InMemory,
+    remote::{in_place, linked, on_or_off, targets},
 };
 use crate::{
     Effort, Figures, Unit,
     cluster::Cluster,
+    peers,
     raw_frames::RawFrames,
     sink::{Command, Sink},
     table::{OURS, name},
@@ -34,14 +35,17 @@ const REDIS: &str = "Redis";
 pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
     let clusters = [false, true].map(|is_encrypted| (is_encrypted, linked(effort, is_encrypted)));
     let (raw, many) = (RawFrames::start(), format!("remote call, {CALLERS} callers"));
-    let mut redis = redis::is_installed(figures).then(InMemory::start);
+    let mut redis = peers::REDIS.is_installed_or_remark(figures).then(InMemory::start);
     let (alone, together) = (effort.of(ALONE), effort.of(TOGETHER).max(CALLERS));
     for _ in 0..effort.runs {
         for (is_encrypted, cluster) in &clusters {
-            let targets = targets(cluster, CALLERS);
             let who = format!("{OURS}, encryption {}", on_or_off(*is_encrypted));
-            note(figures, &who, &one_caller(cluster, &targets[0], alone));
-            let rate = rate(cluster, &targets, together, &command());
+            let latencies =
+                in_place(cluster, figures, || one_caller(cluster, &targets(cluster, 1)[0], alone));
+            note(figures, &who, &latencies);
+            let rate = in_place(cluster, figures, || {
+                rate(cluster, &targets(cluster, CALLERS), together, &command())
+            });
             figures.note(name(&many, &who), Unit::PerSecond, rate);
         }
         if let Some(redis) = &mut redis {
@@ -83,38 +87,102 @@ fn command() -> Command {
     Command::Load(Bytes::from_static(&[7; BODY]))
 }
 
-fn one_caller(cluster: &Cluster, target: &EntityRef<Sink>, calls: usize) -> Histogram<u64> {
+/// `None` when the leadership of the target moved meanwhile.
+fn one_caller(cluster: &Cluster, target: &EntityRef<Sink>, calls: usize) -> Option<Histogram<u64>> {
+    let leader = cluster.leader(target.id());
     let asked = cluster.own().each([target.clone()], |target| async move {
         let (mut latencies, command) = (histogram(), command());
+        let mut counted = Counted::default();
         for number in 0..WARM + calls {
             let began = Instant::now();
-            target.call(&command).await.expect("a sink never refuses");
+            counted.take(target.call(&command).await)?;
             if number >= WARM {
                 record(&mut latencies, began.elapsed());
             }
         }
-        latencies
+        Some(latencies)
     });
-    asked.into_iter().next().expect("there is one caller")
+    let latencies = asked.into_iter().next().expect("there is one caller")?;
+    (cluster.leader(target.id()) == leader).then_some(latencies)
 }
 
-/// Each caller calls an entity of its own.
-pub(super) fn rate(cluster: &Cluster, targets: &[EntityRef<Sink>], calls: usize, command: &Command) -> f64 {
-    let each = calls / targets.len();
-    let started = Instant::now();
+/// Each caller calls an entity of its own. `None` when the leadership of one of them moved meanwhile.
+pub(super) fn rate(
+    cluster: &Cluster,
+    targets: &[EntityRef<Sink>],
+    calls: usize,
+    command: &Command,
+) -> Option<f64> {
+    let leaders = || -> Vec<_> { targets.iter().map(|target| cluster.leader(target.id())).collect() };
+    let (each, before, started) = (calls / targets.len(), leaders(), Instant::now());
     let answered = cluster.own().each(targets.to_vec(), |target| {
         let command = command.clone();
         async move {
-            let first = target.call(&command).await.expect("a sink never refuses");
-            let mut last = first;
-            for _ in 1..each {
-                last = target.call(&command).await.expect("a sink never refuses");
+            let mut counted = Counted::default();
+            for _ in 0..each {
+                counted.take(target.call(&command).await)?;
             }
-            last - first + 1
+            Some(each)
         }
     });
     let seconds = started.elapsed().as_secs_f64();
-    let counted: u64 = answered.into_iter().sum();
-    assert_eq!(counted, (each * targets.len()) as u64, "every call counts once");
-    counted as f64 / seconds
+    let counted: usize = answered.into_iter().sum::<Option<_>>()?;
+    (leaders() == before).then_some(counted as f64 / seconds)
+}
+
+/// What a sink has counted, whom nobody else calls: each call once.
+#[derive(Debug, Default)]
+struct Counted {
+    last: Option<u64>,
+}
+
+impl Counted {
+    /// `None` when another node leads it now: the entity is `Volatile` and begins anew there.
+    ///
+    /// # Panics
+    ///
+    /// When the call failed for another reason, or did not count once.
+    fn take(&mut self, answer: Result<u64, CallError>) -> Option<()> {
+        let counted = match answer {
+            Ok(counted) => counted,
+            Err(CallError::Unavailable { .. } | CallError::NotCommitted | CallError::OutcomeUnknown) => {
+                return None;
+            }
+            Err(error) => panic!("a sink never refuses: {error}"),
+        };
+        let before = self.last.replace(counted).unwrap_or(counted.saturating_sub(1));
+        assert!(counted <= before + 1, "every call counts once: {counted} after {before}");
+        (counted == before + 1).then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_that_goes_on_counting_did_not_move() {
+        let mut counted = Counted::default();
+        assert_eq!([7, 8, 9].map(|count| counted.take(Ok(count))), [Some(()); 3]);
+    }
+
+    #[test]
+    fn a_sink_that_moved_is_no_error() {
+        let mut counted = Counted::default();
+        assert_eq!([7, 8, 1].map(|count| counted.take(Ok(count))), [Some(()), Some(()), None]);
+        assert_eq!(counted.take(Err(CallError::NotCommitted)), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "every call counts once")]
+    fn a_call_that_counts_twice_is_an_error() {
+        let mut counted = Counted::default();
+        let _ = [7, 9].map(|count| counted.take(Ok(count)));
+    }
+
+    #[test]
+    #[should_panic(expected = "never refuses")]
+    fn another_failure_is_an_error() {
+        let _ = Counted::default().take(Err(CallError::DeadlineExceeded));
+    }
 }

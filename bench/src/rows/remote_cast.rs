@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     counted,
-    remote::{BODIES, is_remote, linked, on_or_off, targets},
+    remote::{BODIES, in_place, is_remote, linked, on_or_off, targets},
 };
 use crate::{
     Effort, Figures, Unit,
@@ -22,9 +22,7 @@ pub(super) const TARGETS: usize = 1_000;
 const CASTS: usize = 4_000_000;
 /// How many casts a sender makes before it lets other tasks run.
 const PER_TURN: usize = 256;
-/// How often a run is made again.
-const ATTEMPTS_MAX: usize = 10;
-/// How long a sender waits that was told to.
+/// How long a sender waits that was told to. Nobody tells when there is room again, or a leader.
 const BACK_OFF: Duration = Duration::from_millis(1);
 
 pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
@@ -66,14 +64,7 @@ pub(super) fn measure_in_place(
     body_bytes: usize,
     figures: &mut Figures,
 ) -> Measured {
-    for _ in 0..ATTEMPTS_MAX {
-        if let Some(measured) = measure(cluster, senders, casts, body_bytes) {
-            return measured;
-        }
-        figures.remark("a shard moved during a run, which was made again");
-        cluster.wait_until_settled();
-    }
-    panic!("shards move in each of {ATTEMPTS_MAX} runs");
+    in_place(cluster, figures, || measure(cluster, senders, casts, body_bytes))
 }
 
 /// `None` when not all of it went to the other process: a new leader of a `Volatile` entity begins anew.

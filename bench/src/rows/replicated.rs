@@ -17,9 +17,9 @@ use super::key;
 use crate::{
     Effort, Figures, Unit,
     cluster::{self, Cluster, Plan},
-    etcd::{self, Etcd, EtcdClient},
+    etcd::{Etcd, EtcdClient},
     node::runtime,
-    table,
+    peers, table,
 };
 
 const CALLERS: [usize; 2] = [64, 512];
@@ -43,8 +43,7 @@ pub(super) fn run_clients(_: &Path, effort: Effort, figures: &mut Figures) {
 }
 
 fn runs(effort: Effort, ours: fn(Plan, (Duration, Duration), &mut Figures), figures: &mut Figures) {
-    let shards = cluster::shards(effort);
-    let plan = Plan { nodes: 3, replication_factor: 3, shards, is_encrypted: true, engine: "fjall" };
+    let plan = Plan::replicated(3, cluster::shards(effort));
     let times = (effort.lasting(WARM), effort.lasting(RUN));
     for _ in 0..effort.runs {
         ours(plan, times, figures);
@@ -114,8 +113,7 @@ fn native(plan: Plan, times: (Duration, Duration), figures: &mut Figures) {
 }
 
 fn beside_etcd(times: (Duration, Duration), figures: &mut Figures) {
-    if !etcd::is_installed() {
-        figures.remark("etcd is not installed: there is nothing to compare with");
+    if !peers::ETCD.is_installed_or_remark(figures) {
         return;
     }
     let runtime = runtime();

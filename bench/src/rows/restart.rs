@@ -19,7 +19,7 @@ use tokio::{
 use super::{key, volume};
 use crate::{
     Effort, Figures, Unit,
-    node::{TestNode, runtime, settings},
+    node::{TestNode, environment, runtime, settings},
     store::EVENT_BYTES,
     table::name,
 };
@@ -77,7 +77,7 @@ fn call_all(node: &TestNode, command: &Command) {
 /// Proposes what an executor would, one entry per proposal, which a node under load does not: it would take long.
 fn fill(settings: &Settings, own: RaftId) {
     let runtime = runtime();
-    let environment = Environment::real(runtime.handle().clone(), runtime.handle().clone());
+    let environment = environment(runtime.handle());
     let folder = settings.data_dir.join("store");
     runtime.block_on(async {
         let opened = store::open(settings.engine, &folder, &settings.store, &environment);

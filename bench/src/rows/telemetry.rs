@@ -2,8 +2,8 @@
 //! of all of them, and with metrics that are read each second.
 //!
 //! Metrics are counted in all of them, because they cannot be turned off. Three nodes run side by side and take turns in short
-//! slices, so that a slow minute hits all. Spans go to a collector in this process, which counts them and takes its share of
-//! the same cores. Calls of Rust code on a node have no row: they begin no trace.
+//! slices, in another order each time, so that a slow minute hits all. Spans go to collectors in this process, which count them and
+//! take their share of the same cores. Calls of Rust code on a node have no row: they begin no trace.
 
 mod collector;
 mod scraper;
@@ -15,6 +15,7 @@ use super::gateway::{http, load::Measured, load::Times, plan};
 use crate::{
     Effort, Figures, Unit,
     cluster::Cluster,
+    node::small_runtime,
     table::{OURS, name},
 };
 
@@ -51,15 +52,12 @@ impl Watched {
 }
 
 pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
-    let collector = Collector::start();
-    let nodes = Nodes::start(effort, &collector);
-    for _ in 0..effort.runs {
-        let lost_before = nodes.traced_all.lost();
-        let arrived_before = collector.spans();
-        let turns = take_turns(&nodes, effort);
-        note(&turns, figures);
-        let arrived = collector.spans() - arrived_before;
-        let lost = nodes.traced_all.lost() - lost_before;
+    let nodes = Nodes::start(effort);
+    for run in 0..effort.runs {
+        let before = nodes.spans();
+        note(&take_turns(&nodes, effort, run), figures);
+        let after = nodes.spans();
+        let (arrived, lost) = (after.arrived - before.arrived, after.lost - before.lost);
         assert!(arrived > 0, "spans arrive at the collector");
         let share = 100.0 * lost as f64 / (arrived + lost) as f64;
         figures.note(name("spans that are lost while all calls are traced", OURS), Unit::Percent, share);
@@ -67,23 +65,37 @@ pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
     nodes.stop();
 }
 
-/// One node for each share of traced requests.
+/// One node for each share of traced requests. Each traced one has a collector of its own, which counts nobody else's spans.
 struct Nodes {
     untraced: Node,
     traced_usually: Node,
     traced_all: Node,
+    _usual: Collector,
+    all: Collector,
+}
+
+/// What became of the spans of the node that traces all calls.
+struct Spans {
+    arrived: u64,
+    lost: u64,
 }
 
 struct Node(Cluster);
 
 impl Nodes {
-    fn start(effort: Effort, collector: &Collector) -> Self {
-        let traced = |share: f64| {
+    fn start(effort: Effort) -> Self {
+        let (usual, all) = (Collector::start(), Collector::start());
+        let traced = |share: f64, collector: &Collector| {
             let endpoint = format!("traces.endpoint=http://{}", collector.address());
             Node(Cluster::apart_with(plan(effort), &[endpoint, format!("traces.sample={share}")]))
         };
-        let untraced = Node(Cluster::apart(plan(effort)));
-        Self { untraced, traced_usually: traced(USUAL_SHARE), traced_all: traced(1.0) }
+        Self {
+            untraced: Node(Cluster::apart(plan(effort))),
+            traced_usually: traced(USUAL_SHARE, &usual),
+            traced_all: traced(1.0, &all),
+            _usual: usual,
+            all,
+        }
     }
 
     fn of(&self, watched: Watched) -> &Node {
@@ -92,6 +104,10 @@ impl Nodes {
             Watched::Usual => &self.traced_usually,
             Watched::All => &self.traced_all,
         }
+    }
+
+    fn spans(&self) -> Spans {
+        Spans { arrived: self.all.spans(), lost: self.traced_all.lost() }
     }
 
     fn stop(self) {
@@ -106,15 +122,12 @@ impl Node {
     }
 
     fn scraper(&self) -> Scraper {
-        Scraper::start(self.0.children[0].ops_address())
+        Scraper::start(self.0.children[0].ops())
     }
 
     /// How many spans never left the node.
     fn lost(&self) -> u64 {
-        let page = scraper::scrape_now(self.0.children[0].ops_address());
-        let line = page.lines().find_map(|line| line.strip_prefix("playhouse_spans_dropped_total"));
-        let value = line.and_then(|line| line.rsplit(' ').next()).and_then(|value| value.parse::<f64>().ok());
-        value.expect("the node counts lost spans") as u64
+        small_runtime().block_on(self.0.children[0].ops().metric("playhouse_spans_dropped_total")) as u64
     }
 }
 
@@ -125,11 +138,19 @@ struct Turns {
     server_time: f64,
 }
 
-fn take_turns(nodes: &Nodes, effort: Effort) -> [Turns; Watched::EACH.len()] {
+/// Nobody is always the first, who finds the machine as the run before left it, or always behind the same one.
+fn in_order(run: usize, turn: usize) -> impl Iterator<Item = usize> {
+    const COUNT: usize = Watched::EACH.len();
+    let ahead = if turn.is_multiple_of(2) { 1 } else { COUNT - 1 };
+    (0..COUNT).map(move |step| (run + turn + step * ahead) % COUNT)
+}
+
+fn take_turns(nodes: &Nodes, effort: Effort, run: usize) -> [Turns; Watched::EACH.len()] {
     let times = Times { warm: effort.lasting(WARM), run: effort.lasting(RUN) };
     let mut turns = [Turns::default(); Watched::EACH.len()];
-    for _ in 0..TURNS {
-        for (sum, watched) in turns.iter_mut().zip(Watched::EACH) {
+    for turn in 0..TURNS {
+        for at in in_order(run, turn) {
+            let (sum, watched) = (&mut turns[at], Watched::EACH[at]);
             let node = nodes.of(watched);
             let scraper = (watched == Watched::Scraped).then(|| node.scraper());
             let measured = node.measure(times);
@@ -159,5 +180,27 @@ fn note(turns: &[Turns; Watched::EACH.len()], figures: &mut Figures) {
         figures.note(cost("calls per second"), Unit::Percent, rate);
         let time = 100.0 * (turn.server_time / without.server_time - 1.0);
         figures.note(cost("processor time of the server"), Unit::Percent, time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_each_slice_each_takes_one_turn() {
+        for (run, turn) in [(0, 0), (3, 1), (4, 0)] {
+            let mut order: Vec<_> = in_order(run, turn).collect();
+            order.sort_unstable();
+            assert_eq!(order, [0, 1, 2, 3]);
+        }
+    }
+
+    #[test]
+    fn each_is_first_in_some_run_and_its_neighbours_change() {
+        let firsts: Vec<_> = (0..4).filter_map(|run| in_order(run, 0).next()).collect();
+        assert_eq!(firsts, [0, 1, 2, 3]);
+        let [one, other] = [0, 1].map(|turn| in_order(0, turn).collect::<Vec<_>>());
+        assert_eq!((one, other), (vec![0, 1, 2, 3], vec![1, 0, 3, 2]));
     }
 }

@@ -2,7 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use playhouse::kinds::{Counter, counter::Command};
+use playhouse::{
+    entity::Entity,
+    kinds::{Counter, counter::Command},
+    telemetry::Metrics,
+};
 use playhouse_cluster::store::EngineKind;
 use tokio::time::Instant;
 
@@ -23,8 +27,9 @@ pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
     settings.shard.passivate_after = IDLE;
     let node = TestNode::start(&settings);
     call_all(&node, &Command::Add(7));
+    let mut passivated = 0;
     for _ in 0..effort.runs {
-        wait_until_all_sleep(&node);
+        passivated = wait_until_all_sleep(&node, passivated);
         for who in ["Playhouse, woken from the store", "Playhouse, awake"] {
             let rate = call_all(&node, &Command::Get {});
             figures.note(name(&format!("read, {CALLERS} callers"), who), Unit::PerSecond, rate);
@@ -49,11 +54,12 @@ fn call_all(node: &TestNode, command: &Command) -> f64 {
     ENTITIES as f64 / started.elapsed().as_secs_f64()
 }
 
-fn wait_until_all_sleep(node: &TestNode) {
-    while node.metrics().resident_bytes.get() > 0 {
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    // What is counted is up to a second old.
-    std::thread::sleep(Duration::from_millis(1_500));
-    assert_eq!(node.metrics().resident_bytes.get(), 0);
+/// Returns how many were ever put to sleep. Only that they are more than `before` by all of them tells that those who are awake were
+/// counted after they were called.
+fn wait_until_all_sleep(node: &TestNode, before: u64) -> u64 {
+    let passivated = |metrics: &Metrics| metrics.passivations.with_label_values(&[Counter::KIND]).get();
+    node.wait_until_counted("entities that nobody calls sleep", |metrics| {
+        passivated(metrics) >= before + ENTITIES as u64 && metrics.resident_bytes.get() == 0
+    });
+    passivated(node.metrics())
 }

@@ -5,16 +5,18 @@
 use std::{net::IpAddr, num::NonZeroU16, path::Path, sync::Arc, time::Duration};
 
 use playhouse::load::{
-    self, Access, Arrivals, Machine, Messages, Operation, Pace, Plan as Load, Report, Run, Transport,
-    raise_open_files,
+    self, Access, Arrivals, Machine, Messages, OpenFilesError, Operation, Pace, Plan as Load, Report, Run,
+    Transport, raise_open_files,
 };
 use playhouse_client::{Config, Token};
 use playhouse_cluster::environment::Environment;
+use tokio::{runtime::Handle, time::Instant};
 
 use crate::{
     Effort, Figures, RUNS_MIN, Unit,
-    cluster::{Cluster, Plan},
-    node::runtime,
+    cluster::{Cluster, PATIENCE, Plan},
+    node::{environment, runtime},
+    ops::Ops,
     table,
 };
 
@@ -31,6 +33,9 @@ const KEYS: u64 = 1_000;
 const FILES_BESIDE: usize = 1_000;
 /// One address has about 28,000 ports.
 const FROM: [[u8; 4]; 4] = [[127, 0, 0, 2], [127, 0, 0, 3], [127, 0, 0, 4], [127, 0, 0, 5]];
+/// What the node itself says of how many it holds.
+const GAUGE: &str = "playhouse_websockets";
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 const TOKEN: &str = "a-token-of-the-bench";
 
 pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
@@ -39,9 +44,8 @@ pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
     let token = folder.path().join("tokens");
     std::fs::write(&token, TOKEN).expect("the disk works");
     let shards = NonZeroU16::new(16).expect("it is not zero");
-    let plan = Plan { nodes: 1, replication_factor: 1, shards, is_encrypted: false, engine: "fjall" };
     let cluster = Cluster::apart_with(
-        plan,
+        Plan::alone(shards),
         &[
             format!("gateway.connections_max={}", connections + FILES_BESIDE),
             format!("gateway.token_file={}", token.display()),
@@ -55,8 +59,9 @@ pub(super) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
 fn connections(effort: Effort, figures: &mut Figures) -> usize {
     let wanted = effort.of(CONNECTIONS);
     let Err(error) = raise_open_files((wanted + FILES_BESIDE) as u64) else { return wanted };
-    raise_open_files(error.limit).expect("a limit can be raised to the hard limit");
-    let possible = usize::try_from(error.limit).expect("it is small").saturating_sub(FILES_BESIDE);
+    let OpenFilesError::TooFew { limit, .. } = error else { panic!("{error}") };
+    raise_open_files(limit).expect("a limit can be raised to the hard limit");
+    let possible = usize::try_from(limit).expect("it is small").saturating_sub(FILES_BESIDE);
     figures.remark(format!(
         "{wanted} WebSocket connections are not possible here, {possible} were held: {error}"
     ));
@@ -64,15 +69,16 @@ fn connections(effort: Effort, figures: &mut Figures) -> usize {
 }
 
 async fn hold(connections: usize, token: &Path, cluster: &Cluster, effort: Effort, figures: &mut Figures) {
-    let handle = tokio::runtime::Handle::current();
-    let environment = Environment::real(handle.clone(), handle);
+    let environment = environment(&Handle::current());
     let mut config = Config::new(cluster.gateways()).expect("a gateway has an address");
     config.token = Some(Token::from_file(token).expect("the bench wrote it"));
     let access = Access { config, from: FROM.map(IpAddr::from).to_vec(), reuse: true };
+    let ops = cluster.children[0].ops();
     let sample = if effort.is_quick { Duration::from_secs(1) } else { SAMPLE };
 
     let warm = load(WARM_CONNECTIONS, connections, effort.lasting(WARM));
     drop(measure(&warm, &Arc::new(open(&warm, &access).await), &environment).await);
+    wait_until_closed(ops).await;
     let resident = || cluster.children[0].child().resident_bytes();
     let before = resident();
 
@@ -81,7 +87,9 @@ async fn hold(connections: usize, token: &Path, cluster: &Cluster, effort: Effor
     for _ in 0..RUNS_MIN {
         let report = measure(&load, &held, &environment).await;
         let per_connection = (resident() - before) / connections as f64;
-        note(&report, per_connection.max(0.0), figures);
+        let counted = ops.metric(GAUGE).await;
+        assert_eq!(counted, connections as f64, "the node holds all connections, and no other");
+        note(&report, counted, per_connection.max(0.0), figures);
     }
     figures.remark(format!(
         "{connections} WebSocket connections were held for {} s by one run, each with a call every {} s; its samples are of {} s each",
@@ -91,7 +99,16 @@ async fn hold(connections: usize, token: &Path, cluster: &Cluster, effort: Effor
     ));
 }
 
-fn note(report: &Report, bytes_per_connection: f64, figures: &mut Figures) {
+/// The node sees the end of a connection a little later than its client.
+async fn wait_until_closed(ops: Ops) {
+    let deadline = Instant::now() + PATIENCE;
+    while ops.metric(GAUGE).await > 0.0 {
+        assert!(Instant::now() < deadline, "connections that clients closed end in time");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn note(report: &Report, connections: f64, bytes_per_connection: f64, figures: &mut Figures) {
     assert!(report.errors.is_empty(), "no call over a held connection fails: {:?}", report.errors);
     assert!(
         report.gateways.iter().all(|gateway| gateway.failures == 0),
@@ -106,7 +123,7 @@ fn note(report: &Report, bytes_per_connection: f64, figures: &mut Figures) {
         latency.as_nanos() as f64
     };
     note("resident in the node for each", Unit::Bytes, bytes_per_connection);
-    note("connections", Unit::Count, report.plan.connections as f64);
+    note("connections", Unit::Count, connections);
     note("calls", Unit::PerSecond, report.answered_per_second);
     note("calls, p50", Unit::Nanoseconds, quantile(0.5));
     note("calls, p99", Unit::Nanoseconds, quantile(0.99));
@@ -119,7 +136,7 @@ async fn open(load: &Arc<Load>, access: &Access) -> load::Cluster {
 
 async fn measure(load: &Arc<Load>, cluster: &Arc<load::Cluster>, environment: &Environment) -> Report {
     let run = Run::new(Arc::clone(load), Arc::clone(cluster), environment.clone());
-    let outcome = run.drive(std::future::pending()).await;
+    let outcome = run.drive(std::future::pending).await;
     let failures = cluster.gateway_failures().into_iter();
     let gateway = |(address, failures): (playhouse_client::Address, u64)| load::GatewayReport {
         address: address.to_string(),

@@ -35,7 +35,7 @@ pub(in crate::rows) fn request(key: &str, command: &str) -> Vec<u8> {
 
 /// So many connections, each to an entity of its own.
 pub(in crate::rows) fn measure(at: SocketAddr, server: &Child, connections: usize, times: Times) -> Measured {
-    let runtime = load::small_runtime();
+    let runtime = crate::node::small_runtime();
     load::measure(&runtime, server, connections, times, |number, window| talk(at, number, window))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use tokio::{
-    runtime::{Builder, Handle, Runtime},
+    runtime::{Handle, Runtime},
     time::{Instant, sleep_until},
 };
 
@@ -69,11 +69,6 @@ pub(in crate::rows) struct Measured {
     pub(in crate::rows) server_time: f64,
     /// All answers, those while it got warm, too.
     pub(in crate::rows) answered: u64,
-}
-
-/// A runtime of the calling thread, for clients that must not take more of the machine than they need.
-pub(in crate::rows) fn small_runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().expect("the operating system gives a runtime")
 }
 
 /// Lets each connection talk until the window is over.

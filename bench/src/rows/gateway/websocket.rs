@@ -45,7 +45,7 @@ impl Load {
         path: &'static str,
         expected: &'static str,
     ) -> Measured {
-        let (runtime, in_flight) = (load::small_runtime(), self.in_flight);
+        let (runtime, in_flight) = (crate::node::small_runtime(), self.in_flight);
         load::measure(&runtime, server, self.connections, self.times, |number, window| async move {
             let stream = open(at, path).await;
             Socket { stream, requests: requests(number, in_flight), expected }.talk(window).await

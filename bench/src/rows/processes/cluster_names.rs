@@ -1,7 +1,5 @@
 //! Names that are unique in a cluster of three nodes, beside `global` of three nodes of Erlang.
 
-use std::num::NonZeroU16;
-
 use playhouse::process::{ClusterNames, Process};
 
 use super::{OURS, Run};
@@ -22,9 +20,7 @@ const PAIRS: [(usize, usize); 2] = [(1, 300), (64, 1_920)];
 const LOOKUPS: (usize, usize) = (64, 64_000);
 
 pub(super) fn run(run: &mut Run<'_>) {
-    let shards: NonZeroU16 = cluster::shards(run.effort);
-    let plan = Plan { nodes: 3, replication_factor: 3, shards, is_encrypted: true, engine: "fjall" };
-    let cluster = Cluster::with_own(plan);
+    let cluster = Cluster::with_own(Plan::replicated(3, cluster::shards(run.effort)));
     let _others = join(run);
     run.in_turns(|run| turn(run, &cluster));
     cluster.stop();

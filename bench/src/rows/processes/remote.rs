@@ -34,7 +34,7 @@ const TOGETHER: usize = 102_400;
 const BODY: usize = 16;
 /// Bytes of a body, how many of them we and raw frames send, and how many the others.
 const CASTS: [(usize, usize, usize); 2] = [(BODY, 1_000_000, 100_000), (1_024, 200_000, 50_000)];
-/// How long a sender waits that was told to.
+/// How long a sender waits that was told to. Nobody tells when there is room again.
 const BACK_OFF: Duration = Duration::from_millis(1);
 
 /// Everybody's two nodes.

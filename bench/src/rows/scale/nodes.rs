@@ -7,14 +7,14 @@ use playhouse::protocol::EntityId;
 use playhouse::router::EntityRef;
 
 use super::{
-    super::{key, remote_call},
+    super::{key, remote::in_place, remote_call},
     IDLE, Point,
-    shards::{plan, replicated_calls, settled_after},
+    shards::{replicated_calls, settled_after},
 };
 use crate::{
     Effort, Figures,
     Unit::PerSecond,
-    cluster::{Cluster, shards},
+    cluster::{Cluster, Plan, shards},
     sink::{Command, Sink},
 };
 
@@ -37,19 +37,20 @@ pub(in crate::rows) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
 }
 
 fn measure(nodes: usize, shards: NonZeroU16, effort: Effort, point: &mut Point<'_>) {
-    let cluster = Cluster::with_own_after(plan(nodes, shards), settled_after(effort));
+    let cluster = Cluster::with_own_after(Plan::replicated(nodes, shards), settled_after(effort));
     point.took("start to ready", cluster.formed.ready);
     point.took("start to all replicas", cluster.formed.replicated);
     point.took("start to settled leaders", cluster.formed.settled);
     point.idle(&cluster.children, effort.lasting(IDLE), "a node");
     let rate = replicated_calls(&cluster, CALLERS, REPLICATED_KEYS, effort);
     point.ours(&format!("replicated call, {CALLERS} callers"), PerSecond, rate);
-    point.ours(&format!("remote call, {CALLERS} callers"), PerSecond, remote_calls(&cluster, effort));
+    let rate = in_place(&cluster, point.figures, || remote_calls(&cluster, effort));
+    point.ours(&format!("remote call, {CALLERS} callers"), PerSecond, rate);
     cluster.kill();
 }
 
-/// From the node of this process to entities of all others.
-fn remote_calls(cluster: &Cluster, effort: Effort) -> f64 {
+/// From the node of this process to entities of all others. `None` when a leadership moved meanwhile.
+fn remote_calls(cluster: &Cluster, effort: Effort) -> Option<f64> {
     let id = |key: &String| EntityId::new("sink", key).expect("the bench chooses allowed names");
     let is_remote = |key: &String| matches!(cluster.leader(&id(key)), Some(Some(_)));
     let targets: Vec<EntityRef<Sink>> =

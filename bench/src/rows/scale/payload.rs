@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        cast, durable, key,
-        remote::{linked, on_or_off, targets},
+        appends::Load,
+        cast, key,
+        remote::{in_place, linked, on_or_off, targets},
         remote_call, remote_cast, volume,
     },
     Point,
@@ -20,7 +21,8 @@ use crate::{
     cluster::Cluster,
     node::{TestNode, settings},
     parcel::Parcel,
-    processes::erlang::{self, Erlang, ErlangNode},
+    peers,
+    processes::erlang::{Erlang, ErlangNode},
     raw_frames::RawFrames,
     sink::{Command, Sink},
     table::OURS,
@@ -28,12 +30,14 @@ use crate::{
 
 const AXIS: &str = "payload, bytes";
 const SIZES: [usize; 5] = [16, 256, 4 << 10, 64 << 10, 1 << 20];
-const QUICK_SIZES: [usize; 2] = [16, 4 << 10];
+const QUICK_SIZES: [usize; 2] = [16, 1 << 20];
 /// A figure is made of so many messages, if they are small, or of so many bytes.
 const MESSAGES_MAX: usize = 400_000;
 const BYTES: usize = 256 << 20;
 const SENDERS: usize = 2;
-const CALLERS: usize = 64;
+const CALLERS_MAX: usize = 64;
+/// All callers together ask with so many bytes at most: the mailbox of one shard takes twice that.
+const ASKED_BYTES_MAX: usize = 8 << 20;
 const DURABLE_RUN: Duration = Duration::from_millis(500);
 const RAW: &str = "raw frames";
 const FILE: &str = "raw append + fdatasync";
@@ -45,8 +49,14 @@ pub(in crate::rows) fn run(folder: &Path, effort: Effort, figures: &mut Figures)
     say_where_it_ends(folder, figures);
     for _ in 0..effort.runs {
         for size in if effort.is_quick { &QUICK_SIZES[..] } else { &SIZES } {
-            let count = effort.of((BYTES / size).min(MESSAGES_MAX)).div_ceil(CALLERS) * CALLERS;
-            let mut work = Work { figures, folder, effort, size: *size, count };
+            let callers = CALLERS_MAX.min(ASKED_BYTES_MAX / size);
+            let count = effort.of((BYTES / size).min(MESSAGES_MAX)).div_ceil(callers) * callers;
+            if callers < CALLERS_MAX {
+                figures.remark(format!(
+                    "{CALLERS_MAX} callers; with {size} bytes {callers}, for the peers, too"
+                ));
+            }
+            let mut work = Work { figures, folder, effort, size: *size, callers, count };
             work.local();
             links.iter().for_each(|(is_encrypted, cluster)| work.remote(cluster, *is_encrypted));
             work.raw(&raw);
@@ -65,6 +75,7 @@ struct Work<'a> {
     folder: &'a Path,
     effort: Effort,
     size: usize,
+    callers: usize,
     count: usize,
 }
 
@@ -86,7 +97,7 @@ impl Work<'_> {
         let command = self.command();
         let rate = cast::commands(&node, SENDERS, self.count, move |_| command.clone());
         self.rate("local cast", OURS, rate);
-        let rate = local_calls(&node, self.count, &self.command());
+        let rate = local_calls(&node, self.callers, self.count, &self.command());
         self.rate("local call", OURS, rate);
         node.stop();
     }
@@ -96,40 +107,44 @@ impl Work<'_> {
         let casts = remote_cast::measure_in_place(cluster, SENDERS, self.count, self.size, self.figures);
         assert_eq!(casts.lost, 0, "every cast that was taken arrives");
         self.rate("remote cast", &who, casts.rate);
-        let rate = remote_call::rate(cluster, &targets(cluster, CALLERS), self.count, &self.command());
+        let (callers, count, command) = (self.callers, self.count, self.command());
+        let rate = in_place(cluster, self.figures, || {
+            remote_call::rate(cluster, &targets(cluster, callers), count, &command)
+        });
         self.rate("remote call", &who, rate);
     }
 
     fn raw(&mut self, raw: &RawFrames) {
         self.rate("remote cast", RAW, raw.casts(self.count, remote_cast::TARGETS, self.size));
-        self.rate("remote call", RAW, raw.callers(self.count, CALLERS, self.size));
+        self.rate("remote call", RAW, raw.callers(self.count, self.callers, self.size));
     }
 
     fn erlang(&mut self, own: &mut ErlangNode) {
-        let Self { count, size, .. } = *self;
+        let Self { callers, count, size, .. } = *self;
         let casts = own.obedient().number(&format!("remote_send {SENDERS} {count} {size}"));
         self.rate("remote cast", "Erlang", casts);
-        let calls = own.obedient().number(&format!("remote_call {CALLERS} {count} {size}"));
+        let calls = own.obedient().number(&format!("remote_call {callers} {count} {size}"));
         self.rate("remote call", "Erlang gen_server", calls);
     }
 
     fn durable(&mut self) {
         let run = self.effort.lasting(DURABLE_RUN);
-        let rate = durable_calls(self.folder, self.size, run);
+        let rate = durable_calls(self.folder, self.callers, self.size, run);
         self.rate("durable call", OURS, rate);
-        let rate = durable::raw_appends(self.folder, CALLERS, self.size, run);
+        let load = Load { writers: self.callers as u32, events: 1, run };
+        let rate = load.to_file(self.folder, self.size);
         self.rate("durable call", FILE, rate);
     }
 }
 
 /// Each caller calls an entity of its own.
-fn local_calls(node: &TestNode, count: usize, command: &Command) -> f64 {
+fn local_calls(node: &TestNode, callers: usize, count: usize, command: &Command) -> f64 {
     let started = Instant::now();
-    let counted = node.each(0..CALLERS, |caller| {
+    let counted = node.each(0..callers, |caller| {
         let (entity, command) = (node.entity::<Sink>(&key(1_000_000 + caller)), command.clone());
         async move {
             let mut last = 0;
-            for _ in 0..count / CALLERS {
+            for _ in 0..count / callers {
                 last = entity.call(&command).await.expect("a sink never refuses");
             }
             last
@@ -147,11 +162,11 @@ fn content(size: usize) -> Bytes {
     Bytes::from(vec![7; size - length_bytes])
 }
 
-fn durable_calls(folder: &Path, size: usize, run: Duration) -> f64 {
+fn durable_calls(folder: &Path, callers: usize, size: usize, run: Duration) -> f64 {
     let volume = volume(folder);
     let node = TestNode::start(&settings(volume.path(), EngineKind::Fjall));
     let started = Instant::now();
-    let counted = node.each(0..CALLERS, |caller| {
+    let counted = node.each(0..callers, |caller| {
         let (entity, content) = (node.entity::<Parcel>(&key(caller)), content(size));
         async move {
             let mut acknowledged = 0;
@@ -188,8 +203,7 @@ fn say_where_it_ends(folder: &Path, figures: &mut Figures) {
 
 /// Two nodes of Erlang, the first of which knows processes of the second.
 fn erlang(figures: &mut Figures) -> Option<(Erlang, ErlangNode, ErlangNode)> {
-    if !erlang::is_installed() {
-        figures.remark("Erlang is not installed (`erlang-base`): there is nothing to compare with");
+    if !peers::ERLANG.is_installed_or_remark(figures) {
         return None;
     }
     let erlang = Erlang::start();

@@ -7,7 +7,7 @@ use playhouse_cluster::store::EngineKind;
 use tokio::time::Instant;
 
 use super::{
-    super::{call, durable, key, replicated, volume},
+    super::{call, durable, idle::QUIET_AFTER, key, replicated, volume},
     IDLE, Point,
 };
 use crate::{
@@ -19,13 +19,8 @@ use crate::{
 
 const AXIS: &str = "shards";
 const SHARDS: [u16; 4] = [16, 64, 256, 1_024];
-/// Of three nodes on two cores no more: to give each of 1,024 shards its replicas takes them minutes, because the system group
-/// commits the moves one after the other.
-const REPLICATED_SHARDS_MAX: u16 = 256;
 /// Those that are tried.
 const QUICK_SHARDS: [u16; 1] = [16];
-/// After its start a node has more to do.
-const QUIET_AFTER: Duration = Duration::from_secs(1);
 /// Leaderships that did not move for so long are where they should be.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 const QUICK_SETTLED_AFTER: Duration = Duration::from_millis(300);
@@ -41,18 +36,13 @@ const REPLICATED_RUN: Duration = Duration::from_secs(1);
 
 pub(in crate::rows) fn run(folder: &Path, effort: Effort, figures: &mut Figures) {
     let shards = if effort.is_quick { &QUICK_SHARDS[..] } else { &SHARDS };
-    figures.remark(format!(
-        "three nodes are measured with {REPLICATED_SHARDS_MAX} shards at most: more take minutes to form"
-    ));
     for _ in 0..effort.runs {
         for shards in shards {
             let mut point = Point { figures, axis: AXIS, x: f64::from(*shards) };
             let shards = NonZeroU16::new(*shards).expect("none of them is zero");
             alone(shards, effort, &mut point);
             calls_alone(folder, shards, effort, &mut point);
-            if shards.get() <= REPLICATED_SHARDS_MAX {
-                three(shards, effort, &mut point);
-            }
+            three(shards, effort, &mut point);
         }
     }
 }
@@ -63,7 +53,7 @@ pub(super) fn settled_after(effort: Effort) -> Duration {
 
 /// What a node in a process of its own takes.
 fn alone(shards: NonZeroU16, effort: Effort, point: &mut Point<'_>) {
-    let mut cluster = Cluster::apart_and_ready(plan(1, shards), &[]);
+    let mut cluster = Cluster::apart_and_ready(Plan::alone(shards), &[]);
     point.took("one node, start to ready", cluster.formed.ready);
     std::thread::sleep(effort.lasting(QUIET_AFTER));
     point.idle(&cluster.children, effort.lasting(IDLE), "one node");
@@ -92,7 +82,7 @@ fn calls_alone(folder: &Path, shards: NonZeroU16, effort: Effort, point: &mut Po
 }
 
 fn three(shards: NonZeroU16, effort: Effort, point: &mut Point<'_>) {
-    let cluster = Cluster::with_own_after(plan(3, shards), settled_after(effort));
+    let cluster = Cluster::with_own_after(Plan::replicated(3, shards), settled_after(effort));
     point.took("three nodes, start to ready", cluster.formed.ready);
     point.took("three nodes, start to all replicas", cluster.formed.replicated);
     point.took("three nodes, start to settled leaders", cluster.formed.settled);
@@ -113,8 +103,4 @@ pub(super) fn replicated_calls(cluster: &Cluster, callers: usize, keys: usize, e
             counter.call(&Command::Add(1)).await.expect("the cluster is healthy");
         }
     }))
-}
-
-pub(super) fn plan(nodes: usize, shards: NonZeroU16) -> Plan {
-    Plan { nodes, replication_factor: 3, shards, is_encrypted: true, engine: "fjall" }
 }

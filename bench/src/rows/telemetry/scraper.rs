@@ -1,17 +1,14 @@
 //! Reads the metrics of a node each second, as Prometheus does.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use playhouse_cluster::environment::Environment;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     runtime::{Builder, Runtime},
     sync::oneshot,
     task::JoinHandle,
 };
 
-use super::super::gateway::load::small_runtime;
+use crate::{node::environment, ops::Ops};
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -23,10 +20,10 @@ pub(super) struct Scraper {
 }
 
 impl Scraper {
-    pub(super) fn start(ops: SocketAddr) -> Self {
+    pub(super) fn start(ops: Ops) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("the operating system gives a thread");
-        let environment = Environment::real(runtime.handle().clone(), runtime.handle().clone());
+        let environment = environment(runtime.handle());
         let (stop, stopped) = oneshot::channel();
         let reading = environment.spawn(read_until(stopped, ops));
         Self { runtime, stop, reading }
@@ -39,7 +36,7 @@ impl Scraper {
     }
 }
 
-async fn read_until(mut stopped: oneshot::Receiver<()>, ops: SocketAddr) -> usize {
+async fn read_until(mut stopped: oneshot::Receiver<()>, ops: Ops) -> usize {
     let mut ticks = tokio::time::interval(EVERY);
     let mut times = 0;
     loop {
@@ -48,22 +45,7 @@ async fn read_until(mut stopped: oneshot::Receiver<()>, ops: SocketAddr) -> usiz
             _ = &mut stopped => return times,
             _ = ticks.tick() => {}
         }
-        scrape(ops).await;
+        drop(ops.metrics().await);
         times += 1;
     }
-}
-
-/// The metrics of a node, now.
-pub(super) fn scrape_now(ops: SocketAddr) -> String {
-    small_runtime().block_on(scrape(ops))
-}
-
-async fn scrape(ops: SocketAddr) -> String {
-    let mut stream = TcpStream::connect(ops).await.expect("the node listens");
-    let request = b"GET /metrics HTTP/1.1\r\nhost: bench\r\nconnection: close\r\n\r\n";
-    stream.write_all(request).await.expect("the node takes requests");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("the node answers");
-    assert!(answer.starts_with("HTTP/1.1 200 "), "metrics can be read: {answer}");
-    answer
 }
