@@ -60,6 +60,7 @@ async fn a_node_that_is_cut_off_refuses_and_the_majority_goes_on() {
         nodes.until_led_by(&others).await;
         let alone = &nodes.nodes[broken];
         until("the node that is cut off is not ready", async || !alone.is_ready().await).await;
+        alone.until_led_none().await;
         load.until_answers(100).await;
         assert_eq!(alone.metrics().await.expect("it answers").shards_led(), 0, "{how:?}");
         let healed = Instant::now();

@@ -359,6 +359,14 @@ impl Node {
         .await;
     }
 
+    /// Returns when it leads no shard.
+    pub async fn until_led_none(&self) {
+        until(&format!("{} leads nothing", self.name), async || {
+            self.metrics().await.is_some_and(|metrics| metrics.shards_led() == 0)
+        })
+        .await;
+    }
+
     /// The program with a command about the volume of this node.
     pub fn offline(&self, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut all: Vec<OsString> = arguments.iter().map(OsString::from).collect();
