@@ -62,7 +62,7 @@ impl Group {
         Self::new("remote-call", 3, remote_call::run).of_one_session(),
         Self::new("replicated", 4, replicated::run),
         Self::new("replicated-clients", 4, replicated::run_clients),
-        Self::new("open-loop", 40, open_loop::run),
+        Self::new("open-loop", 50, open_loop::run),
         Self::new("websockets", 12, websockets::run).of_one_session(),
         Self::new("failover", 5, failover::run).of_one_session(),
         Self::new("planned-move", 5, planned_move::run).of_one_session(),

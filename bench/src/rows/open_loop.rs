@@ -3,7 +3,7 @@
 //! Latency counts from the intended start, so a pause of the cluster is felt by all who were to start in it. A rate that is not
 //! reached is told as what was reached, with its failures: that is the finding, and no reason to end.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{num::NonZeroU16, path::Path, sync::Arc, time::Duration};
 
 use playhouse::load::{
     self, Access, Arrivals, Fault, Machine, Messages, NO_ANSWER, Operation, Pace, Plan as Load, Report, Run,
@@ -28,10 +28,12 @@ use crate::{
 /// The claim that is measured.
 const RATE: u32 = 22_000;
 const LASTING: Duration = Duration::from_secs(60);
-const KEYS: [u64; 2] = [1_000, 16];
+const KEYS: &[u64] = &[CURVE_KEYS, 16];
 /// The way to it. The last point is the claim itself.
 const CURVE: [u32; 4] = [2_000, 5_000, 10_000, 15_000];
 const CURVE_KEYS: u64 = 1_000;
+/// What a cluster of small machines may be founded with instead: more calls share an entry.
+const FEW_SHARDS: NonZeroU16 = NonZeroU16::new(16).expect("it is not zero");
 const POINT: Duration = Duration::from_secs(10);
 /// Before anything is measured.
 const WARM: Duration = Duration::from_secs(5);
@@ -48,20 +50,28 @@ const IDEMPOTENCY: &str = "limits.idempotency_bytes_max=128MiB";
 pub(super) fn run(_: &Path, effort: Effort, figures: &mut Figures) {
     let runtime = runtime();
     for _ in 0..effort.runs {
-        ours(effort, &runtime, figures);
+        let who = format!("{}, {FEW_SHARDS} shards", table::OURS);
+        ours(effort, (table::OURS, cluster::shards(effort)), KEYS, &runtime, figures);
+        ours(effort, (&who, FEW_SHARDS), &[CURVE_KEYS], &runtime, figures);
         beside_etcd(effort, &runtime, figures);
     }
 }
 
-fn ours(effort: Effort, runtime: &Runtime, figures: &mut Figures) {
-    let plan = Plan::replicated(3, cluster::shards(effort));
+fn ours(
+    effort: Effort,
+    (who, shards): (&str, NonZeroU16),
+    keys: &[u64],
+    runtime: &Runtime,
+    figures: &mut Figures,
+) {
+    let plan = Plan::replicated(3, shards);
     let cluster = Cluster::apart_with(plan, &[IDEMPOTENCY.to_owned()]);
     let gateways = cluster.gateways();
     let measure = |rate, keys, lasting| {
         let load = Arc::new(load(effort, rate, keys, lasting));
         runtime.block_on(through_gateways(&load, &gateways, environment(runtime)))
     };
-    all(effort, table::OURS, figures, measure);
+    all(effort, who, keys, figures, measure);
     cluster.stop();
 }
 
@@ -79,16 +89,22 @@ fn beside_etcd(effort: Effort, runtime: &Runtime, figures: &mut Figures) {
         let puts = Puts { connections: connections.clone(), keys };
         runtime.block_on(drive(&load, puts, environment(runtime)))
     };
-    all(effort, "etcd", figures, measure);
+    all(effort, "etcd", KEYS, figures, measure);
     drop(etcd);
 }
 
-/// The curve, then the claim.
-fn all(effort: Effort, who: &str, figures: &mut Figures, measure: impl Fn(u32, u64, Duration) -> Report) {
+/// The curve, then the claim with so many keys.
+fn all(
+    effort: Effort,
+    who: &str,
+    keys: &[u64],
+    figures: &mut Figures,
+    measure: impl Fn(u32, u64, Duration) -> Report,
+) {
     for rate in CURVE {
         note_point(who, rate, &measure(rate, CURVE_KEYS, effort.lasting(POINT)), figures);
     }
-    for keys in KEYS {
+    for &keys in keys {
         let report = measure(RATE, keys, effort.lasting(LASTING));
         if keys == CURVE_KEYS {
             note_point(who, RATE, &report, figures);
