@@ -70,6 +70,29 @@ fn a_new_cluster_spreads_its_leaders() {
     });
 }
 
+/// Who leads the system group, and in which term.
+fn system(world: &World) -> Option<(usize, u64)> {
+    let led = |at| Some((at, world.with(at, |node| node.report().system)??.term));
+    (0..SHAPE.nodes).filter_map(led).max_by_key(|(_, term)| *term)
+}
+
+/// Each node that started again once took itself for the only voter of the system group, before it had read who votes, and began an election that
+/// cost its leader the term.
+#[test]
+fn a_node_that_starts_again_disturbs_no_leader() {
+    simulate(async {
+        let mut world = whole().await;
+        let (leader, term) = system(&world).expect("somebody leads it");
+        let other = (leader + 1) % SHAPE.nodes;
+        world.crash(other, Crash::Process, false);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.start(other);
+        let is_whole = || checks::missing_for_whole(&world).is_empty();
+        assert!(within(Duration::from_secs(30), is_whole).await, "{:#?}", checks::missing_for_whole(&world));
+        assert_eq!(system(&world), Some((leader, term)));
+    });
+}
+
 /// The link and its services held each other, so a node that left waited in vain for its files to be released.
 #[test]
 fn a_node_that_leaves_is_gone_at_once_and_leads_nothing() {

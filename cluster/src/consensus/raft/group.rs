@@ -156,7 +156,8 @@ impl RaftGroup {
         let raft = environment.scope(raft).await.map_err(|error| start(error.to_string()))?;
         let (announce, leadership) = watch::channel(Leadership::Follower { leader: None });
         environment.spawn(leadership::announce_leadership(raft.clone(), announce));
-        let (announce, replicas) = watch::channel(Replicas::default());
+        let known = replicas::current(&raft).await.map_err(|error| start(error.to_string()))?;
+        let (announce, replicas) = watch::channel(known);
         environment.spawn(replicas::announce_replicas(raft.clone(), announce));
         let cutter = Cutter { raft: raft.clone(), growth, sending, floor, kept: config.log_entries_kept };
         environment.spawn(cutter.run());

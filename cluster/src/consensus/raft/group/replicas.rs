@@ -6,12 +6,12 @@ use std::{
 };
 
 use crate::environment::watch;
-use openraft::{Instant as _, ServerState, async_runtime::watch::WatchReceiver};
+use openraft::{Instant as _, ServerState, async_runtime::watch::WatchReceiver, error::Fatal};
 
 use super::RaftGroup;
 use crate::consensus::{
     RaftId, Term,
-    raft::types::{LogId, Membership, Raft},
+    raft::types::{LogId, Membership, Raft, Types},
 };
 
 /// The replicas of a group, as one of them knows it. Both sets are empty until the replica heard of any.
@@ -135,6 +135,15 @@ impl RaftGroup {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Who the replicas are now, by the log. The news of openraft begin empty, and whoever opens a group must know at once whether others vote.
+pub(super) async fn current(raft: &Raft) -> Result<Replicas, Fatal<Types>> {
+    let replicas = raft.with_raft_state(|state| {
+        let memberships = &state.membership_state;
+        replicas_of(memberships.effective(), memberships.committed())
+    });
+    replicas.await
 }
 
 /// Publishes the replicas until consensus stops.

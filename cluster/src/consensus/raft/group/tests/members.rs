@@ -48,6 +48,25 @@ async fn a_replica_without_a_log_starts_no_election_and_waits_to_be_added() {
     assert_eq!(term_of(&node.group), Some(term), "a learner disturbs nobody");
 }
 
+/// For a moment nobody seemed to vote. A replica of three took itself for the only one then and began an election, which cost
+/// the leader its term, and one that is alone waited for the election timeout.
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_starts_again_knows_at_once_who_votes() {
+    for count in [1, 3] {
+        let mesh = Mesh::new(1, Duration::ZERO);
+        let nodes = mesh.found(count, &Config::default()).await;
+        let (node, term) = leader(&nodes).await;
+        apply(&node.group, term, 1..=5, 10).await;
+        let all = voters(&node);
+        assert_eq!(all, ids(1..=count));
+        let other = nodes.iter().find(|other| count == 1 || other.group.own() != node.group.own()).unwrap();
+        until("it knows the voters", || voters(other) == all).await;
+        other.group.shutdown().await;
+        let again = mesh.start_on(other.group.own().0, other.disk.clone(), &Config::default()).await;
+        assert_eq!(voters(&again), all);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn voters_are_replaced_one_by_one_and_the_removed_one_is_destroyed() {
     let mesh = Mesh::new(1, Duration::from_millis(3));
