@@ -66,7 +66,7 @@ use self::cluster::{
 use self::{
     application::{Application, Applications, Given},
     stop::Stop,
-    wiring::{Way, open_peering, open_router, placement_config, reporter, tell_stopped},
+    wiring::{Way, open_peering, open_router, placement_config, reporter, tell_panicked, tell_stopped},
 };
 use crate::{
     entity::{Entity, KindRegistry},
@@ -177,7 +177,8 @@ impl Node {
         metrics: Metrics,
         environment: Environment,
     ) -> Result<Self, StartError> {
-        environment.spawn(disk::give_up_when_hanging(store.probe(), settings.hangs_after));
+        let watch_disk = disk::give_up_when_hanging(store.probe(), settings.hangs_after);
+        environment.spawn_vital("watch over the disk", watch_disk);
         // Several nodes of one program may be given the same kinds.
         let kinds = Arc::new(wiring::with_internal_kinds(kinds.apart(), settings)?);
         let router = open_router(&identity, settings, &kinds, &metrics, &environment);
@@ -295,9 +296,12 @@ impl Node {
     ) -> Self {
         let (stop, stopped) = Stop::new();
         let (tell_fatal, fatal) = watch::channel(None);
-        environment.spawn(disk::tell_failed(store.health(), tell_fatal.clone()));
+        environment.spawn(tell_panicked(environment.panicked(), tell_fatal.clone()));
+        environment
+            .spawn_vital("watch over the store", disk::tell_failed(store.health(), tell_fatal.clone()));
         let leadership = council.system.group().leadership();
-        environment.spawn(tell_stopped(leadership, stopped.clone(), tell_fatal.clone()));
+        let watch_system = tell_stopped(leadership, stopped.clone(), tell_fatal.clone());
+        environment.spawn_vital("watch over the system group", watch_system);
         let (draining, drains) = watch::channel(false);
         let (tell_reached, has_reached) = watch::channel(false);
         let senders: Vec<_> =
@@ -349,7 +353,7 @@ impl Node {
             groups: groups.clone(),
             movers,
         });
-        environment.spawn(router.look_after(settings.wait_for_leader));
+        environment.spawn_vital("care of the router", router.look_after(settings.wait_for_leader));
         let identity = Arc::new(identity);
         let report = reporter(&identity, &council, &groups, wiring::recoveries(&settings.data_dir));
         control.set_report(Arc::clone(&report));
@@ -373,11 +377,15 @@ impl Node {
         }
         // What handlers may ask for is there before any of them runs.
         let tasks = vec![
-            environment.spawn(shards.run(council.system.known(), stopped.clone())),
-            environment.spawn(system_mover.run(stopped.clone())),
-            environment.spawn(steward.run(stopped.clone())),
-            environment.spawn(reaching.run(stopped.clone())),
-            environment.spawn(condition::tell(council.peering.clone(), store.health(), stopped)),
+            environment
+                .spawn_vital("keeper of replicas", shards.run(council.system.known(), stopped.clone())),
+            environment.spawn_vital("mover of the system group", system_mover.run(stopped.clone())),
+            environment.spawn_vital("steward of the cluster", steward.run(stopped.clone())),
+            environment.spawn_vital("report of what was reached", reaching.run(stopped.clone())),
+            environment.spawn_vital(
+                "report of the store to peers",
+                condition::tell(council.peering.clone(), store.health(), stopped),
+            ),
         ];
         Self {
             environment,

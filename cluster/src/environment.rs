@@ -6,6 +6,7 @@
 mod host;
 mod network;
 mod simulated_network;
+mod vital;
 pub mod watch;
 
 use std::{
@@ -22,6 +23,7 @@ use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 pub use host::Host;
 pub use network::{Connection, Listener, Network, ReadEnd, SharedNetwork, Tcp, WriteEnd};
 pub use simulated_network::{FaultCounts, SimulatedNetwork, WINDOW_BYTES_MAX};
+pub use vital::Vital;
 
 use crate::collections::Hasher;
 
@@ -46,6 +48,8 @@ struct Inner {
     executors: Handle,
     /// The real world has no switch.
     host: Option<Host>,
+    /// The first vital task that panicked.
+    panicked: watch::Sender<Option<&'static str>>,
 }
 
 tokio::task_local! {
@@ -100,7 +104,8 @@ impl Environment {
     ) -> Self {
         let hash_seed = random.next_u64();
         let origin = Instant::now();
-        let inner = Inner { wall, random: Mutex::new(random), hash_seed, origin, core, executors, host };
+        let (random, panicked) = (Mutex::new(random), watch::Sender::new(None));
+        let inner = Inner { wall, random, hash_seed, origin, core, executors, host, panicked };
         Self { inner: Arc::new(inner), network: Arc::new(Tcp) }
     }
 
@@ -181,6 +186,32 @@ impl Environment {
         F::Output: Send + 'static,
     {
         self.spawn_on(&self.inner.core, future)
+    }
+
+    /// Starts a task beside consensus, link, gateway and ops without which a node is not whole: whoever looks at
+    /// [`panicked`](Self::panicked) hears when it panics. `name` says what it does.
+    pub fn spawn_vital<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let vital = self.vital(name);
+        self.spawn(async move {
+            let _vital = vital;
+            future.await
+        })
+    }
+
+    /// For tasks that others start: as long as they hold it, they are [vital](Self::spawn_vital).
+    #[must_use]
+    pub fn vital(&self, name: &'static str) -> Vital {
+        Vital::new(name, self.inner.panicked.clone())
+    }
+
+    /// Which [vital](Self::spawn_vital) task panicked first, once one has. That is a bug, and nobody does its work any more.
+    #[must_use]
+    pub fn panicked(&self) -> watch::Receiver<Option<&'static str>> {
+        self.inner.panicked.subscribe()
     }
 
     /// Starts a task where user code may run.

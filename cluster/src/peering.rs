@@ -247,9 +247,10 @@ impl Peering {
         let address = listener.address();
         let discovered = discovery.addresses();
         let dialer = Dialer::new(Arc::clone(&link), discovered.clone());
-        link.tasks.spawn_until_stop(acceptor::run(Arc::clone(&link), listener));
-        link.tasks.spawn_until_stop(heartbeat::run(Arc::clone(&link), discovered));
-        link.tasks.spawn_until_stop(dialer.run());
+        link.tasks.spawn_vital_until_stop("acceptor of links", acceptor::run(Arc::clone(&link), listener));
+        link.tasks
+            .spawn_vital_until_stop("heartbeat of links", heartbeat::run(Arc::clone(&link), discovered));
+        link.tasks.spawn_vital_until_stop("dialer of links", dialer.run());
         Ok(Self { handle: Arc::new(Handle { link, address }) })
     }
 

@@ -38,11 +38,7 @@ pub(super) async fn tell_failed(health: watch::Receiver<Health>, fatal: watch::S
         error = failed(health) => error,
     };
     tracing::error!(%error, "the store failed; the node cannot go on");
-    fatal.send_if_modified(|fatal| {
-        let is_first = fatal.is_none();
-        fatal.get_or_insert_with(|| format!("the store failed: {error}"));
-        is_first
-    });
+    fatal.send_first(format!("the store failed: {error}"));
 }
 
 /// Makes a disk that hangs a store that failed. Ends with the store.

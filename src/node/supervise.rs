@@ -122,10 +122,6 @@ impl Supervisor {
 
     fn fail(&self, reason: &str) {
         tracing::error!(shard = self.shard.0, reason, "the node cannot serve this shard");
-        self.fatal.send_if_modified(|fatal| {
-            let is_first = fatal.is_none();
-            fatal.get_or_insert_with(|| reason.to_owned());
-            is_first
-        });
+        self.fatal.send_first(reason.to_owned());
     }
 }

@@ -202,12 +202,22 @@ pub(super) async fn tell_stopped(
     if !*stopped.borrow() {
         let reason = "the Raft group of the configuration stopped";
         tracing::error!(reason, "the node cannot serve");
-        fatal.send_if_modified(|fatal| {
-            let is_first = fatal.is_none();
-            fatal.get_or_insert_with(|| reason.to_owned());
-            is_first
-        });
+        fatal.send_first(reason.to_owned());
     }
+}
+
+/// A task of the node that panicked leaves its work to nobody; the next start of the node does it.
+pub(super) async fn tell_panicked(
+    mut panicked: watch::Receiver<Option<&'static str>>,
+    fatal: watch::Sender<Option<String>>,
+) {
+    let name = tokio::select! {
+        biased;
+        () = fatal.closed() => return,
+        panicked = panicked.wait_for(Option::is_some) => panicked.ok().and_then(|name| *name),
+    };
+    let name = name.unwrap_or("of the node");
+    fatal.send_first(format!("the task {name} panicked, which is a bug; what it said is in the log"));
 }
 
 #[cfg(test)]
@@ -233,6 +243,18 @@ mod tests {
     async fn a_system_group_that_stops_is_the_end_of_the_node() {
         let reason = told(false).await.expect("the node is told to end");
         assert!(reason.contains("configuration stopped"), "{reason}");
+    }
+
+    /// What it does is done by nobody then: a shard without its mover once kept its place for ever.
+    #[tokio::test]
+    async fn a_task_that_panics_is_the_end_of_the_node() {
+        let environment = Environment::simulated(1);
+        let (tell, mut fatal) = watch::channel(None);
+        environment.spawn(tell_panicked(environment.panicked(), tell));
+        let mover = environment.spawn_vital("mover of a shard", async { panic!("as the test wants") });
+        assert!(mover.await.unwrap_err().is_panic());
+        let reason = fatal.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+        assert!(reason.contains("mover of a shard panicked"), "{reason}");
     }
 
     #[tokio::test]

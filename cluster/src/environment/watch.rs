@@ -173,6 +173,17 @@ impl<T> Sender<T> {
     }
 }
 
+impl<T> Sender<Option<T>> {
+    /// Makes this the value if there is none yet.
+    pub fn send_first(&self, value: T) {
+        self.send_if_modified(|current| {
+            let is_first = current.is_none();
+            current.get_or_insert(value);
+            is_first
+        });
+    }
+}
+
 impl<T> Receiver<T> {
     /// The value now. It does not count as seen.
     pub fn borrow(&self) -> Ref<'_, T> {
@@ -319,6 +330,16 @@ mod tests {
         sender.send(1).unwrap();
         futures_util::future::join_all(tasks).await;
         assert_eq!(*woken.lock(), (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn only_the_first_of_several_values_is_told() {
+        let (sender, mut receiver) = channel(None);
+        sender.send_first(1);
+        assert_eq!(*receiver.borrow_and_update(), Some(1));
+        sender.send_first(2);
+        assert!(!receiver.has_changed().unwrap());
+        assert_eq!(*receiver.borrow(), Some(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -39,6 +39,19 @@ impl Tasks {
         });
     }
 
+    /// As [`spawn_until_stop`](Self::spawn_until_stop), for one without which the node is not whole.
+    pub(super) fn spawn_vital_until_stop(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let vital = self.environment.vital(name);
+        self.spawn_until_stop(async move {
+            let _vital = vital;
+            task.await;
+        });
+    }
+
     /// Starts one that nobody waits for: what a service does with a request.
     pub(super) fn spawn_untracked(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.environment.spawn(task);

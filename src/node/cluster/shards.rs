@@ -122,11 +122,7 @@ impl Shards {
             {
                 let reason = format!("a replica did not open: {error}");
                 tracing::error!(reason, "the node cannot serve");
-                self.parts.fatal.send_if_modified(|fatal| {
-                    let is_first = fatal.is_none();
-                    fatal.get_or_insert(reason);
-                    is_first
-                });
+                self.parts.fatal.send_first(reason);
                 break;
             }
             tokio::select! {
@@ -303,8 +299,10 @@ async fn open(parts: Arc<Parts>, shard: u16, state: &ClusterState) -> Result<Rep
         handover: Some(handover),
         services: parts.movers.clone(),
     };
-    let tasks =
-        vec![environment.spawn(supervisor.run(stopped.clone())), environment.spawn(mover.run(stopped))];
+    let tasks = vec![
+        environment.spawn_vital("supervisor of a shard", supervisor.run(stopped.clone())),
+        environment.spawn_vital("mover of a shard", mover.run(stopped)),
+    ];
     Ok(Replica { group, stop, tasks, unwanted_since: None })
 }
 

@@ -95,8 +95,9 @@ impl System {
         };
         let system = Self { inner: Arc::new(inner) };
         system.read()?;
-        environment.spawn(follow(Arc::downgrade(&system.inner), system.inner.group.applied()));
-        environment.spawn(desk::run(Arc::downgrade(&system.inner), commands));
+        let (inner, applied) = (Arc::downgrade(&system.inner), system.inner.group.applied());
+        environment.spawn_vital("reader of the configuration", follow(inner.clone(), applied));
+        environment.spawn_vital("desk of the system group", desk::run(inner, commands));
         Ok(system)
     }
 

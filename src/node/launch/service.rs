@@ -21,11 +21,7 @@ struct Ended {
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.tell.send_if_modified(|first| {
-            let is_first = first.is_none();
-            first.get_or_insert(self.name);
-            is_first
-        });
+        self.tell.send_first(self.name);
     }
 }
 

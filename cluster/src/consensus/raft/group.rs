@@ -145,7 +145,7 @@ impl RaftGroup {
         let growth = Arc::new(Growth::new(config.log_entries_max, config.log_bytes_max));
         let machine = Machine::open(store.clone(), group, growth.clone()).await.map_err(stored)?;
         let (state, applied) = (machine.state(), machine.news());
-        environment.spawn(machine.writing());
+        environment.spawn_vital("writer of a state machine", machine.writing());
         let (floor, followers_floor) = watch::channel(0);
         let network = Network::new(own, group, transport, config, followers_floor);
         let (sending, ways) = (network.sending.clone(), network.clone());
@@ -155,16 +155,17 @@ impl RaftGroup {
         let raft = Raft::new(own.0, Arc::new(raft_config), network, log, machine);
         let raft = environment.scope(raft).await.map_err(|error| start(error.to_string()))?;
         let (announce, leadership) = watch::channel(Leadership::Follower { leader: None });
-        environment.spawn(leadership::announce_leadership(raft.clone(), announce));
+        let announcer = leadership::announce_leadership(raft.clone(), announce);
+        environment.spawn_vital("news of a leadership", announcer);
         let known = replicas::current(&raft).await.map_err(|error| start(error.to_string()))?;
         let (announce, replicas) = watch::channel(known);
-        environment.spawn(replicas::announce_replicas(raft.clone(), announce));
+        environment.spawn_vital("news of replicas", replicas::announce_replicas(raft.clone(), announce));
         let cutter = Cutter { raft: raft.clone(), growth, sending, floor, kept: config.log_entries_kept };
-        environment.spawn(cutter.run());
+        environment.spawn_vital("cutter of a log", cutter.run());
         let (own_raft, known) = (raft.clone(), replicas.clone());
         let barrier = Barrier::new(ways, raft.clone(), environment.clone());
         let abdication = Abdication { raft: own_raft, own, replicas: known, after: config.resign_after };
-        environment.spawn(abdication.run());
+        environment.spawn_vital("abdication", abdication.run());
         let inner = Inner {
             id: group,
             own,
