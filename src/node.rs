@@ -236,6 +236,7 @@ impl Node {
         let joined = tokio::select! {
             biased;
             error = disk::failed(store.health()) => Err(error.into()),
+            reason = wiring::panicked(environment.panicked()) => Err(StartError::Fatal { reason }),
             joined = joining.join() => joined,
         };
         let council = match joined {

@@ -23,7 +23,6 @@ use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 pub use host::Host;
 pub use network::{Connection, Listener, Network, ReadEnd, SharedNetwork, Tcp, WriteEnd};
 pub use simulated_network::{FaultCounts, SimulatedNetwork, WINDOW_BYTES_MAX};
-pub use vital::Vital;
 
 use crate::collections::Hasher;
 
@@ -203,9 +202,8 @@ impl Environment {
     }
 
     /// For tasks that others start: as long as they hold it, they are [vital](Self::spawn_vital).
-    #[must_use]
-    pub fn vital(&self, name: &'static str) -> Vital {
-        Vital::new(name, self.inner.panicked.clone())
+    pub(crate) fn vital(&self, name: &'static str) -> vital::Vital {
+        vital::Vital::new(name, self.inner.panicked.clone())
     }
 
     /// Which [vital](Self::spawn_vital) task panicked first, once one has. That is a bug, and nobody does its work any more.

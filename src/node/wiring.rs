@@ -206,18 +206,24 @@ pub(super) async fn tell_stopped(
     }
 }
 
-/// A task of the node that panicked leaves its work to nobody; the next start of the node does it.
+/// Returns when a task of the node panicked, with why the node cannot go on: nobody does the work of that task before the next start.
+pub(super) async fn panicked(mut first: watch::Receiver<Option<&'static str>>) -> String {
+    let name = first.wait_for(Option::is_some).await.ok().and_then(|name| *name);
+    // Without one, everything that could panic has ended in order.
+    let Some(name) = name else { return std::future::pending().await };
+    format!("the task {name} panicked, which is a bug; standard error has what it said")
+}
+
+/// Makes a panic of a task the end of the node.
 pub(super) async fn tell_panicked(
-    mut panicked: watch::Receiver<Option<&'static str>>,
+    first: watch::Receiver<Option<&'static str>>,
     fatal: watch::Sender<Option<String>>,
 ) {
-    let name = tokio::select! {
+    tokio::select! {
         biased;
-        () = fatal.closed() => return,
-        panicked = panicked.wait_for(Option::is_some) => panicked.ok().and_then(|name| *name),
-    };
-    let name = name.unwrap_or("of the node");
-    fatal.send_first(format!("the task {name} panicked, which is a bug; what it said is in the log"));
+        () = fatal.closed() => {}
+        reason = panicked(first) => fatal.send_first(reason),
+    }
 }
 
 #[cfg(test)]
@@ -255,6 +261,17 @@ mod tests {
         assert!(mover.await.unwrap_err().is_panic());
         let reason = fatal.wait_for(Option::is_some).await.unwrap().clone().unwrap();
         assert!(reason.contains("mover of a shard panicked"), "{reason}");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_all_tasks_is_no_panic() {
+        let (tell, fatal) = watch::channel(None);
+        let (tasks, first) = watch::channel(None);
+        let mut telling = std::pin::pin!(tell_panicked(first, tell));
+        assert!(futures_util::poll!(&mut telling).is_pending());
+        drop(tasks);
+        assert!(futures_util::poll!(&mut telling).is_pending());
+        assert_eq!(*fatal.borrow(), None);
     }
 
     #[tokio::test]

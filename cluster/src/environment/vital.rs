@@ -5,7 +5,7 @@ use super::watch;
 
 /// Held by a task, and dropped when it ends or panics.
 #[derive(Debug)]
-pub struct Vital {
+pub(crate) struct Vital {
     name: &'static str,
     panicked: watch::Sender<Option<&'static str>>,
 }
